@@ -1,0 +1,47 @@
+# Everything a fresh machine needs is made by `make setup`: Python 3.11-3.13 and make are enough.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
+	$$p -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+RUN := .venv/bin/python
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: setup quickstart lint test test-slow format requirements clean
+
+setup: .venv/installed
+
+.venv/installed: requirements.txt
+	@test -n "$(PYTHON)" || { echo "Expected Python 3.11, 3.12 or 3.13 on the PATH. Install one, or name it: make setup PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+quickstart: setup
+	$(RUN) main.py --flagfile=configs/quickstart.flags
+	$(RUN) main.py --mode=predict --workdir=runs/quickstart --output_dir=runs/quickstart/predictions --overwrite
+	$(RUN) export.py --workdir=runs/quickstart --output_dir=runs/quickstart/saved_model --overwrite
+	$(RUN) main.py --mode=evaluate --workdir=runs/quickstart
+	@echo "SavedModel:  runs/quickstart/saved_model"
+	@echo "Overlays:    runs/quickstart/predictions/overlays (labels and colours beside them)"
+	@echo "TensorBoard: .venv/bin/tensorboard --logdir=runs/quickstart"
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+test: lint
+	$(RUN) -m pytest
+
+test-slow: setup
+	$(RUN) -m pytest -m slow
+
+format: setup
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+# Pins every dependency for Python 3.11-3.13 without naming a registry.
+requirements: setup
+	$(RUN) -m pip install --quiet uv
+	.venv/bin/uv pip compile --universal --python-version 3.11 --extra test --no-emit-index-url --no-header --no-annotate \
+		--quiet pyproject.toml -o requirements.txt
+
+clean:
+	rm -rf .venv runs .pytest_cache .ruff_cache

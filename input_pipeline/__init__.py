@@ -1,0 +1,26 @@
+"""Data sets as streams: files and pixels, never the model.
+
+    prepared = prepare("camvid", data_dir="path/to/CamVid")   -> records on disk, classes, statistics
+    examples = prepared.encoded("train").map(decode)          -> image uint8 [H, W, 3], label uint8 [H, W], id
+
+A data set is a file of `datasets/`; it is known by being there.
+"""
+
+import tensorflow as tf
+
+from input_pipeline.files import IGNORE
+from input_pipeline.preparation import PACKAGE, prepare
+from input_pipeline.prepared import Class, Prepared, decode
+from tfseg.spec import names as modules
+
+__all__ = ["IGNORE", "Class", "Prepared", "dataset", "decode", "names", "prepare"]
+
+
+def names() -> list[str]:
+    """The data sets that a spec may name."""
+    return modules(PACKAGE)
+
+
+def dataset(spec: str, split: str, data_dir: str = "", cache_dir: str = "") -> tf.data.Dataset:
+    """Prepares a data set where needed and returns a split's decoded examples, in the order of the records."""
+    return prepare(spec, data_dir, cache_dir).encoded(split).map(decode, num_parallel_calls=tf.data.AUTOTUNE)

@@ -1,0 +1,152 @@
+"""A folder of anybody's images and masks.
+
+    classes.csv           id,name or id,name,r,g,b: one row a class, in the order of the train ids; a row named `ignore`
+                          is the id (and colour) of pixels that count for nothing; 255 is ignored where no row has it
+    images/**, masks/**   the same names, of any extension: images png jpg bmp webp tiff, masks png bmp tiff
+
+A mask holds ids (palette, gray, 16-bit) or, where classes.csv has r,g,b, the classes' colours.
+
+The splits are the first that there is of: the file of `folder(list="pairs.txt")`, held out as below; train.txt, val.txt
+and test.txt; the folders images/train, images/val and images/test; a fifth of the images, chosen by name, as val. A
+line of a list is the path of an image and that of its mask, below data_dir, with white space or a comma between, or the
+one name that both share.
+"""
+
+import csv
+import hashlib
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+from input_pipeline import builder, files, listing
+from input_pipeline.files import IGNORE
+from input_pipeline.prepared import Class
+
+SPLITS = ("train", "val", "test")
+VAL_FRACTION = 0.2
+
+
+class Builder(builder.Builder):
+    """Images and masks of one's own."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    LAYOUT = "images/, masks/ with files of the same names, and classes.csv with the header id,name or id,name,r,g,b"
+
+    def __init__(
+        self,
+        source: Path,
+        cache: Path,
+        *,
+        list: str = "",  # noqa: A002
+        val_fraction: float | None = None,
+        seed: int = 0,
+    ):
+        """`list` names the file of pairs; `val_fraction` of the images become val, another choice for every `seed`."""
+        classes, ignored, by_color = read_classes(source / "classes.csv")
+        lists = {split: source / f"{split}.txt" for split in SPLITS if (source / f"{split}.txt").is_file()}
+        folders = [split for split in SPLITS if (source / "images" / split).is_dir()]
+        if list or not (lists or folders):
+            found = _listed(source, source / list) if list else listing.pairs(source / "images", source / "masks")
+            splits = _held_out(found, VAL_FRACTION if val_fraction is None else val_fraction, seed)
+        elif val_fraction is not None:
+            raise ValueError(
+                f"Expected no val_fraction where {source} names its splits: {', '.join(lists or folders)}. Received: "
+                f"val_fraction={val_fraction}. Leave it out, or remove those lists or folders."
+            )
+        elif lists:
+            splits = {split: _listed(source, path) for split, path in lists.items()}
+        else:
+            splits = {s: listing.pairs(source / "images" / s, source / "masks" / s) for s in SPLITS}
+        options = {"list": list, "val_fraction": val_fraction, "seed": seed}
+        super().__init__(
+            source, cache, classes=classes, ignored=ignored, by_color=by_color, splits=splits,
+            options={k: v for k, v in options.items() if v not in (None, "")},
+        )  # fmt: skip
+
+
+def read_classes(path: Path) -> tuple[list[Class], list[Class], bool]:
+    """Returns (classes, ignored rows, whether the table has colours) of a classes.csv."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Expected a class table with the header id,name or id,name,r,g,b. Received: no {path}."
+        )
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, skipinitialspace=True)
+        header = [name.strip().lower() for name in reader.fieldnames or ()]
+        reader.fieldnames = header
+        by_color = {"r", "g", "b"} <= set(header)
+        if not {"id", "name"} <= set(header) or (len(header) > 2 and not by_color):
+            raise ValueError(f"Expected the header id,name or id,name,r,g,b. Received: {','.join(header)!r} in {path}.")
+        rows, faults = [], []
+        for row in reader:
+            try:
+                color = tuple(int(row[c]) for c in "rgb") if by_color else None
+                rows.append(Class(row["name"].strip(), color, int(row["id"])))
+                if not rows[-1].name or rows[-1].raw < 0 or (color and not all(0 <= c <= 255 for c in color)):
+                    raise ValueError
+            except (AttributeError, TypeError, ValueError):
+                faults.append(f"line {reader.line_num}: {','.join(str(v) for v in row.values())}")
+    columns = {"ids": [r.raw for r in rows], "names": [r.name for r in rows]} | (
+        {"colours": [r.color for r in rows]} if by_color else {}
+    )
+    for what, values in columns.items():
+        faults += [f"{what}: {v} more than once" for v in sorted({v for v in values if values.count(v) > 1})]
+    if faults or not rows:
+        raise ValueError(
+            f"Expected rows of a whole id from 0, a name and, in 0..255, r,g,b, none of them twice. "
+            f"Received in {path}: {'; '.join(faults) or 'no row'}."
+        )
+    ignored = [row for row in rows if row.name == "ignore"]
+    classes = [row for row in rows if row.name != "ignore"]
+    if IGNORE not in columns["ids"]:
+        ignored.append(Class("ignore", None, IGNORE))
+    return [Class(c.name, c.color or color_of(i), c.raw) for i, c in enumerate(classes)], ignored, by_color
+
+
+def color_of(index: int) -> tuple[int, int, int]:
+    """The colour of a class that has none: PASCAL VOC's rule, where each index spreads its bits over r, g and b."""
+    color, index = [0, 0, 0], index + 1  # 0 would be black, which is what ignored pixels are shown as
+    for bit in range(8):
+        for channel in range(3):
+            color[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
+    return tuple(color)
+
+
+def _held_out(examples, fraction, seed):
+    """Splits examples in train and val, by a hash of their names: the same files go the same way on every machine."""
+    if not 0 <= fraction < 1:
+        raise ValueError(f"Expected val_fraction in [0, 1). Received: {fraction}.")
+    if not examples or not fraction:
+        return {"train": examples}
+    count = min(max(1, round(fraction * len(examples))), len(examples) - 1)
+    order = sorted(examples, key=lambda e: hashlib.sha256(f"{seed} {e.id}".encode()).digest())
+    val = {e.id for e in order[:count]}
+    logging.info("Of %d images %d, chosen by name, are the val split.", len(examples), count)
+    return {"train": [e for e in examples if e.id not in val], "val": [e for e in examples if e.id in val]}
+
+
+def _listed(source: Path, path: Path) -> list[listing.Example]:
+    """The pairs that a list names; a file that is missing is found when the pair is read."""
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a list of images and masks. Received: {path}, which is no file.")
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    if not lines:
+        raise ValueError(f"Expected lines `image mask` or `name`. Received: none in {path}.")
+    images, masks = listing.stems(source / "images"), listing.stems(source / "masks")
+    examples = []
+    for line in lines:
+        fields = [field.strip() for field in line.split(",")] if "," in line else line.split()
+        if len(fields) > 2:
+            raise ValueError(
+                f"Expected `image mask` or `name`. Received: {line!r} in {path}. Put a comma between paths with spaces."
+            )
+        name = fields[0]
+        stem = str(Path(name).with_suffix("")) if Path(name).suffix.lower() in files.IMAGES else name
+        if len(fields) == 2:
+            examples.append(listing.Example(stem, source / fields[0], source / fields[1]))
+        else:
+            image = images.get(stem, source / "images" / f"{stem}.png")
+            examples.append(listing.Example(stem, image, masks.get(stem, source / "masks" / f"{stem}.png")))
+    return examples

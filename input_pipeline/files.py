@@ -1,0 +1,121 @@
+"""Image and mask files: read whole, checked, and as what they hold rather than what a decoder makes of them.
+
+A mask goes through PIL: `tf.io` and OpenCV expand a palette PNG to its colours (tensorflow#28256) and halve 16 bits.
+"""
+
+import io
+import re
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+IGNORE = 255  # the only ignore id after conversion: losses, metrics, statistics, padding and warps all know this one
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+# What a decoder raises on a file that is cut, empty, absent, or something else than its name says.
+FAULTS = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    tf.errors.OpError,
+)
+_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
+_UNKNOWN = -1
+
+
+def read_image(path: Path) -> tuple[bytes, np.ndarray]:
+    """Returns (encoded, RGB uint8 [height, width, 3]); the file's own bytes where TensorFlow decodes them to that RGB.
+
+    Other formats, depths and a non-trivial EXIF orientation (which TensorFlow ignores) are re-encoded as PNG, upright.
+    """
+    data = _read(path)
+    with Image.open(io.BytesIO(data)) as image:
+        upright = image.getexif().get(_ORIENTATION, 1) in (0, 1)
+        if image.format in ("JPEG", "MPO", "PNG") and image.mode in ("RGB", "L") and upright:
+            return data, tf.io.decode_image(data, channels=3, expand_animations=False).numpy()
+        if image.mode in ("I", "F"):
+            raise ValueError(f"Expected 8 or 16 bits a channel. Received: mode {image.mode}. Convert it to 8-bit RGB")
+        if image.mode.startswith("I;16"):  # PIL's own conversion clips at 255; the high byte is what TensorFlow takes
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        pixels = np.asarray((image if upright else ImageOps.exif_transpose(image)).convert("RGB"))
+    return encode_png(pixels), pixels
+
+
+def message(error: Exception) -> str:
+    """The first line of what an exception says, without the names of TensorFlow's operations."""
+    text = getattr(error, "message", None) or str(error) or type(error).__name__
+    return re.sub(r"\{\{.*?\}\} ?| \[Op:.*", "", text.splitlines()[0])
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Returns `pixels` (uint8, RGB [height, width, 3] or gray [height, width]) as a PNG file."""
+    return cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Returns the ids of a mask as integers [height, width]: palette indices or gray of any depth; or RGB [h, w, 3]."""
+    data = _read(path)
+    with Image.open(io.BytesIO(data)) as image:
+        if image.format not in ("PNG", "BMP", "TIFF") or "jpeg" in str(image.info.get("compression")):
+            raise ValueError(
+                f"Expected a PNG, BMP or TIFF mask. Received: {image.format}; JPEG and its like invent ids. "
+                "Export the masks again from their source"
+            )
+        if image.mode in ("RGB", "RGBA"):
+            return np.asarray(image)[..., :3]
+        if image.mode == "LA":
+            return np.asarray(image)[..., 0]
+        if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
+            raise ValueError(f"Expected a palette, gray or RGB mask. Received: mode {image.mode}. Convert it")
+        ids = np.asarray(image)
+    if image.format == "PNG" and image.mode == "L":
+        ids = ids // {2: 85, 4: 17}.get(data[24], 1)  # PIL stretches 2 and 4-bit gray to 0..255; byte 24 is the depth
+    return ids.astype(np.uint8) if ids.dtype == bool else ids
+
+
+def color_code(rgb) -> np.ndarray:
+    """Returns r<<16 | g<<8 | b of colours [..., 3]: one integer to look up."""
+    r, g, b = np.moveaxis(np.asarray(rgb, np.int32), -1, 0)
+    return r << 16 | g << 8 | b
+
+
+class Lookup:
+    """Raw ids (or colour codes) to train ids, by one table; an id outside it is an error."""
+
+    def __init__(self, train_ids: dict[int, int]):
+        self.known = sorted(train_ids)
+        # The last entry answers for everything beyond the table.
+        self._table = np.full(max(self.known) + 2, _UNKNOWN, np.int16)
+        for raw, train_id in train_ids.items():
+            self._table[raw] = train_id
+
+    def __call__(self, raw: np.ndarray) -> np.ndarray:
+        """Returns the train ids uint8 of `raw` (integers of any width); ValueError names the unknown ids."""
+        label = self._table[np.clip(raw.astype(np.int32, copy=False), -1, len(self._table) - 1)]
+        unknown = label == _UNKNOWN
+        if unknown.any():
+            raise UnknownIdsError(*np.unique(raw[unknown], return_counts=True))
+        return label.astype(np.uint8)
+
+
+class UnknownIdsError(ValueError):
+    """Ids of a mask that the class table does not know: `.ids`, and how many pixels hold each: `.counts`."""
+
+    def __init__(self, ids, counts):
+        super().__init__(ids, counts)
+        self.ids, self.counts = ids, counts
+
+
+def _read(path):
+    data = path.read_bytes()
+    if not data:
+        raise ValueError("Expected an image. Received: an empty file. Copy or download it again")
+    return data

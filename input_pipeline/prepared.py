@@ -1,0 +1,119 @@
+"""Prepared records on disk: TFRecord shards and `statistics.json`, which says all there is to know about them.
+
+A directory that holds `statistics.json` is whole: it is written aside and renamed with everything else in it.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import tensorflow as tf
+
+from input_pipeline.files import message
+
+STATISTICS = "statistics.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Class:
+    """One row of a class table: its train id is its place in the table, `raw` the id that the source's masks hold."""
+
+    name: str
+    color: tuple[int, int, int]
+    raw: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """The records of one data set, and what they hold: see `statistics.py` for `statistics`."""
+
+    name: str
+    classes: tuple[Class, ...]
+    splits: dict[str, int]
+    directory: Path
+    statistics: dict[str, dict]
+    options: dict
+    shards: dict[str, list[dict]]
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the train ids 0..C-1 name."""
+        return len(self.classes)
+
+    def encoded(self, split: str) -> tf.data.Dataset:
+        """Returns {"image", "label", "id"}: two encoded files and a name, in the order of the records."""
+        if split not in self.splits:
+            raise ValueError(f"Expected a split of {self.name}: {', '.join(self.splits)}. Received: split={split!r}.")
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        files = [str(self.directory / shard["file"]) for shard in self.shards[split]]
+        dataset = tf.data.TFRecordDataset(files).map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return dataset.apply(tf.data.experimental.assert_cardinality(self.splits[split])).with_options(options)
+
+    def damaged_shards(self) -> list[str]:
+        """Reads every shard through; returns `path: reason` for each that cannot be."""
+        damaged = []
+        for shard in (shard for shards in self.shards.values() for shard in shards):
+            path, records = self.directory / shard["file"], 0
+            try:
+                for _ in tf.data.TFRecordDataset(str(path)):
+                    records += 1
+            except tf.errors.OpError as error:
+                reason = f"{message(error)} (after {records} of {shard['records']} records)"
+                damaged.append(f"{path}: {reason}")
+            else:
+                if records != shard["records"]:
+                    damaged.append(f"{path}: {records} of {shard['records']} records")
+        return damaged
+
+
+def decode(example: dict) -> dict:
+    """Decodes an example of `Prepared.encoded`: image uint8 [H, W, 3], label uint8 [H, W] of train ids and 255."""
+    image = tf.io.decode_image(example["image"], channels=3, expand_animations=False)
+    label = tf.io.decode_png(example["label"], channels=1)[..., 0]
+    return {"image": tf.ensure_shape(image, (None, None, 3)), "label": label, "id": example["id"]}
+
+
+def is_prepared(directory: Path) -> bool:
+    """Whether `directory` holds whole records."""
+    return (directory / STATISTICS).is_file()
+
+
+def load(directory: Path) -> Prepared:
+    """Opens the records in `directory`; a shard that is missing or of another size is an error."""
+    try:
+        facts = json.loads((directory / STATISTICS).read_text())
+        classes = tuple(Class(c["name"], tuple(c["color"]), c["raw"]) for c in facts["classes"])
+        prepared = Prepared(
+            directory=directory,
+            classes=classes,
+            splits={split: sum(s["records"] for s in shards) for split, shards in facts["shards"].items()},
+            **{key: facts[key] for key in ("name", "statistics", "options", "shards")},
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected the facts of prepared records in {directory / STATISTICS}. Received: {type(error).__name__}: "
+            f"{error}. Prepare again with --overwrite."
+        ) from error
+    for shard in (shard for shards in prepared.shards.values() for shard in shards):
+        path = directory / shard["file"]
+        size = f"{path.stat().st_size} bytes" if path.is_file() else "no file"
+        if size != f"{shard['bytes']} bytes":
+            raise ValueError(
+                f"Expected {path} to hold {shard['bytes']} bytes. Received: {size}. "
+                "Copy the records again, or prepare again with --overwrite."
+            )
+    return prepared
+
+
+def save(directory: Path, name: str, classes, statistics: dict, options: dict, shards: dict, **others) -> None:
+    """Writes what `load` reads, and `others` for those who look."""
+    rows = [dataclasses.asdict(c) for c in classes]
+    facts = {"name": name, "options": options, "classes": rows, "shards": shards, "statistics": statistics, **others}
+    (directory / STATISTICS).write_text(json.dumps(facts, indent=1))
+
+
+def _parse(record):
+    return tf.io.parse_single_example(
+        record, {k: tf.io.FixedLenFeature([], tf.string) for k in ("image", "label", "id")}
+    )

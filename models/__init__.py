@@ -1,0 +1,117 @@
+"""Architectures: one file each, built as Keras functional models from pixels to logits.
+
+model = models.build('unet(upsampling="bilinear")', num_classes=11)
+model(images)["logits"]  # [B, H, W, 11] float32, for images [B, H, W, 3] of RGB 0..255
+"""
+
+import importlib
+import inspect
+import pathlib
+
+import keras
+
+import tfseg.spec as specs
+from models import backbones, layers
+
+# The normalisation that published ImageNet weights expect, in 0..255 units: also a fair one to train from scratch with.
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+def names():
+    """The architectures: the modules of this package."""
+    return specs.names("models")
+
+
+def build(
+    spec, num_classes, input_shape=(None, None, 3), weights=None, normalization="default", native_resolution=False
+):
+    """Builds the network of a spec such as `enet` or `unet(upsampling="bilinear")`.
+
+    Args:
+      spec: the name of a module of this package, with the options of its `build`.
+      num_classes: channels of the logits.
+      input_shape: (height, width, channels) without the batch; None is a size known only at run time.
+      weights: None for random weights; a `.weights.h5`, `.keras`, `.pth` or `.safetensors` file of this very network; or
+        "imagenet" for the published weights of its backbone (tfseg/published_weights.py), the rest staying random.
+      normalization: what the first layer does to the pixels: "default" (what the backbone's published weights expect, or
+        ImageNet's RGB mean and deviation), None or "none", or `affine(order="bgr", mean=(..), std=(..))` in 0..255 units.
+      native_resolution: gives the network's own output, without padding, cropping and the last resize.
+
+    Returns:
+      A keras.Model from [B, H, W, channels] uint8 or float32 to {"logits": float32 [B, H, W, num_classes]}, with
+      "aux_<n>" where the paper trains auxiliary outputs; a `classifier` gives [B, num_classes]. `model.aux_weights` holds
+      the auxiliary loss weights, `model.renames` the (pattern, replacement) pairs from layer names to the keys of the
+      reference's state dict, `model.backbone` the spec of the backbone, "" where there is none.
+    """
+    if num_classes < 1:
+        raise ValueError(f"Expected num_classes of at least 1. Received: num_classes={num_classes!r}.")
+    if len(input_shape) != 3 or not input_shape[-1]:
+        raise ValueError(f"Expected input_shape (height, width, channels). Received: input_shape={input_shape}.")
+    call = specs.parse(spec)
+    architecture = specs.find("models", call.name, names())
+    backbone = _backbone(architecture, call)
+    if normalization == "default" and backbone:
+        normalization = backbones.normalization(backbone)
+    # An image is float32 whatever the policy: the first layer casts once it has normalised.
+    inputs = keras.Input(input_shape, dtype="float32", name="image")
+    x = _normalize(inputs, normalization)
+    multiple = 1 if native_resolution else getattr(architecture, "SIZE_MULTIPLE", 1)
+    if multiple > 1:
+        x = layers.pad_to_multiple(x, multiple)
+    outputs = specs.apply(architecture.build, call, x, num_classes)
+    if multiple > 1:
+        outputs["logits"] = layers.fit(outputs["logits"], inputs)
+    outputs = {name: keras.layers.Activation("linear", dtype="float32", name=name)(y) for name, y in outputs.items()}
+    model = keras.Model(inputs, outputs, name=call.name)
+    model.aux_weights = dict(getattr(architecture, "AUX_WEIGHTS", {}))
+    model.renames = tuple(getattr(architecture, "RENAMES", ()))
+    model.backbone = backbone
+    if weights is not None:
+        _load(model, weights)
+    return model
+
+
+def _backbone(architecture, call):
+    """The spec of the backbone that a network is built on: what its spec says, or its default; "" where it has none."""
+    parameter = inspect.signature(architecture.build).parameters.get("backbone")
+    return call.kwargs.get("backbone", parameter.default) if parameter else ""
+
+
+def _normalize(x, normalization):
+    if normalization is None or normalization == "none":
+        return x
+    if normalization == "default":
+        return _affine(x, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    call = specs.parse(normalization)
+    if call.name != "affine":
+        known = "'default', 'none' or affine(order, mean, std)"
+        raise ValueError(f"Expected normalization {known}. Received: normalization={normalization!r}.")
+    return specs.apply(_affine, call, x)
+
+
+def _affine(x, *, order="rgb", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)):
+    if order not in ("rgb", "bgr"):
+        raise ValueError(f"Expected order 'rgb' or 'bgr'. Received: order={order!r}.")
+    channels = x.shape[-1]
+    if len(mean) != channels or len(std) != channels or not all(std):
+        raise ValueError(
+            f"Expected mean and std of {channels} channels, std not 0. Received: {mean=}, {std=}. "
+            "normalization=None takes any number of channels."
+        )
+    return layers.Affine(mean, std, order, name="normalization")(x)
+
+
+def _load(model, weights):
+    path = pathlib.Path(weights)
+    if path.name.endswith((".weights.h5", ".keras")):
+        if not path.is_file():
+            raise FileNotFoundError(f"Expected a weights file. Received: {path}, which is not there.")
+        model.load_weights(path)  # takes both, and names the first layer that does not fit
+    elif str(weights) == "imagenet" or path.suffix in (".pth", ".pt", ".bin", ".safetensors"):
+        # Downloading and reading torch's formats is tfseg's. This one call upwards is resolved only when it is made:
+        # models/ imports without it.
+        importlib.import_module("tfseg.initialize").load(model, str(weights))
+    else:
+        kinds = "'imagenet' or a .weights.h5, .keras, .pth or .safetensors file"
+        raise ValueError(f"Expected weights as {kinds}. Received: weights={str(weights)!r}.")

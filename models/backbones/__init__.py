@@ -1,0 +1,103 @@
+"""Backbones: one family a file, whose VARIANTS are the names that a spec may give.
+
+    backbones.build("resnet34", x, output_stride=16)  # {"c1": 1/2 of the resolution, .. "c5": 1/16}
+
+A family's file holds VARIANTS (name -> what its `build` needs), `channels(variant)`, `build(inputs, variant,
+output_stride)`, `head(features, num_classes, variant)`; where they are known REFERENCE (the authors' sizes) and WEIGHTS
+(published files, name -> `Weights`); and where they are not the usual ones `strides(variant)` and NORMALIZATION.
+"""
+
+import dataclasses
+
+import tfseg.spec as specs
+
+STRIDES = {"c1": 2, "c2": 4, "c3": 8, "c4": 16, "c5": 32}  # of a family that declares none
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """A published file of ImageNet weights, of 1000 classes, whose keys are a backbone's layer names.
+
+    tfseg/published_weights.py downloads and loads it.
+    """
+
+    url: str
+    sha256: str  # of the file, or its first 8 digits where, as torchvision does, only those are published
+    score: float | None  # top-1 accuracy in %, as published with the file; None where it is not stated
+    source: str  # who publishes it
+    md5: str = ""  # where no SHA-256 is published, which is then ""
+    renames: tuple = ()  # (pattern, replacement) pairs from the file's keys to ours
+    unused: tuple = ()  # beginnings of keys that the reference registers and never uses
+
+
+def names():
+    """The backbones of every family."""
+    return sorted(_families())
+
+
+def build(spec, inputs, output_stride=32, **options):
+    """Builds a backbone on `inputs`, normalised pixels, and returns its feature maps.
+
+    Args:
+      spec: a name of `names()`, with the options of its family's `build(inputs, variant, output_stride, *, ..)`.
+      inputs: [B, H, W, C].
+      output_stride: where the resolution stops falling: 8, 16 or 32; later stages are dilated instead.
+      **options: more options of the family's `build`, which a network needs whatever its user writes in the spec.
+
+    Returns:
+      {"c1": at 1/2 of the resolution, "c2": at 1/4, .. "c5": at 1/32 or 1/output_stride}, as `strides` and `channels` say.
+    """
+    call, family = find(spec)
+    if output_stride not in (8, 16, 32):
+        raise ValueError(f"Expected output_stride 8, 16 or 32. Received: {output_stride=} for {spec}.")
+    return specs.apply(family.build, call, inputs, call.name, output_stride=output_stride, **options)
+
+
+def classify(spec, inputs, num_classes):
+    """Logits [B, num_classes] of the classification network that a backbone was published as."""
+    call, family = find(spec)
+    return family.head(build(spec, inputs), num_classes, call.name)
+
+
+def channels(spec):
+    """{"c1": channels, .. "c5": channels}."""
+    call, family = find(spec)
+    return family.channels(call.name)
+
+
+def strides(spec, output_stride=32):
+    """{"c1": image pixels a feature pixel, .. "c5": ..}."""
+    call, family = find(spec)
+    declared = family.strides(call.name) if hasattr(family, "strides") else STRIDES
+    return {level: min(stride, output_stride) for level, stride in declared.items()}
+
+
+def normalization(spec):
+    """What the backbone's published weights expect of the pixels: a spec as `models.build` takes it."""
+    return getattr(find(spec)[1], "NORMALIZATION", "default")
+
+
+def weights(spec):
+    """The published ImageNet weights of a backbone. ValueError where none are known, listing the backbones that have."""
+    call, family = find(spec)
+    known = getattr(family, "WEIGHTS", {})
+    if call.name not in known:
+        published = ", ".join(
+            name for name, module in sorted(_families().items()) if name in getattr(module, "WEIGHTS", {})
+        )
+        raise ValueError(f"Expected a backbone with published weights: {published}. Received: {call.name!r}.")
+    return known[call.name]
+
+
+def find(spec):
+    """(parsed spec, module of its family)."""
+    call, families = specs.parse(spec), _families()
+    if call.name not in families:
+        raise ValueError(f"Expected a backbone: {', '.join(sorted(families))}. Received: {call.name!r}.")
+    return call, families[call.name]
+
+
+def _families():
+    """Name of a backbone -> module of its family."""
+    modules = [specs.find("models.backbones", family) for family in specs.names("models.backbones")]
+    return {variant: module for module in modules for variant in module.VARIANTS}

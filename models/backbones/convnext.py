@@ -1,0 +1,112 @@
+"""ConvNeXt: A ConvNet for the 2020s.
+
+Liu, Mao, Wu, Feichtenhofer, Darrell, Xie, CVPR 2022. https://arxiv.org/abs/2201.03545
+
+torchvision's. The stem strides by 4, so c1, its output, is at 1/4 of the resolution as c2 is. Downsampling rounds sizes down.
+"""
+
+import dataclasses
+
+import keras
+
+from models import layers
+from models.backbones import Weights, _dilation
+
+LAYER_SCALE = 1e-6
+EPSILON = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """Section 3, and the rate of stochastic depth of the last block; it rises linearly from 0."""
+
+    widths: tuple
+    depths: tuple
+    stochastic_depth: float
+
+
+VARIANTS = {
+    "convnext_tiny": Variant((96, 192, 384, 768), (3, 3, 9, 3), 0.1),
+    "convnext_small": Variant((96, 192, 384, 768), (3, 3, 27, 3), 0.4),
+    "convnext_base": Variant((128, 256, 512, 1024), (3, 3, 27, 3), 0.5),
+    "convnext_large": Variant((192, 384, 768, 1536), (3, 3, 27, 3), 0.5),
+}
+
+REFERENCE = {
+    "convnext_tiny": {"params": {1000: 28_589_128}, "macs": 818_989_824, "input": (96, 96, 3)},
+    "convnext_small": {"params": {1000: 50_223_688}, "macs": 1_595_594_496, "input": (96, 96, 3)},
+    "convnext_base": {"params": {1000: 88_591_464}, "macs": 2_821_092_352, "input": (96, 96, 3)},
+    "convnext_large": {"params": {1000: 197_767_336}, "macs": 6_312_537_600, "input": (96, 96, 3)},
+}
+
+
+def _published(file, score):
+    sha256 = file.rpartition("-")[2]
+    return Weights(f"https://download.pytorch.org/models/{file}.pth", sha256, score, "torchvision, IMAGENET1K_V1")
+
+
+WEIGHTS = {
+    "convnext_tiny": _published("convnext_tiny-983f1562", 82.520),
+    "convnext_small": _published("convnext_small-0c510722", 83.616),
+    "convnext_base": _published("convnext_base-6075fbad", 84.062),
+    "convnext_large": _published("convnext_large-ea097f82", 84.414),
+}
+
+
+def channels(variant):
+    """Of the five feature maps."""
+    widths = VARIANTS[variant].widths
+    return dict(zip(("c1", "c2", "c3", "c4", "c5"), (widths[0], *widths), strict=True))
+
+
+def strides(variant):
+    """Of the five feature maps."""
+    return {"c1": 4, "c2": 4, "c3": 8, "c4": 16, "c5": 32}
+
+
+def build(inputs, variant, output_stride=32):
+    """Figure 4, right: a stem of 4x4 patches and four stages."""
+    v = VARIANTS[variant]
+    plan = _dilation.plan((4, 2, 2, 2), output_stride)
+    x = layers.conv(inputs, v.widths[0], 4, "features.0.0", stride=4, padding=0)
+    x = norm(x, "features.0.1")
+    features, done = {"c1": x}, 0
+    for stage, (width, depth, (stride, first, dilation)) in enumerate(zip(v.widths, v.depths, plan, strict=True)):
+        if stage:
+            x = downsample(norm(x, f"features.{2 * stage}.0"), width, f"features.{2 * stage}.1", stride, first)
+        for i in range(depth):
+            drop = v.stochastic_depth * done / (sum(v.depths) - 1)
+            x = block(x, f"features.{2 * stage + 1}.{i}", dilation, drop)
+            done += 1
+        features[f"c{stage + 2}"] = x
+    return features
+
+
+def head(features, num_classes, variant):
+    """The means, a layer norm and a linear layer."""
+    x = norm(keras.layers.GlobalAveragePooling2D()(features["c5"]), "classifier.0")
+    return keras.layers.Dense(num_classes, name="classifier.2")(x)
+
+
+def downsample(x, width, name, stride, dilation):
+    """2x2 patches; without stride every pixel begins one, and zeros follow the last row and column."""
+    if stride == 1:
+        x = keras.layers.ZeroPadding2D(((0, dilation), (0, dilation)))(x)
+    return layers.conv(x, width, 2, name, stride=stride, dilation=dilation, padding=0)
+
+
+def block(x, name, dilation, drop):
+    """Figure 4: a depthwise 7x7, layer norm, and a hidden layer of four times the width at every pixel, added to the input."""
+    width = x.shape[-1]
+    y = layers.depthwise_conv(x, 7, f"{name}.block.0", dilation=dilation)
+    y = norm(y, f"{name}.block.2")
+    y = keras.layers.Dense(4 * width, name=f"{name}.block.3")(y)
+    y = keras.layers.Activation("gelu")(y)
+    y = keras.layers.Dense(width, name=f"{name}.block.5")(y)
+    y = layers.LayerScale(LAYER_SCALE, name=f"{name}.layer_scale")(y)
+    return keras.layers.Add()([x, layers.stochastic_depth(y, drop)])
+
+
+def norm(x, name):
+    """Layer norm over the channels of every pixel."""
+    return keras.layers.LayerNormalization(epsilon=EPSILON, name=name)(x)

@@ -1,0 +1,145 @@
+"""EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks.
+
+Tan, Le, ICML 2019. https://arxiv.org/abs/1905.11946
+
+torchvision's: every padding is symmetric; batch norm's epsilon is 1e-5, from b5 on 1e-3. c5 are the channels of the last
+block; the 1x1 after it is the classifier's.
+"""
+
+import dataclasses
+import math
+
+import keras
+
+from models import layers
+from models.backbones import Weights, _dilation
+
+# Table 1: expansion, kernel, stride, channels, repetitions.
+STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
+STOCHASTIC_DEPTH = 0.2  # of the last block if there were one more; rises linearly from 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """Section 3.3: how a network is scaled."""
+
+    width: float
+    depth: float
+    dropout: float  # of the classifier
+    norm: tuple = (1e-5, 0.9)  # epsilon and momentum
+
+
+VARIANTS = {
+    "efficientnet_b0": Variant(1.0, 1.0, 0.2),
+    "efficientnet_b1": Variant(1.0, 1.1, 0.2),
+    "efficientnet_b2": Variant(1.1, 1.2, 0.3),
+    "efficientnet_b3": Variant(1.2, 1.4, 0.3),
+    "efficientnet_b4": Variant(1.4, 1.8, 0.4),
+    "efficientnet_b5": Variant(1.6, 2.2, 0.4, (1e-3, 0.99)),
+    "efficientnet_b6": Variant(1.8, 2.6, 0.5, (1e-3, 0.99)),
+    "efficientnet_b7": Variant(2.0, 3.1, 0.5, (1e-3, 0.99)),
+}
+
+REFERENCE = {
+    "efficientnet_b0": {"params": {1000: 5_288_548}, "macs": 72_420_832, "input": (96, 96, 3)},
+    "efficientnet_b1": {"params": {1000: 7_794_184}, "macs": 106_579_680, "input": (96, 96, 3)},
+    "efficientnet_b2": {"params": {1000: 9_109_994}, "macs": 123_255_920, "input": (96, 96, 3)},
+    "efficientnet_b3": {"params": {1000: 12_233_232}, "macs": 179_595_920, "input": (96, 96, 3)},
+    "efficientnet_b4": {"params": {1000: 19_341_616}, "macs": 280_199_392, "input": (96, 96, 3)},
+    "efficientnet_b5": {"params": {1000: 30_389_784}, "macs": 438_702_464, "input": (96, 96, 3)},
+    "efficientnet_b6": {"params": {1000: 43_040_704}, "macs": 625_161_408, "input": (96, 96, 3)},
+    "efficientnet_b7": {"params": {1000: 66_347_960}, "macs": 961_371_072, "input": (96, 96, 3)},
+}
+
+
+def _published(file, score, version="V1"):
+    sha256 = file.rpartition("-")[2]
+    source = f"torchvision, IMAGENET1K_{version}"
+    return Weights(f"https://download.pytorch.org/models/{file}.pth", sha256, score, source)
+
+
+WEIGHTS = {
+    "efficientnet_b0": _published("efficientnet_b0_rwightman-7f5810bc", 77.692),
+    "efficientnet_b1": _published("efficientnet_b1-c27df63c", 79.838, "V2"),
+    "efficientnet_b2": _published("efficientnet_b2_rwightman-c35c1473", 80.608),
+    "efficientnet_b3": _published("efficientnet_b3_rwightman-b3899882", 82.008),
+    "efficientnet_b4": _published("efficientnet_b4_rwightman-23ab8bcd", 83.384),
+    "efficientnet_b5": _published("efficientnet_b5_lukemelas-1a07897c", 83.444),
+    "efficientnet_b6": _published("efficientnet_b6_lukemelas-24a108a5", 84.008),
+    "efficientnet_b7": _published("efficientnet_b7_lukemelas-c5b4e57e", 84.122),
+}
+
+
+def channels(variant):
+    """Of the five feature maps."""
+    width = VARIANTS[variant].width
+    return {f"c{i}": scaled(c, width) for i, c in enumerate((16, 24, 40, 112, 320), start=1)}
+
+
+def build(inputs, variant, output_stride=32):
+    """Table 1 up to its last stage; a feature map is the last one of its resolution."""
+    v = VARIANTS[variant]
+    (_, *plan) = _dilation.plan((2, *(stride for _, _, stride, _, _ in STAGES)), output_stride)
+    x = conv_norm(inputs, scaled(32, v.width), 3, "features.0", v, stride=2)
+    depths = [math.ceil(repetitions * v.depth) for *_, repetitions in STAGES]
+    features, level, done = {}, 1, 0
+    for stage, (row, (stride, first, dilation)) in enumerate(zip(STAGES, plan, strict=True), start=1):
+        expansion, kernel, nominal, filters, _ = row
+        level += nominal > 1
+        for i in range(depths[stage - 1]):
+            where = (stride, first) if i == 0 else (1, dilation)
+            drop = STOCHASTIC_DEPTH * done / sum(depths)
+            x = block(x, expansion, kernel, scaled(filters, v.width), f"features.{stage}.{i}.block", v, *where, drop)
+            done += 1
+        features[f"c{level}"] = x
+    return features
+
+
+def head(features, num_classes, variant):
+    """A 1x1 to four times the channels, their means and a linear layer."""
+    v = VARIANTS[variant]
+    x = conv_norm(features["c5"], 4 * features["c5"].shape[-1], 1, "features.8", v)
+    x = keras.layers.Dropout(v.dropout)(keras.layers.GlobalAveragePooling2D()(x))
+    return keras.layers.Dense(num_classes, name="classifier.1")(x)
+
+
+def block(x, expansion, kernel, filters, name, v, stride, dilation, drop):
+    """MBConv: widened by a 1x1, a depthwise convolution, squeeze and excitation, narrowed by a linear 1x1."""
+    y, i = x, 0
+    if expansion > 1:
+        y, i = conv_norm(y, x.shape[-1] * expansion, 1, f"{name}.0", v), 1
+    y = layers.depthwise_conv(y, kernel, f"{name}.{i}.0", stride=stride, dilation=dilation, bias=False)
+    y = keras.layers.Activation("silu")(norm(y, f"{name}.{i}.1", v))
+    y = layers.squeeze_excite(y, x.shape[-1] // 4, f"{name}.{i + 1}", activation="silu")
+    y = norm(layers.conv(y, filters, 1, f"{name}.{i + 2}.0", bias=False), f"{name}.{i + 2}.1", v)
+    # A block that strides never adds, whatever its stride became by dilation: its channels always change.
+    if stride > 1 or x.shape[-1] != filters:
+        return y
+    return keras.layers.Add()([x, layers.stochastic_depth(y, drop)])
+
+
+def conv_norm(x, filters, kernel, name, v, stride=1):
+    """Convolution, batch norm, SiLU."""
+    x = layers.conv(x, filters, kernel, f"{name}.0", stride=stride, bias=False)
+    return keras.layers.Activation("silu")(norm(x, f"{name}.1", v))
+
+
+def norm(x, name, v):
+    """Batch norm as the variant's weights were trained."""
+    epsilon, momentum = v.norm
+    return layers.batch_norm(x, name, epsilon, momentum)
+
+
+def scaled(channels, width):
+    """Width times channels, to the nearest multiple of 8 that is no less than 0.9 of it."""
+    wanted = channels * width
+    rounded = max(8, int(wanted + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * wanted else rounded + 8

@@ -1,0 +1,82 @@
+"""MobileNetV2: Inverted Residuals and Linear Bottlenecks.
+
+Sandler, Howard, Zhu, Zhmoginov, Chen, CVPR 2018. https://arxiv.org/abs/1801.04381
+
+torchvision's: every padding is symmetric. c5 are the 320 channels of the last bottleneck, which the paper's section 6.2 and
+DeepLab go on from; the 1x1 to 1280 channels is the classifier's.
+"""
+
+import keras
+
+from models import layers
+from models.backbones import Weights, _dilation
+
+# Table 2: expansion, channels, repetitions, stride.
+STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+
+VARIANTS = {"mobilenet_v2": STAGES}
+
+REFERENCE = {"mobilenet_v2": {"params": {1000: 3_504_872}, "macs": 56_289_152, "input": (96, 96, 3)}}
+
+WEIGHTS = {
+    "mobilenet_v2": Weights(
+        "https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth",
+        "7ebf99e0",
+        72.154,
+        "torchvision, IMAGENET1K_V2",
+    )
+}
+
+
+def channels(variant):
+    """Of the five feature maps."""
+    return {"c1": 16, "c2": 24, "c3": 32, "c4": 96, "c5": 320}
+
+
+def build(inputs, variant, output_stride=32):
+    """Table 2 without its last rows; a feature map is the last one of its resolution."""
+    features, level = {}, 0
+    for x, stride in blocks(inputs, variant, output_stride):
+        level += stride > 1
+        features[f"c{level}"] = x
+    return features
+
+
+def blocks(inputs, variant, output_stride=32):
+    """(output, stride that the paper gives the block) of torchvision's features.0 to features.17, in their order."""
+    stages = VARIANTS[variant]
+    (_, *plan) = _dilation.plan((2, *(stride for *_, stride in stages)), output_stride)
+    x = conv_norm(inputs, 32, 3, "features.0", stride=2)
+    outputs = [(x, 2)]
+    for (expansion, filters, repetitions, nominal), (stride, first, dilation) in zip(stages, plan, strict=True):
+        for i in range(repetitions):
+            name = f"features.{len(outputs)}.conv"
+            x = block(x, filters, expansion, name, *((stride, first) if i == 0 else (1, dilation)))
+            outputs.append((x, 1 if i else nominal))
+    return outputs
+
+
+def head(features, num_classes, variant):
+    """1280 channels, their means and a linear layer."""
+    x = conv_norm(features["c5"], 1280, 1, "features.18")
+    x = keras.layers.Dropout(0.2)(keras.layers.GlobalAveragePooling2D()(x))
+    return keras.layers.Dense(num_classes, name="classifier.1")(x)
+
+
+def block(x, filters, expansion, name, stride=1, dilation=1):
+    """Figure 4: widened by a 1x1, a depthwise 3x3, narrowed by a linear 1x1; added to the input where shapes agree."""
+    y, i = x, 0
+    if expansion > 1:
+        y, i = conv_norm(y, x.shape[-1] * expansion, 1, f"{name}.0"), 1
+    y = layers.depthwise_conv(y, 3, f"{name}.{i}.0", stride=stride, dilation=dilation, bias=False)
+    y = keras.layers.ReLU(6)(layers.batch_norm(y, f"{name}.{i}.1"))
+    y = layers.conv(y, filters, 1, f"{name}.{i + 1}", bias=False)
+    y = layers.batch_norm(y, f"{name}.{i + 2}")
+    # A block that strides never adds, whatever its stride became by dilation: its channels always change.
+    return keras.layers.Add()([x, y]) if stride == 1 and x.shape[-1] == filters else y
+
+
+def conv_norm(x, filters, kernel, name, stride=1):
+    """Convolution, batch norm, ReLU6."""
+    x = layers.conv(x, filters, kernel, f"{name}.0", stride=stride, bias=False)
+    return keras.layers.ReLU(6)(layers.batch_norm(x, f"{name}.1"))

@@ -1,0 +1,123 @@
+"""MobileNetV3: Searching for MobileNetV3.
+
+Howard, Sandler, Chu, Chen, Chen, Tan, Wang, Zhu, Pang, Vasudevan, Le, Adam, ICCV 2019. https://arxiv.org/abs/1905.02244
+
+torchvision's: every padding is symmetric, batch norm's epsilon is 1e-3. c5 are the channels of the last 1x1, which the
+paper's segmentation decoder and torchvision's segmentation networks go on from.
+"""
+
+import keras
+
+from models import layers
+from models.backbones import Weights, _dilation
+
+# Tables 1 and 2: kernel, width of the middle, channels, squeeze-and-excitation, non-linearity, stride.
+RELU, SWISH = "relu", "hard_silu"
+LARGE = (
+    (3, 16, 16, False, RELU, 1),
+    (3, 64, 24, False, RELU, 2),
+    (3, 72, 24, False, RELU, 1),
+    (5, 72, 40, True, RELU, 2),
+    (5, 120, 40, True, RELU, 1),
+    (5, 120, 40, True, RELU, 1),
+    (3, 240, 80, False, SWISH, 2),
+    (3, 200, 80, False, SWISH, 1),
+    (3, 184, 80, False, SWISH, 1),
+    (3, 184, 80, False, SWISH, 1),
+    (3, 480, 112, True, SWISH, 1),
+    (3, 672, 112, True, SWISH, 1),
+    (5, 672, 160, True, SWISH, 2),
+    (5, 960, 160, True, SWISH, 1),
+    (5, 960, 160, True, SWISH, 1),
+)
+SMALL = (
+    (3, 16, 16, True, RELU, 2),
+    (3, 72, 24, False, RELU, 2),
+    (3, 88, 24, False, RELU, 1),
+    (5, 96, 40, True, SWISH, 2),
+    (5, 240, 40, True, SWISH, 1),
+    (5, 240, 40, True, SWISH, 1),
+    (5, 120, 48, True, SWISH, 1),
+    (5, 144, 48, True, SWISH, 1),
+    (5, 288, 96, True, SWISH, 2),
+    (5, 576, 96, True, SWISH, 1),
+    (5, 576, 96, True, SWISH, 1),
+)
+
+# The rows, and the width of the classifier's hidden layer.
+VARIANTS = {"mobilenet_v3_large": (LARGE, 1280), "mobilenet_v3_small": (SMALL, 1024)}
+
+REFERENCE = {
+    "mobilenet_v3_large": {"params": {1000: 5_483_032}, "macs": 43_060_160, "input": (96, 96, 3)},
+    "mobilenet_v3_small": {"params": {1000: 2_542_856}, "macs": 12_071_360, "input": (96, 96, 3)},
+}
+
+URL = "https://download.pytorch.org/models"
+WEIGHTS = {
+    "mobilenet_v3_large": Weights(
+        f"{URL}/mobilenet_v3_large-5c1a4163.pth", "5c1a4163", 75.274, "torchvision, IMAGENET1K_V2"
+    ),
+    "mobilenet_v3_small": Weights(
+        f"{URL}/mobilenet_v3_small-047dcff4.pth", "047dcff4", 67.668, "torchvision, IMAGENET1K_V1"
+    ),
+}
+
+NORM = {"epsilon": 1e-3, "momentum": 0.99}
+
+
+def channels(variant):
+    """Of the five feature maps."""
+    if variant == "mobilenet_v3_small":
+        return {"c1": 16, "c2": 16, "c3": 24, "c4": 48, "c5": 576}
+    return {"c1": 16, "c2": 24, "c3": 40, "c4": 112, "c5": 960}
+
+
+def build(inputs, variant, output_stride=32):
+    """Tables 1 and 2 up to their last 1x1 before the pool; a feature map is the last one of its resolution."""
+    rows, _ = VARIANTS[variant]
+    (_, *plan) = _dilation.plan((2, *(stride for *_, stride in rows)), output_stride)
+    x = conv_norm(inputs, 16, 3, "features.0", SWISH, stride=2)
+    features, level = {"c1": x}, 1
+    for i, (row, (stride, first, _)) in enumerate(zip(rows, plan, strict=True), start=1):
+        kernel, width, filters, excite, activation, nominal = row
+        level += nominal > 1
+        x = block(x, kernel, width, filters, excite, activation, f"features.{i}.block", nominal, stride, first)
+        features[f"c{level}"] = x
+    features["c5"] = conv_norm(x, 6 * x.shape[-1], 1, f"features.{len(rows) + 1}", SWISH)
+    return features
+
+
+def head(features, num_classes, variant):
+    """The means, a hidden layer and a linear layer."""
+    x = keras.layers.GlobalAveragePooling2D()(features["c5"])
+    x = keras.layers.Dense(VARIANTS[variant][1], name="classifier.0")(x)
+    x = keras.layers.Dropout(0.2)(keras.layers.Activation(SWISH)(x))
+    return keras.layers.Dense(num_classes, name="classifier.3")(x)
+
+
+def block(x, kernel, width, filters, excite, activation, name, nominal, stride, dilation):
+    """Figure 4: widened by a 1x1, a depthwise convolution, squeeze and excitation, narrowed by a linear 1x1."""
+    y, i = x, 0
+    if width != x.shape[-1]:
+        y, i = conv_norm(y, width, 1, f"{name}.0", activation), 1
+    y = layers.depthwise_conv(y, kernel, f"{name}.{i}.0", stride=stride, dilation=dilation, bias=False)
+    y = keras.layers.Activation(activation)(layers.batch_norm(y, f"{name}.{i}.1", **NORM))
+    if excite:
+        squeezed = divisible(width // 4)
+        y = layers.squeeze_excite(y, squeezed, f"{name}.{i + 1}", gate="hard_sigmoid")
+    i += 2 if excite else 1
+    y = conv_norm(y, filters, 1, f"{name}.{i}", None)
+    return keras.layers.Add()([x, y]) if nominal == 1 and x.shape[-1] == filters else y
+
+
+def conv_norm(x, filters, kernel, name, activation, stride=1):
+    """Convolution, batch norm and non-linearity, if any."""
+    x = layers.conv(x, filters, kernel, f"{name}.0", stride=stride, bias=False)
+    x = layers.batch_norm(x, f"{name}.1", **NORM)
+    return keras.layers.Activation(activation)(x) if activation else x
+
+
+def divisible(channels):
+    """The nearest multiple of 8 that is no less than 0.9 of it."""
+    rounded = max(8, (channels + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels else rounded + 8

@@ -1,0 +1,66 @@
+"""ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices.
+
+Zhang, Zhou, Lin, Sun, CVPR 2018. https://arxiv.org/abs/1707.01083
+
+pytorchcv's shufflenet_g3_w1 (osmr/pytorchcv): three groups; the first 1x1 of the network is not grouped. Its classifier pools
+7x7, ours the whole image, which at 224 x 224 is the same. c1 is the stem's convolution and c2 its pool.
+"""
+
+import keras
+
+from models import layers
+from models.backbones import _dilation
+
+REPETITIONS = (4, 8, 4)
+
+# Table 1: groups, and the channels of the stages.
+VARIANTS = {"shufflenet_v1_g3": (3, (240, 480, 960))}
+
+REFERENCE = {"shufflenet_v1_g3": {"params": {1000: 1_865_728}, "macs": 137_461_000, "input": (224, 224, 3)}}
+
+
+def channels(variant):
+    """Of the five feature maps."""
+    return dict(zip(("c1", "c2", "c3", "c4", "c5"), (24, 24, *VARIANTS[variant][1]), strict=True))
+
+
+def build(inputs, variant, output_stride=32):
+    """Table 1."""
+    groups, widths = VARIANTS[variant]
+    (_, *plan) = _dilation.plan((4, 2, 2, 2), output_stride)
+    x = layers.conv(inputs, 24, 3, "features.init_block.conv", stride=2, bias=False)
+    x = layers.relu(layers.batch_norm(x, "features.init_block.bn"))
+    features = {"c1": x}
+    x = features["c2"] = layers.max_pool(x, 3, 2, padding=1, nonnegative=True)
+    stages = zip(widths, REPETITIONS, plan, strict=True)
+    for stage, (width, repetitions, (stride, first, dilation)) in enumerate(stages, start=1):
+        for i in range(1, repetitions + 1):
+            name = f"features.stage{stage}.unit{i}"
+            if i > 1:
+                x = unit(x, width, groups, name, dilation=dilation)
+            else:
+                x = unit(x, width, groups, name, stride, first, widens=True, grouped=stage > 1)
+        features[f"c{stage + 2}"] = x
+    return features
+
+
+def head(features, num_classes, variant):
+    """The means and a linear layer."""
+    return keras.layers.Dense(num_classes, name="output")(keras.layers.GlobalAveragePooling2D()(features["c5"]))
+
+
+def unit(x, filters, groups, name, stride=1, dilation=1, widens=False, grouped=True):
+    """Figure 2b, or 2c where it widens: a grouped 1x1, a shuffle, a depthwise 3x3 without non-linearity, a grouped 1x1."""
+    width = filters // 4
+    y = layers.conv(x, width, 1, f"{name}.compress_conv1", groups=groups if grouped else 1, bias=False)
+    y = layers.relu(layers.batch_norm(y, f"{name}.compress_bn1"))
+    y = layers.channel_shuffle(y, groups)
+    y = layers.depthwise_conv(y, 3, f"{name}.dw_conv2", stride=stride, dilation=dilation, bias=False)
+    y = layers.batch_norm(y, f"{name}.dw_bn2")
+    outputs = filters - x.shape[-1] if widens else filters
+    y = layers.conv(y, outputs, 1, f"{name}.expand_conv3", groups=groups, bias=False)
+    y = layers.batch_norm(y, f"{name}.expand_bn3")
+    if widens:
+        x = layers.average_pool(x, 3, stride, padding=dilation, dilation=dilation)
+        return layers.relu(keras.layers.Concatenate()([y, x]))
+    return layers.relu(keras.layers.Add()([y, x]))

@@ -1,0 +1,102 @@
+"""VGG: Very Deep Convolutional Networks for Large-Scale Image Recognition.
+
+Simonyan, Zisserman, ICLR 2015. https://arxiv.org/abs/1409.1556
+
+torchvision's, with and without batch norm. The feature maps are what each pool takes, from 1/2 of the resolution on,
+and what the last pool gives.
+"""
+
+import keras
+
+from models import layers
+from models.backbones import Weights
+
+# Table 1's A, B, D, E: convolutions of the stages, 64, 128, 256, 512 and 512 wide, and whether batch norm follows each.
+VARIANTS = {
+    "vgg11": ((1, 1, 2, 2, 2), False),
+    "vgg13": ((2, 2, 2, 2, 2), False),
+    "vgg16": ((2, 2, 3, 3, 3), False),
+    "vgg19": ((2, 2, 4, 4, 4), False),
+    "vgg11_bn": ((1, 1, 2, 2, 2), True),
+    "vgg13_bn": ((2, 2, 2, 2, 2), True),
+    "vgg16_bn": ((2, 2, 3, 3, 3), True),
+    "vgg19_bn": ((2, 2, 4, 4, 4), True),
+}
+
+REFERENCE = {
+    "vgg11": {"params": {1000: 132_863_336}},
+    "vgg13": {"params": {1000: 133_047_848}},
+    "vgg16": {"params": {1000: 138_357_544}, "macs": 15_470_300_000, "input": (224, 224, 3)},
+    "vgg19": {"params": {1000: 143_667_240}, "macs": 19_632_100_000, "input": (224, 224, 3)},
+    "vgg11_bn": {"params": {1000: 132_868_840}},
+    "vgg13_bn": {"params": {1000: 133_053_736}},
+    "vgg16_bn": {"params": {1000: 138_365_992}, "macs": 15_470_300_000, "input": (224, 224, 3)},
+    "vgg19_bn": {"params": {1000: 143_678_248}, "macs": 19_632_100_000, "input": (224, 224, 3)},
+}
+
+
+def _torchvision(file, score):
+    sha256 = file.rpartition("-")[2]
+    return Weights(f"https://download.pytorch.org/models/{file}.pth", sha256, score, "torchvision, IMAGENET1K_V1")
+
+
+WEIGHTS = {
+    "vgg11": _torchvision("vgg11-8a719046", 69.020),
+    "vgg13": _torchvision("vgg13-19584684", 69.928),
+    "vgg16": _torchvision("vgg16-397923af", 71.592),
+    "vgg19": _torchvision("vgg19-dcbb9e9d", 72.376),
+    "vgg11_bn": _torchvision("vgg11_bn-6002323d", 70.370),
+    "vgg13_bn": _torchvision("vgg13_bn-abd245e5", 71.586),
+    "vgg16_bn": _torchvision("vgg16_bn-6c64b313", 73.360),
+    "vgg19_bn": _torchvision("vgg19_bn-c79401a0", 74.218),
+}
+
+
+def channels(variant):
+    """Of the five feature maps."""
+    return {"c1": 128, "c2": 256, "c3": 512, "c4": 512, "c5": 512}
+
+
+def build(inputs, variant, output_stride=32):
+    """Five stages of 3x3 convolutions and a 2x2 pool. Where a pool's stride is left out, all after it is dilated."""
+    stages, norm = VARIANTS[variant]
+    x, index, features = inputs, 0, {}
+    resolution, dilation = 1, 1
+    for stage, convolutions in enumerate(stages):
+        for _ in range(convolutions):
+            x = layers.conv(x, min(64 * 2**stage, 512), 3, f"features.{index}", dilation=dilation)
+            x = layers.relu(layers.batch_norm(x, f"features.{index + 1}") if norm else x)
+            index += 3 if norm else 2  # the convolution, its norm, its ReLU: entries of a torch.nn.Sequential
+        features[f"c{stage}"] = x
+        index += 1
+        if resolution < output_stride:
+            x = layers.max_pool(x, 2)
+            resolution *= 2
+        else:
+            x = pool_everywhere(x, dilation)
+            dilation *= 2
+    del features["c0"]  # at full resolution
+    return {**features, "c5": x}
+
+
+def head(features, num_classes, variant):
+    """7x7 cells, whatever the size of the image, and three linear layers."""
+    x = layers.adaptive_average_pool(features["c5"], 7)
+    x = keras.layers.Flatten()(keras.layers.Permute((3, 1, 2))(x))  # channels first, as the weights have it
+    x = keras.layers.Dense(4096, "relu", name="classifier.0")(x)
+    x = keras.layers.Dropout(0.5)(x)
+    x = keras.layers.Dense(4096, "relu", name="classifier.3")(x)
+    x = keras.layers.Dropout(0.5)(x)
+    return keras.layers.Dense(num_classes, name="classifier.6")(x)
+
+
+def pool_everywhere(x, dilation):
+    """A 2x2 pool at every pixel: the maximum with the pixels `dilation` to the right and below, if there are any.
+
+    x comes from a ReLU, so zeros are never the maximum.
+    """
+    for before, after in (((dilation, 0), (0, 0)), ((0, 0), (dilation, 0))):
+        beyond = tuple((end, begin) for begin, end in (before, after))
+        shifted = keras.layers.Cropping2D((before, after))(keras.layers.ZeroPadding2D(beyond)(x))
+        x = keras.layers.Maximum()([x, shifted])
+    return x

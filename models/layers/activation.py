@@ -1,0 +1,35 @@
+"""Activations and dropout."""
+
+import keras
+from keras import ops
+
+
+def relu(x, name=None):
+    """max(x, 0)."""
+    return keras.layers.ReLU(name=name)(x)
+
+
+def prelu(x, name, per_channel=True):
+    """x where positive, else slope * x; the slope, one or one per channel, is learnt from 0.25 as in PyTorch."""
+    shared = [1, 2] if per_channel else [1, 2, 3]
+    return keras.layers.PReLU(keras.initializers.Constant(0.25), shared_axes=shared, name=name)(x)
+
+
+def spatial_dropout(x, rate, name=None):
+    """Drops whole channels, as PyTorch's Dropout2d; no layer where the rate is 0."""
+    return SpatialDropout2D(rate, name=name)(x) if rate else x
+
+
+@keras.saving.register_keras_serializable(package="tfseg")
+class SpatialDropout2D(keras.layers.SpatialDropout2D):
+    """Keras' layer, with the mask drawn and scaled at its own size [batch, 1, 1, channels] and multiplied in once.
+
+    TensorFlow selects over the whole tensor, twice with the gradient: 18 against 13 ms for 10 x 90 x 120 x 64.
+    """
+
+    def call(self, inputs, training=False):
+        if not training or not self.rate:
+            return inputs
+        shape = ops.shape(inputs)
+        ones = ops.ones((shape[0], 1, 1, shape[3]), inputs.dtype)
+        return inputs * keras.random.dropout(ones, self.rate, seed=self.seed_generator)

@@ -1,0 +1,115 @@
+"""Batch normalisation whose statistics are those of the whole global batch, and the affine that feeds a network."""
+
+import keras
+from keras import ops
+
+# The fused kernel is 3.4 times faster in training than Keras' moments and multiply-adds, 1.19 times on a whole ERFNet
+# step on a CPU; on other backends, and over several replicas, the same numbers come from keras.ops.
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    _FUSED_TYPES = (tf.float32, tf.bfloat16, tf.float16)  # of the kernel
+else:
+    tf = None
+
+
+def batch_norm(x, name, epsilon=1e-5, momentum=0.9, scale=True, center=True):
+    """Batch normalisation. The defaults are PyTorch's, whose momentum 0.1 is Keras' 0.9."""
+    return BatchNormalization(momentum=momentum, epsilon=epsilon, scale=scale, center=center, name=name)(x)
+
+
+@keras.saving.register_keras_serializable(package="tfseg")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras' layer and variables; in training fused on one TensorFlow replica, synchronised over several.
+
+    N replicas compute what one replica computes on the whole batch. The running variance is the unbiased one
+    (n / (n - 1), Bessel), as PyTorch and TensorFlow's fused kernel keep it while Keras keeps the biased one: a schedule
+    copied from a reference then sees the reference's statistics. The batch itself is normalised by the biased variance.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if mask is not None:
+            raise ValueError(f"Expected no mask: images have none. Received: mask={mask} in layer {self.name!r}.")
+        if not (training and self.trainable):  # a frozen layer keeps its statistics
+            return super().call(inputs)
+        if tf is not None and _replicas() == 1 and len(inputs.shape) == 4 and inputs.dtype in _FUSED_TYPES:
+            outputs, mean, variance = self._fused(inputs)
+        else:
+            outputs, mean, variance = self._synchronized(inputs)
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + ops.stop_gradient(batch) * (1.0 - self.momentum))
+        return outputs
+
+    def _parameters(self):
+        channels = self.moving_mean.shape
+        gamma = ops.convert_to_tensor(self.gamma) if self.scale else ops.ones(channels, self.moving_mean.dtype)
+        beta = ops.convert_to_tensor(self.beta) if self.center else ops.zeros(channels, self.moving_mean.dtype)
+        return gamma, beta
+
+    def _fused(self, inputs):
+        gamma, beta = self._parameters()  # float32 under every policy; the kernel also takes half-precision inputs
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=gamma,
+            offset=beta,
+            mean=tf.zeros([0]),
+            variance=tf.zeros([0]),
+            epsilon=self.epsilon,
+            exponential_avg_factor=1.0,
+            is_training=True,
+        )
+        return outputs, mean, variance
+
+    def _synchronized(self, inputs):
+        gamma, beta = self._parameters()
+        x = ops.cast(inputs, gamma.dtype)
+        axes = tuple(range(len(x.shape) - 1))
+        # A replica's share of the batch may be smaller than another's: the counts are summed too.
+        count = ops.cast(ops.prod(ops.shape(x)[:-1]), x.dtype)
+        total = _all_reduce(ops.concatenate([ops.sum(x, axes), ops.reshape(count, (1,))]))
+        mean, count = total[:-1] / total[-1], total[-1]
+        # A second pass and reduction: E[x^2] - E[x]^2 would cancel where the mean is large.
+        squares = _all_reduce(ops.sum(ops.square(x - mean), axes))
+        outputs = (x - mean) * (ops.rsqrt(squares / count + self.epsilon) * gamma) + beta
+        return ops.cast(outputs, self.compute_dtype), mean, squares / ops.maximum(count - 1.0, 1.0)
+
+
+def _replicas():
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _all_reduce(x):
+    """The sum over all replicas, through which gradients flow: the gradient of an all-sum is an all-sum.
+
+    Between stop_gradients, as `all_reduce` itself searches the graph behind it for variables: through every other
+    replica's network, which took minutes in a network with 80 norms.
+    """
+    if tf is None or _replicas() == 1:
+        return x
+
+    def reduce(x):
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.stop_gradient(x))
+
+    return tf.custom_gradient(lambda x: (reduce(x), reduce))(x)
+
+
+@keras.saving.register_keras_serializable(package="tfseg")
+class Affine(keras.layers.Layer):
+    """(pixels - mean) / std per channel, channels reversed first where `order` is "bgr"; integers become floats."""
+
+    def __init__(self, mean, std, order="rgb", **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.mean, self.std, self.order = tuple(mean), tuple(std), order
+
+    def call(self, inputs):
+        # In float32 under every policy: a resized pixel has more than bfloat16's 8 bits.
+        x = ops.cast(inputs, "float32")
+        x = ops.flip(x, axis=-1) if self.order == "bgr" else x
+        x = (x - ops.array(self.mean, "float32")) / ops.array(self.std, "float32")
+        return ops.cast(x, self.compute_dtype)
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs.shape, self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "mean": self.mean, "std": self.std, "order": self.order}

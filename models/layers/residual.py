@@ -1,0 +1,43 @@
+"""What a residual branch may end with: a learnt scale, and leaving it out at random in training."""
+
+import keras
+from keras import ops
+
+
+def stochastic_depth(x, rate, name=None):
+    """Leaves the branch out, for whole images, at this rate in training and makes up for it; no layer where the rate is 0.
+
+    Huang et al., ECCV 2016, https://arxiv.org/abs/1603.09382, as torchvision's `stochastic_depth(mode="row")`.
+    """
+    return StochasticDepth(rate, name=name)(x) if rate else x
+
+
+@keras.saving.register_keras_serializable(package="tfseg")
+class StochasticDepth(keras.layers.Dropout):
+    """Dropout of whole images, with the mask drawn and scaled at its own size [batch, 1, 1, 1] and multiplied in once."""
+
+    def call(self, inputs, training=False):
+        if not training or not self.rate:
+            return inputs
+        ones = ops.ones((ops.shape(inputs)[0], 1, 1, 1), inputs.dtype)
+        return inputs * keras.random.dropout(ones, self.rate, seed=self.seed_generator)
+
+
+@keras.saving.register_keras_serializable(package="tfseg")
+class LayerScale(keras.layers.Layer):
+    """A learnt factor for every channel: Touvron et al., ICCV 2021, https://arxiv.org/abs/2103.17239."""
+
+    def __init__(self, initial, **kwargs):
+        super().__init__(**kwargs)
+        self.initial = initial
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(
+            shape=(input_shape[-1],), initializer=keras.initializers.Constant(self.initial), name="scale"
+        )
+
+    def call(self, inputs):
+        return inputs * self.scale
+
+    def get_config(self):
+        return {**super().get_config(), "initial": self.initial}

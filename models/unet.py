@@ -1,0 +1,73 @@
+"""U-Net: Convolutional Networks for Biomedical Image Segmentation.
+
+Ronneberger, Fischer, Brox, MICCAI 2015. https://arxiv.org/abs/1505.04597
+
+The network of github.com/milesial/Pytorch-UNet, whose weights fit. Unlike the paper's, its convolutions keep the size,
+are without bias and followed by batch norm, and nothing is dropped; the paper crops the skip connections, here the
+upsampled map is padded to them, so that every size is taken.
+"""
+
+from keras import layers as keras_layers
+
+from models import layers
+
+REFERENCE = {
+    "params": {
+        "unet": {2: 31_037_698, 12: 31_038_348},
+        'unet(upsampling="bilinear")': {2: 17_263_042, 12: 17_263_692},
+    },
+    "macs": {"unet": 4_520_017_920, 'unet(upsampling="bilinear")': 3_752_460_288},
+    "input": (64, 96, 3),
+    "source": "milesial/Pytorch-UNet unet/unet_model.py, run",
+}
+
+UPSAMPLINGS = ("transposed", "bilinear")
+
+
+def build(inputs, num_classes, *, upsampling="transposed", width=64):
+    """Figure 1: down the left side, up the right one.
+
+    `upsampling` is by "transposed" convolutions or "bilinear" resizing, for which the deeper maps are half as wide.
+    `width` is the number of channels at full resolution; the paper's 64 doubles with every step down.
+    """
+    if upsampling not in UPSAMPLINGS:
+        raise ValueError(f"Expected upsampling: {', '.join(UPSAMPLINGS)}. Received: upsampling={upsampling!r}.")
+    bilinear = upsampling == "bilinear"
+    half = 2 if bilinear else 1
+
+    x1 = double_conv(inputs, "inc", width)
+    x2 = down(x1, "down1", 2 * width)
+    x3 = down(x2, "down2", 4 * width)
+    x4 = down(x3, "down3", 8 * width)
+    x5 = down(x4, "down4", 16 * width // half)
+
+    x = up(x5, x4, "up1", 8 * width // half, bilinear)
+    x = up(x, x3, "up2", 4 * width // half, bilinear)
+    x = up(x, x2, "up3", 2 * width // half, bilinear)
+    x = up(x, x1, "up4", width, bilinear)
+    return {"logits": layers.conv(x, num_classes, 1, "outc.conv")}
+
+
+def double_conv(x, name, filters, middle=None):
+    """Two 3x3 convolutions with batch norm and ReLU."""
+    x = layers.conv(x, middle or filters, 3, f"{name}.double_conv.0", bias=False)
+    x = layers.relu(layers.batch_norm(x, f"{name}.double_conv.1"))
+    x = layers.conv(x, filters, 3, f"{name}.double_conv.3", bias=False)
+    return layers.relu(layers.batch_norm(x, f"{name}.double_conv.4"))
+
+
+def down(x, name, filters):
+    """A red arrow of the figure, and the two blue ones after it."""
+    return double_conv(layers.max_pool(x, 2), f"{name}.maxpool_conv.1", filters)
+
+
+def up(x, skip, name, filters, bilinear):
+    """A green arrow of the figure, the grey one that meets it, and the two blue ones after them."""
+    if bilinear:
+        x = layers.resize(x, scale=2, align_corners=True)
+        middle = (x.shape[-1] + skip.shape[-1]) // 2
+    else:
+        x = layers.transposed_conv(x, x.shape[-1] // 2, 2, f"{name}.up")
+        middle = filters
+    x = keras_layers.Concatenate()([skip, layers.fit(x, skip, center=True)])
+    return double_conv(x, f"{name}.conv", filters, middle)

@@ -1,0 +1,173 @@
+"""Augmentation: the fused warp against a pixel-by-pixel loop, and the properties that every op must have."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from input_pipeline import IGNORE, ops
+from input_pipeline.ops import geometry
+
+FILL = (100.0, 110.0, 120.0)
+SIZE = (24, 32)
+CHAINS = (
+    "",
+    "affine(scale=(0.5, 2.0), rotation=20, flip=True)",
+    "affine(scale=(0.5, 0.6)) | brightness(0.3) | contrast(0.3) | saturation(0.5)",
+)
+
+
+def example(height=30, width=40, seed=0):
+    random = np.random.default_rng(seed)
+    return {
+        "image": tf.constant(random.integers(0, 256, (height, width, 3), np.uint8)),
+        "label": tf.constant(random.integers(0, 5, (height, width), np.uint8)),
+        "id": tf.constant("x"),
+    }
+
+
+def seeds(count):
+    return [tf.constant([7, i], tf.int32) for i in range(count)]
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_eager_and_tf_data_agree(chain):
+    augment = ops.build(chain, SIZE, FILL)
+    streamed = tf.data.Dataset.from_tensors(example()).map(lambda x: augment(x, seeds(3)[2])).get_single_element()
+    eager = augment(example(), seeds(3)[2])
+    np.testing.assert_allclose(streamed["image"], eager["image"], atol=1e-3)
+    # A label may differ where a coordinate lies on the border of two pixels, to rounding.
+    assert np.mean(streamed["label"] != eager["label"]) < 0.01
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_result_has_the_crop_size_the_range_and_known_ids(chain):
+    augment = ops.build(chain, SIZE, FILL)
+    for seed in seeds(10):
+        result = augment(example(), seed)
+        assert result["image"].shape == (*SIZE, 3)
+        assert result["label"].shape == SIZE
+        assert result["image"].dtype == tf.float32
+        assert result["label"].dtype == tf.uint8
+        assert np.min(result["image"]) >= 0
+        assert np.max(result["image"]) <= 255
+        assert set(np.unique(result["label"])) <= {0, 1, 2, 3, 4, IGNORE}
+
+
+def test_same_seed_same_result_other_seed_another():
+    augment = ops.build(CHAINS[2], SIZE, FILL)
+    first, again, other = (augment(example(), s)["image"].numpy() for s in (seeds(1)[0], seeds(1)[0], seeds(2)[1]))
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != other)
+
+
+def test_crop_alone_copies_pixels():
+    augment, given = ops.build("", SIZE, FILL), example()
+    corners = set()
+    for seed in seeds(80):
+        result = augment(given, seed)
+        places = [
+            (y, x)
+            for y in range(30 - 24 + 1)
+            for x in range(40 - 32 + 1)
+            if np.array_equal(given["label"][y : y + 24, x : x + 32], result["label"])
+        ]
+        assert len(places) == 1
+        (y, x), *_ = places
+        np.testing.assert_array_equal(result["image"], given["image"][y : y + 24, x : x + 32])
+        corners.add((y, x))
+    # 7 x 9 = 63 corners: 80 uniform draws give about 63 * (1 - (62/63)^80) = 45 different ones.
+    assert len(corners) > 35
+    assert {0, 6} <= {y for y, _ in corners}
+    assert {0, 8} <= {x for _, x in corners}
+
+
+def test_flip_mirrors_half_of_the_examples():
+    augment, given = ops.build("affine(scale=(1.0, 1.0), flip=True)", (30, 40), FILL), example()
+    mirrored = 0
+    for seed in seeds(60):
+        image = augment(given, seed)["image"].numpy()
+        if np.array_equal(image, given["image"][:, ::-1]):
+            mirrored += 1
+        else:
+            np.testing.assert_array_equal(image, given["image"])
+    assert 18 <= mirrored <= 42  # 30 expected, three standard deviations of sqrt(60 / 4) = 3.9 either way
+
+
+def test_image_smaller_than_the_crop_lies_inside_it():
+    augment, given = ops.build("", (40, 50), FILL), example()
+    for seed in seeds(5):
+        result = augment(given, seed)
+        outside = result["label"].numpy() == IGNORE
+        assert outside.sum() == 40 * 50 - 30 * 40
+        np.testing.assert_allclose(result["image"].numpy()[outside], np.tile(FILL, (outside.sum(), 1)), atol=1e-4)
+        np.testing.assert_array_equal(result["label"].numpy()[~outside].reshape(30, 40), given["label"])
+
+
+def test_image_and_label_stay_aligned():
+    """An image painted from its label: after any warp, pixels away from borders show their label's value."""
+    label = np.kron(np.arange(12).reshape(3, 4) % 5, np.ones((20, 20))).astype(np.uint8)
+    given = {"image": np.repeat(label[..., None] * 50, 3, -1), "label": label}
+    augment = ops.build("affine(scale=(0.7, 1.5), rotation=30, flip=True)", (48, 64), (0.0, 0.0, 0.0))
+    for seed in seeds(10):
+        result = augment(given, seed)
+        image, label = result["image"].numpy()[..., 0], result["label"].numpy()
+        # Where the four neighbours have the same label, bilinear sampling is constant.
+        inner = label[1:-1, 1:-1]
+        same = np.all([label[1 + dy : 47 + dy, 1 + dx : 63 + dx] == inner for dy in (-1, 0, 1) for dx in (-1, 0, 1)], 0)
+        same &= inner != IGNORE
+        np.testing.assert_allclose(image[1:-1, 1:-1][same], inner[same] * 50.0, atol=1e-2)
+
+
+def test_warp_equals_a_loop_over_pixels():
+    """Bilinear sampling at A (centre of the output pixel) + b, nearest for the label, IGNORE and FILL outside."""
+    given = example(9, 11)
+    zoom, angle, mirror, place = 1.3, 0.4, -1.0, np.array([0.3, 0.8], np.float32)
+    transform = geometry._inverse_map(tf.constant([9, 11]), (8, 7), zoom, angle, mirror, place).numpy()
+    image = geometry._warp(tf.cast(given["image"], tf.float32), transform, (8, 7), "BILINEAR", 0.0).numpy()
+    # By hand: the zoomed image is 11.7 x 14.3, the slack 3.7 x 7.3, whole offsets 0..3 and 0..7: floor(0.3 * 4) = 1 and
+    # floor(0.8 * 8) = 6; the crop's centre is (1 + 4, 6 + 3.5) in the zoomed image.
+    centre_y, centre_x = 5 / zoom, 9.5 / zoom
+    padded = np.zeros((9 + 2, 11 + 2, 3))
+    padded[1:-1, 1:-1] = given["image"]
+    for v in range(8):
+        for u in range(7):
+            dy, dx = v + 0.5 - 4, mirror * 0 + u + 0.5 - 3.5
+            x = centre_x + (mirror * np.cos(angle) * dx - np.sin(angle) * dy) / zoom - 0.5
+            y = centre_y + (mirror * np.sin(angle) * dx + np.cos(angle) * dy) / zoom - 0.5
+            y0, x0 = int(np.floor(y)), int(np.floor(x))
+            if not (-1 <= y0 < 9 and -1 <= x0 < 11):
+                np.testing.assert_array_equal(image[v, u], 0)
+                continue
+            patch, fy, fx = padded[y0 + 1 : y0 + 3, x0 + 1 : x0 + 3], y - y0, x - x0
+            expected = (patch[0, 0] * (1 - fx) + patch[0, 1] * fx) * (1 - fy)
+            expected += (patch[1, 0] * (1 - fx) + patch[1, 1] * fx) * fy
+            np.testing.assert_allclose(image[v, u], expected, atol=2e-3)
+
+
+def test_brightness_and_contrast_by_hand():
+    # Image 0, 100: mean 50. Contrast 1 + c gives 50 +- 50 (1 + c): their difference is 100 (1 + c).
+    given = {"image": tf.constant([[[0.0] * 3, [100.0] * 3]]), "label": tf.zeros([1, 2], tf.uint8)}
+    seen = []
+    for seed in seeds(50):
+        image = ops.color.contrast(given, seed, 0.2)["image"].numpy()
+        assert np.mean(image) == pytest.approx(50, abs=1e-3)
+        seen.append(np.ptp(image))
+        shift = ops.color.brightness(given, seed, 0.2)["image"].numpy() - given["image"].numpy()
+        assert np.ptp(shift) == pytest.approx(0, abs=1e-4)
+        assert abs(shift[0, 0, 0]) <= 0.2 * 255
+    assert min(seen) >= 80 - 1e-3
+    assert max(seen) <= 120 + 1e-3
+    assert np.ptp(seen) > 20
+
+
+@pytest.mark.parametrize(
+    ("chain", "message"),
+    [
+        ("afine", "Expected an augmentation: affine, brightness, contrast, saturation"),
+        ("brightness(delta=0.1, gamma=2)", "Expected brightness(delta)"),
+        ("affine(scale=(2.0, 1.0))", "0 < low <= high"),
+    ],
+)
+def test_wrong_chains_say_what_is_known(chain, message):
+    with pytest.raises(ValueError, match=message.replace("(", r"\(").replace(")", r"\)")):
+        ops.build(chain, SIZE, FILL)(example(), seeds(1)[0])

@@ -1,0 +1,164 @@
+"""What every backbone promises, whichever family it is of. Without -m slow one of each family: the first in its file."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import models
+import tfseg.spec as specs
+from models import backbones
+from tfseg import profile
+
+FAMILIES = [specs.find("models.backbones", name) for name in specs.names("models.backbones")]
+BACKBONES = [
+    pytest.param(variant, marks=[pytest.mark.slow] if i else [])
+    for family in FAMILIES
+    for i, variant in enumerate(family.VARIANTS)
+]
+SIZES = ((96, 96), (75, 107))
+
+
+@pytest.fixture(scope="module", params=BACKBONES)
+def spec(request):
+    """Of the module, so that all tests of a backbone follow each other."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def features(spec):
+    """The feature maps of a backbone, as a model; tests leave its weights as they are."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((None, None, 3))
+    return keras.Model(inputs, backbones.build(spec, inputs))
+
+
+def image(height, width, batch=1):
+    return np.random.default_rng(0).standard_normal((batch, height, width, 3)).astype(np.float32)
+
+
+def test_feature_maps_are_those_declared(spec, features):
+    channels, strides = backbones.channels(spec), backbones.strides(spec)
+    _, family = backbones.find(spec)
+    missing = 5 if getattr(family, "UNPADDED", False) else 2
+    for height, width in SIZES:
+        outputs = features(image(height, width))
+        assert list(outputs) == ["c1", "c2", "c3", "c4", "c5"]
+        for level, x in outputs.items():
+            assert x.shape[-1] == channels[level]
+            # Families round up or down at odd sizes, and with and without padding.
+            np.testing.assert_allclose(x.shape[1:3], [height / strides[level], width / strides[level]], atol=missing)
+            assert np.isfinite(x).all()
+            assert np.std(x) > 0
+
+
+def test_dilation_keeps_the_function(spec, features):
+    """Every second, or fourth, pixel of a dilated run is the strided run's.
+
+    But for squeeze and excitation: the mean over all pixels is not that over every fourth. So its gates are held constant.
+    """
+    for layer in features.layers:
+        if layer.name.endswith(".fc2"):
+            layer.kernel.assign(np.zeros(layer.kernel.shape))
+    _, family = backbones.find(spec)
+    unpadded = getattr(family, "UNPADDED", False)
+    x, weights = image(*((160, 192) if unpadded else (64, 96))), features.get_weights()
+    expected = features(x)["c5"]
+    for output_stride in (8, 16):
+        inputs = keras.Input((None, None, 3))
+        try:
+            dilated = keras.Model(inputs, backbones.build(spec, inputs, output_stride))
+        except ValueError as error:  # a family that cannot says so
+            assert "output_stride" in str(error)  # noqa: PT017
+            continue
+        dilated.set_weights(weights)
+        outputs, strides = dilated(x), backbones.strides(spec, output_stride)
+        if not unpadded:
+            for level, y in outputs.items():  # a pool that rounds up gives one more
+                np.testing.assert_allclose(y.shape[1:3], [64 / strides[level], 96 / strides[level]], atol=1)
+        if not getattr(family, "DILATION_KEEPS_FUNCTION", True):
+            continue
+        step = backbones.strides(spec)["c5"] // strides["c5"]
+        # Without padding the two end at different pixels of the image: only the inner part is the same.
+        height, width = (n - unpadded for n in expected.shape[1:3])
+        actual = outputs["c5"][:, ::step, ::step][:, :height, :width]
+        np.testing.assert_allclose(actual, expected[:, :height, :width], rtol=1e-4, atol=1e-4 * np.std(expected))
+
+
+def test_every_trainable_variable_has_a_gradient(spec):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, backbones.classify(spec, inputs, 7))
+    with tf.GradientTape() as tape:
+        logits = model(image(96, 96, batch=2), training=True)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits([1, 4], logits))
+    gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+    without = [
+        variable.path
+        for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
+        if gradient is None or not np.any(gradient)
+    ]
+    assert not without
+
+
+def test_size_is_that_of_the_reference(spec):
+    _, family = backbones.find(spec)
+    reference = getattr(family, "REFERENCE", {}).get(spec)
+    if not reference:
+        pytest.skip("no reference counts this variant")
+    for num_classes, expected in reference["params"].items():
+        inputs = keras.Input(reference.get("input", (96, 96, 3)))
+        model = keras.Model(inputs, backbones.classify(spec, inputs, num_classes))
+        assert sum(np.prod(v.shape) for v in model.trainable_variables) == expected
+        if "macs" in reference:
+            np.testing.assert_allclose(profile.multiply_accumulates(model), reference["macs"], rtol=1e-5)
+
+
+def test_names():
+    assert {"resnet50", "vgg16_bn", "densenet121", "drn_d_22"} <= set(backbones.names())
+    assert len(backbones.names()) == sum(len(family.VARIANTS) for family in FAMILIES)
+
+
+def test_a_classifier_saves_and_takes_pixels(tmp_path):
+    model = models.build("classifier", 7)
+    assert model.backbone == "resnet18"
+    assert models.build("unet", 7).backbone == ""
+    x = np.random.default_rng(0).integers(0, 256, (2, 75, 107, 3), np.uint8)
+    logits = model(x)["logits"]
+    assert logits.shape == (2, 7)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(x)["logits"], logits)
+
+
+def test_normalization_is_the_backbones(monkeypatch):
+    _, family = backbones.find("resnet18")
+    monkeypatch.setattr(
+        family, "NORMALIZATION", "affine(order='bgr', mean=(1.0, 2.0, 3.0), std=(1.0, 1.0, 1.0))", raising=False
+    )
+    layer = models.build("classifier", 7).get_layer("normalization")
+    np.testing.assert_array_equal(layer(np.array([[[[10.0, 20.0, 30.0]]]])), [[[[29.0, 18.0, 7.0]]]])
+
+
+@pytest.mark.parametrize(
+    ("spec", "output_stride", "message"),
+    [
+        ("resnet9000", 32, "Expected a backbone: .*resnet50"),
+        ("resnet18", 4, "output_stride 8, 16 or 32"),
+        ("drn_d_22", 16, "output_stride 8"),
+        ("resnet18(depth=3)", 32, r"Expected resnet18\(.*dilate_first, ceil_pool\)"),
+    ],
+)
+def test_refuses(spec, output_stride, message):
+    with pytest.raises(ValueError, match=message):
+        backbones.build(spec, keras.Input((None, None, 3)), output_stride)
+
+
+def test_options_of_resnets():
+    """Sizes that deeplab-pytorch and OCNet give, whose pools round up; the latter dilates whole stages."""
+    for spec, options in (("resnet50_caffe", {}), ("resnet18_deep(ceil_pool=True)", {"dilate_first": True})):
+        inputs = keras.Input((64, 96, 3))
+        outputs = backbones.build(spec, inputs, 8, **options)
+        assert outputs["c5"].shape[1:3] == (9, 13)
+    dilations = [keras.Model(inputs, outputs).get_layer(f"layer4.{i}.conv1").dilation_rate[0] for i in range(2)]
+    assert dilations == [4, 4]

@@ -1,0 +1,22 @@
+"""ERFNet's own parity file shows no values; another author's, of the same network with another epsilon, does."""
+
+import numpy as np
+
+import models
+from models import erfnet
+from tests.parity import fill, test_parity
+from tfseg import torch_weights
+
+
+def test_pytorchcv(monkeypatch):
+    monkeypatch.setattr(erfnet, "EPSILON", 1e-5)
+    ours = fill.read(fill.FOLDER / "erfnet.json.gz")
+    witness = fill.read(fill.FOLDER / "witnesses" / "erfnet_pytorchcv.json.gz")
+    # Both register their modules in the order of execution, so entry answers to entry.
+    keys = [(key, shape) for key, shape, _ in ours["state"] if key not in ours["unused"]]
+    assert [shape for _, shape in keys] == [shape for _, shape, _ in witness["state"]]
+    arrays = fill.state_dict(witness).values()
+    model = models.build("erfnet", 12, normalization=None)
+    torch_weights.load(model, {key: array for (key, _), array in zip(keys, arrays, strict=True)})
+    for case in witness["cases"]:
+        test_parity.check(np.asarray(model(fill.image(case))["logits"]), case)

@@ -1,0 +1,170 @@
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfseg import metrics
+
+NAMES = ("road", "car", "sky")
+
+# cm =  [[3, 1, 0],   row sums    = [4, 2, 2]     diagonal = [3, 1, 2]
+#        [1, 1, 0],   column sums = [4, 2, 2]     union    = [4+4-3, 2+2-1, 2+2-2] = [5, 3, 2]
+#        [0, 0, 2]]                               IoU      = [3/5, 1/3, 1]
+LABEL = np.array([[0, 0, 0, 0], [1, 1, 2, 2]], "uint8")
+PREDICTION = np.array([[0, 0, 0, 1], [0, 1, 2, 2]], "int64")
+CONFUSION = [[3, 1, 0], [1, 1, 0], [0, 0, 2]]
+
+
+def test_confusion_matrix():
+    result = metrics.confusion_matrix(LABEL, PREDICTION, 3)
+    assert result.dtype == tf.int64
+    np.testing.assert_array_equal(result, CONFUSION)
+
+
+def test_ignored_pixels_do_not_count():
+    label = np.stack([LABEL, np.full_like(LABEL, 255)])
+    prediction = np.stack([PREDICTION, PREDICTION])
+    np.testing.assert_array_equal(metrics.confusion_matrix(label, prediction, 3), CONFUSION)
+    # 255 is no class of a network of 300 either, and ids that the network does not have do not wrap into other cells.
+    assert not np.any(metrics.confusion_matrix([255, 255], [0, 255], 300))
+    np.testing.assert_array_equal(metrics.confusion_matrix([3, 200, 1], [0, 2, 1], 3), np.diag([0, 1, 0]))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_confusion_matrix_in_a_graph_of_unknown_size(jit_compile):
+    rng = np.random.default_rng(0)
+    label, prediction = rng.integers(0, 12, (2, 2, 30, 40))
+    label[label == 11] = 255
+    expected = np.zeros((11, 11), int)
+    np.add.at(expected, (label[(label < 11) & (prediction < 11)], prediction[(label < 11) & (prediction < 11)]), 1)
+    label[prediction == 11], prediction[prediction == 11] = 255, 0
+    signature = [tf.TensorSpec([None, None, None], tf.uint8), tf.TensorSpec([None, None, None], tf.int64)]
+    run = tf.function(lambda a, b: metrics.confusion_matrix(a, b, 11), signature, jit_compile=jit_compile)
+    result = run(label.astype("uint8"), prediction)
+    assert result.shape == (11, 11)
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_sum_over_replicas():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice())
+    with strategy.scope():
+        total = tf.Variable(
+            tf.zeros([3, 3], tf.int64),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.SUM,
+        )
+    data = tf.data.Dataset.from_tensor_slices((LABEL, PREDICTION)).batch(2)  # a row a replica
+
+    @tf.function
+    def step(batch):
+        strategy.run(lambda a, b: total.assign_add(metrics.confusion_matrix(a, b, 3)), args=batch)
+
+    for batch in strategy.experimental_distribute_dataset(data):
+        step(batch)
+    np.testing.assert_array_equal(total.numpy(), CONFUSION)
+
+
+def test_compute():
+    expected = {
+        "frequency_weighted_iou": 4 / 8 * 3 / 5 + 2 / 8 * 1 / 3 + 2 / 8,
+        "mean_accuracy": (3 / 4 + 1 / 2 + 2 / 2) / 3,
+        "miou": (3 / 5 + 1 / 3 + 1) / 3,
+        "pixel_accuracy": 6 / 8,
+        "iou": {"road": 3 / 5, "car": 1 / 3, "sky": 1.0},
+    }
+    result = metrics.compute(CONFUSION, NAMES)
+    assert list(result) == list(expected)
+    assert result.pop("iou") == pytest.approx(expected.pop("iou"))
+    assert result == pytest.approx(expected)
+
+
+def test_class_in_neither_is_left_out():
+    # cm = [[3, 0, 1],   row sums    = [4, 0, 2]   union    = [4, 0, 3]       class 1 is absent
+    #       [0, 0, 0],   column sums = [3, 0, 3]   IoU      = [3/4, -, 2/3]
+    #       [0, 0, 2]]                             accuracy = [3/4, -, 1]
+    result = metrics.compute([[3, 0, 1], [0, 0, 0], [0, 0, 2]], NAMES)
+    assert result["iou"] == pytest.approx({"road": 3 / 4, "car": None, "sky": 2 / 3})
+    assert result["miou"] == pytest.approx((3 / 4 + 2 / 3) / 2)
+    assert result["mean_accuracy"] == pytest.approx((3 / 4 + 1) / 2)
+    assert result["frequency_weighted_iou"] == pytest.approx(4 / 6 * 3 / 4 + 2 / 6 * 2 / 3)
+
+
+def test_class_that_is_only_predicted_counts_as_0():
+    # cm = [[3, 1, 0],   row sums    = [4, 0, 2]   union    = [4, 1, 2]
+    #       [0, 0, 0],   column sums = [3, 1, 2]   IoU      = [3/4, 0, 1]
+    #       [0, 0, 2]]                             accuracy = [3/4, -, 1]
+    result = metrics.compute([[3, 1, 0], [0, 0, 0], [0, 0, 2]], NAMES)
+    assert result["iou"] == pytest.approx({"road": 3 / 4, "car": 0, "sky": 1})
+    assert result["miou"] == pytest.approx((3 / 4 + 0 + 1) / 3)
+    assert result["mean_accuracy"] == pytest.approx((3 / 4 + 1) / 2)
+
+
+def test_extra_classes_of_the_network_are_wrong():
+    # cm = [[3, 0, 1],   two named classes, row sums    = [4, 4]   diagonal = [3, 2]
+    #       [1, 2, 1],                      column sums = [4, 2]   union    = [5, 4]
+    #       [0, 0, 0]]   as many wrong as pixels in column 2       IoU      = [3/5, 2/4]
+    result = metrics.compute([[3, 0, 1], [1, 2, 1], [0, 0, 0]], NAMES[:2])
+    assert result["iou"] == pytest.approx({"road": 3 / 5, "car": 1 / 2})
+    assert result["miou"] == pytest.approx((3 / 5 + 1 / 2) / 2)
+    assert result["pixel_accuracy"] == pytest.approx(5 / 8)
+    assert result["mean_accuracy"] == pytest.approx((3 / 4 + 2 / 4) / 2)
+
+
+def test_nothing_counted():
+    result = metrics.compute(np.zeros((3, 3), "int64"), NAMES)
+    assert result.pop("iou") == dict.fromkeys(NAMES)
+    assert set(result.values()) == {None}
+
+
+def test_json_and_int64():
+    # More pixels than int32 holds: 5000 Cityscapes images are 1e10.
+    result = metrics.compute(np.int64(10**10) * np.array(CONFUSION), NAMES)
+    assert json.loads(json.dumps(result)) == result
+    assert result["pixel_accuracy"] == pytest.approx(6 / 8)
+
+
+@pytest.mark.parametrize(
+    ("confusion", "names", "message"),
+    [
+        (np.eye(2), NAMES, "3 or more classes"),
+        (np.eye(4), NAMES, "1 pixels with a label of 3 or more"),
+        (np.eye(3), ("road", "car", "car"), "names that differ"),
+    ],
+)
+def test_errors(confusion, names, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.compute(confusion, names)
+
+
+def test_table():
+    confusion = [[3, 0, 1], [0, 0, 0], [0, 0, 2]]
+    result = metrics.table(metrics.compute(confusion, NAMES) | {"images": 2, "step": 7}, confusion)
+    assert result.split("\n") == [
+        "class                   iou %  pixels %",
+        "road                    75.00     66.67",
+        "car                         -      0.00",
+        "sky                     66.67     33.33",
+        "",
+        "frequency_weighted_iou  72.22",
+        "mean_accuracy           87.50",
+        "miou                    70.83",
+        "pixel_accuracy          83.33",
+    ]
+
+
+def test_table_of_nothing():
+    empty = np.zeros((3, 3), "int64")
+    lines = metrics.table(metrics.compute(empty, NAMES), empty).split("\n")
+    assert lines[1].split() == ["road", "-", "-"]
+    assert lines[-1].split() == ["pixel_accuracy", "-"]
+    assert "pixels" not in metrics.table(metrics.compute(empty, NAMES))
+
+
+@pytest.mark.parametrize("name", metrics.names())
+def test_contract(name):
+    """For every metric there is: perfect is 1, nothing is None, and ignored extra columns only lower it."""
+    perfect, empty = (metrics.compute(m, NAMES)[name] for m in (np.diag([5, 1, 2]), np.zeros((3, 3), "int64")))
+    assert perfect in (1.0, dict.fromkeys(NAMES, 1.0))
+    assert empty in (None, dict.fromkeys(NAMES))

@@ -1,0 +1,268 @@
+"""Downloading from a server of our own, on loopback; nothing here leaves the machine."""
+
+import contextlib
+import hashlib
+import http.server
+import json
+import threading
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras.src.legacy.saving import legacy_h5_format
+
+import models
+from models import backbones
+from models.backbones import resnet, xception
+from tfseg import initialize, published_weights
+
+RESNET = 'classifier(backbone="resnet18")'
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    return tmp_path / "keras" / "models"
+
+
+@contextlib.contextmanager
+def server(data, declared=None):
+    """Serves `data` whatever is asked, as of `declared` bytes; gives its address and the paths that were asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(declared or len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{running.server_port}", asked
+        finally:
+            running.shutdown()
+
+
+def published(url, sha256, **fields):
+    return backbones.Weights(f"{url}/net-{sha256[:8]}.safetensors", sha256, None, "a test", **fields)
+
+
+def safetensors(arrays):
+    header, body = {}, b""
+    for key, array in arrays.items():
+        raw = np.ascontiguousarray(array, np.float32).tobytes()
+        header[key] = {"dtype": "F32", "shape": array.shape, "data_offsets": [len(body), len(body) + len(raw)]}
+        body += raw
+    header = json.dumps(header).encode()
+    return len(header).to_bytes(8, "little") + header + body
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("digits", [8, 64])
+def test_downloads_once(cache, digits):
+    data = safetensors({"a": np.arange(3.0)})
+    with server(data) as (url, asked):
+        weights = published(url, sha256(data)[:digits])
+        for _ in range(2):
+            path = published_weights.fetch(weights)
+        assert len(asked) == 1
+    assert path.parent == cache
+    assert path.read_bytes() == data
+    assert published_weights.fetch(weights) == path  # the server is gone
+    assert [file.name for file in cache.iterdir()] == [path.name]
+
+
+def test_md5_where_nothing_better_is_published():
+    data = b"weights"
+    with server(data) as (url, _):
+        good = backbones.Weights(f"{url}/a.h5", "", None, "a test", md5=hashlib.md5(data).hexdigest())
+        assert published_weights.fetch(good).read_bytes() == data
+        with pytest.raises(ValueError, match="hash begins with 00"):
+            published_weights.fetch(backbones.Weights(f"{url}/b.h5", "", None, "a test", md5="00"))
+
+
+def test_wrong_hash(cache):
+    data = safetensors({"a": np.arange(3.0)})
+    with server(data) as (url, _), pytest.raises(ValueError, match=r"hash begins with 0123abcd.*it is deleted"):
+        published_weights.fetch(published(url, "0123abcd"))
+    assert not list(cache.iterdir())
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_broken_transfer(cache, announced):
+    """Cut off before the length that the server promised, or unnoticed, where the hash tells."""
+    data = safetensors({"a": np.arange(1000.0)})
+    error = FileNotFoundError if announced else ValueError
+    with server(data[:-100], len(data) if announced else None) as (url, _), pytest.raises(error, match="net-"):
+        published_weights.fetch(published(url, sha256(data)))
+    assert not list(cache.iterdir())
+
+
+def test_a_file_that_does_not_match_is_replaced(cache):
+    data = safetensors({"a": np.arange(3.0)})
+    with server(data) as (url, asked):
+        weights = published(url, sha256(data))
+        path = cache / weights.url.rpartition("/")[2]
+        cache.mkdir(parents=True)
+        path.write_bytes(data[:-1])
+        assert published_weights.fetch(weights).read_bytes() == data
+        assert len(asked) == 1
+
+
+def test_without_a_network_says_what_to_put_where(cache):
+    with server(b"") as (url, _):
+        weights = published(url, "0123abcd")
+    path = cache / "net-0123abcd.safetensors"
+    with pytest.raises(FileNotFoundError) as caught:
+        published_weights.fetch(weights)
+    assert weights.url in str(caught.value)
+    assert f"put it at {path}" in str(caught.value)
+    path.write_bytes(b"something else")
+    with pytest.raises(FileNotFoundError, match=f"another hash, {sha256(b'something else')}"):
+        published_weights.fetch(weights)
+    assert path.exists()  # it is the user's
+
+
+@pytest.fixture(scope="module")
+def resnet18():
+    """A state dict of ResNet-18, as a file."""
+    generator, arrays = np.random.default_rng(0), {}
+    for layer in models.build(RESNET, 1000, (32, 32, 3)).layers:
+        names = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
+        for variable in layer.weights:
+            name = (
+                names.get(variable.name)
+                or {"moving_mean": "running_mean", "moving_variance": "running_var"}[variable.name]
+            )
+            shape = variable.shape if len(variable.shape) < 4 else [variable.shape[i] for i in (3, 2, 0, 1)]
+            shape = shape[::-1] if len(shape) == 2 else shape
+            arrays[f"{layer.name}.{name}"] = generator.uniform(0.1, 0.2, shape).astype(np.float32)
+    return arrays
+
+
+@pytest.fixture
+def served(resnet18, monkeypatch):
+    data = safetensors(resnet18)
+    with server(data) as (url, _):
+        monkeypatch.setitem(resnet.WEIGHTS, "resnet18", published(url, sha256(data)))
+        yield resnet18
+
+
+def test_classifier_takes_all(served):
+    model = models.build(RESNET, 1000, weights="imagenet")
+    np.testing.assert_array_equal(model.get_layer("conv1").kernel, served["conv1.weight"].transpose(2, 3, 1, 0))
+    np.testing.assert_array_equal(model.get_layer("layer4.1.bn2").moving_variance, served["layer4.1.bn2.running_var"])
+    np.testing.assert_array_equal(model.get_layer("fc").kernel, served["fc.weight"].T)
+
+
+def test_another_network_takes_the_backbone(served):
+    model = models.build(RESNET, 7)
+    kernel = model.get_layer("fc").get_weights()[0]
+    initialize.load(model, "imagenet")
+    np.testing.assert_array_equal(model.get_layer("layer1.0.bn1").gamma, served["layer1.0.bn1.weight"])
+    np.testing.assert_array_equal(model.get_layer("fc").kernel, kernel)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_channels(served, channels):
+    model = models.build(RESNET, 7, (32, 32, channels), normalization=None)
+    initialize.load(model, "imagenet")
+    rgb = served["conv1.weight"].transpose(2, 3, 1, 0)
+    kernel = model.get_layer("conv1").get_weights()[0]
+    # A grey image gives what its RGB form gave, up to which of the three kernels are taken twice.
+    if channels == 1:
+        np.testing.assert_allclose(kernel[:, :, 0], rgb.sum(axis=2), rtol=1e-6)
+    else:
+        np.testing.assert_allclose(kernel, 0.75 * rgb[:, :, [0, 1, 2, 0]], rtol=1e-6)
+
+
+def test_a_file_that_lacks_a_variable(resnet18, monkeypatch):
+    data = safetensors({key: array for key, array in resnet18.items() if key != "layer2.0.conv1.weight"})
+    with server(data) as (url, _):
+        monkeypatch.setitem(resnet.WEIGHTS, "resnet18", published(url, sha256(data)))
+        with pytest.raises(ValueError, match=r"layer2\.0\.conv1"):
+            models.build(RESNET, 7, weights="imagenet")
+
+
+def test_files_of_keras_applications(tmp_path, monkeypatch):
+    """Their layers are read in order, whatever they are called, by keras.applications itself."""
+    trained = keras.applications.Xception(weights=None)
+    path = tmp_path / "net.h5"
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, trained)
+    data = path.read_bytes()
+    with server(data) as (url, _):
+        digest = hashlib.md5(data).hexdigest()
+        monkeypatch.setitem(xception.WEIGHTS, "xception", backbones.Weights(f"{url}/net.h5", "", None, "a test", digest))
+        whole = models.build('classifier(backbone="xception")', 1000, weights="imagenet")
+        part = models.build('classifier(backbone="xception")', 7, weights="imagenet")
+        for name, model in (("predictions", whole), ("block14_sepconv2", whole), ("block1_conv1", part)):
+            for ours, theirs in zip(model.get_layer(name).weights, trained.get_layer(name).weights, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+
+
+def test_keys_of_older_files():
+    data = safetensors({"features.denselayer1.norm.1.weight": np.ones(2), "layer7.0.downsample.0.weight": np.ones(2)})
+    renames = ((r"(denselayer\d+\.(?:norm|conv))\.([12])", r"\1\2"),)
+    with server(data) as (url, _):
+        weights = published(url, sha256(data), renames=renames, unused=("layer7.0.downsample.",))
+        assert list(published_weights.read(published_weights.fetch(weights), weights)) == [
+            "features.denselayer1.norm1.weight"
+        ]
+
+
+def test_nothing_to_download():
+    with pytest.raises(ValueError, match=r"built on a backbone.*'enet'"):
+        models.build("enet", 7, weights="imagenet")
+    with pytest.raises(ValueError, match=r"published weights: .*resnet50.*'resnet50_deep'"):
+        published_weights.load(models.build('classifier(backbone="resnet50_deep")', 7, (32, 32, 3)))
+
+
+def test_every_published_file_is_named_by_its_hash():
+    """What torchvision, fyu/drn and others put in the name is what we check."""
+    for name in backbones.names():
+        try:
+            weights = backbones.weights(name)
+        except ValueError:
+            continue
+        assert weights.sha256 or weights.md5, name
+        assert weights.url.startswith("http"), name
+        assert weights.score is None or 50 < weights.score < 90, name
+        if weights.url.endswith(".pth"):
+            digits = weights.url.rpartition("-")[2].removesuffix(".pth")
+            assert len(weights.sha256) >= 8, name
+            assert digits.startswith(weights.sha256) or weights.sha256.startswith(digits), name
+
+
+def test_a_hostile_file_is_not_executed(tmp_path):
+    torch = pytest.importorskip("torch", reason="reading .pth needs torch, an optional dependency")
+
+    class Hostile:
+        def __reduce__(self):
+            return (tmp_path.joinpath("executed").touch, ())
+
+    torch.save({"conv1.weight": Hostile()}, tmp_path / "hostile.pth")
+    with pytest.raises(ValueError, match="torch refuses"):
+        models.build(RESNET, 1000, weights=tmp_path / "hostile.pth")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_own_file(tmp_path, resnet18):
+    path = tmp_path / "own.safetensors"
+    path.write_bytes(safetensors(resnet18))
+    model = models.build(RESNET, 1000, weights=path)
+    np.testing.assert_array_equal(model.get_layer("fc").bias, resnet18["fc.bias"])
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match="cut off"):
+        models.build(RESNET, 1000, weights=path)
+    keras.backend.clear_session()

@@ -1,0 +1,219 @@
+import json
+import sys
+import types
+
+import keras
+import numpy as np
+import pytest
+
+from models import layers
+from tfseg import torch_weights
+
+
+@keras.saving.register_keras_serializable(package="tfseg_tests")
+class Scale(keras.layers.Layer):
+    """A layer of our own with one variable, as a bare torch.nn.Parameter."""
+
+    def build(self, input_shape):
+        self.gamma = self.add_weight(shape=(input_shape[-1],), name="gamma")
+
+    def call(self, x):
+        return x * self.gamma
+
+
+@pytest.fixture
+def model():
+    inputs = keras.Input((8, 8, 4))
+    x = layers.conv(inputs, 6, (3, 1), "stem.0.conv")
+    x = layers.batch_norm(x, "stem.0.bn")
+    x = layers.prelu(x, "stem.0.act", per_channel=False)
+    x = layers.depthwise_conv(x, 3, "depthwise", multiplier=2, bias=False)
+    x = layers.prelu(x, "act")
+    x = layers.spatial_dropout(x, 0.1)
+    x = layers.conv(x, 6, 3, "grouped", groups=3)
+    x = layers.transposed_conv(x, 5, 2, "up", bias=False)
+    x = Scale(name="layer_scale")(x)
+    x = keras.layers.LayerNormalization(name="norm")(x)
+    x = keras.layers.Dense(3, name="head.fc")(x)
+    return keras.Model(inputs, x)
+
+
+def state_dict():
+    """What the torch modules of that model would hold."""
+    shapes = {
+        "stem.0.conv.weight": (6, 4, 3, 1),
+        "stem.0.conv.bias": (6,),
+        "stem.0.bn.weight": (6,),
+        "stem.0.bn.bias": (6,),
+        "stem.0.bn.running_mean": (6,),
+        "stem.0.bn.running_var": (6,),
+        "stem.0.act.weight": (1,),
+        "depthwise.weight": (12, 1, 3, 3),
+        "act.weight": (12,),
+        "grouped.weight": (6, 4, 3, 3),
+        "grouped.bias": (6,),
+        "up.weight": (6, 5, 2, 2),
+        "layer_scale": (5, 1, 1),
+        "norm.weight": (5,),
+        "norm.bias": (5,),
+        "head.fc.weight": (3, 5),
+        "head.fc.bias": (3,),
+    }
+    generator = np.random.default_rng(0)
+    return {key: generator.uniform(0.1, 1.0, shape).astype(np.float32) for key, shape in shapes.items()}
+
+
+def test_load_puts_every_entry_in_its_layout(model):
+    state = state_dict()
+    torch_weights.load(model, {**state, "stem.0.bn.num_batches_tracked": np.array(7)})
+    conv, depthwise = model.get_layer("stem.0.conv").kernel.numpy(), model.get_layer("depthwise").kernel.numpy()
+    up, grouped = model.get_layer("up").kernel.numpy(), model.get_layer("grouped").kernel.numpy()
+    assert conv[2, 0, 1, 5] == state["stem.0.conv.weight"][5, 1, 2, 0]
+    assert depthwise[2, 1, 4, 1] == state["depthwise.weight"][4 * 2 + 1, 0, 2, 1]
+    assert up[0, 1, 3, 5] == state["up.weight"][5, 3, 0, 1]
+    assert grouped[2, 1, 3, 5] == state["grouped.weight"][5, 3, 2, 1]
+    np.testing.assert_array_equal(model.get_layer("head.fc").kernel, state["head.fc.weight"].T)
+    norm = model.get_layer("stem.0.bn")
+    for variable, entry in (("gamma", "weight"), ("moving_mean", "running_mean"), ("moving_variance", "running_var")):
+        np.testing.assert_array_equal(getattr(norm, variable), state[f"stem.0.bn.{entry}"])
+    assert float(np.squeeze(model.get_layer("stem.0.act").alpha)) == state["stem.0.act.weight"]
+    np.testing.assert_array_equal(np.squeeze(model.get_layer("act").alpha), state["act.weight"])
+    np.testing.assert_array_equal(model.get_layer("layer_scale").gamma, state["layer_scale"].squeeze())
+
+
+def test_depthwise_convolution_computes_what_torch_computes(model):
+    state = state_dict()
+    torch_weights.load(model, state)
+    x = np.random.default_rng(1).standard_normal((1, 3, 3, 6)).astype(np.float32)
+    got = model.get_layer("depthwise")(x)[0, 1, 1].numpy()
+    expected = [(x[0, :, :, channel // 2] * state["depthwise.weight"][channel, 0]).sum() for channel in range(12)]
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+
+
+def test_load_renames(model):
+    model.renames = ((r"^stem\.", "backbone.features."), (r"\.conv$", ".c"))
+    state = state_dict()
+    renamed = {}
+    for key, array in state.items():
+        renamed[key.replace("stem.", "backbone.features.").replace("0.conv.", "0.c.")] = array
+    torch_weights.load(model, renamed)
+    np.testing.assert_array_equal(model.get_layer("stem.0.conv").bias, state["stem.0.conv.bias"])
+
+
+def test_load_names_what_is_left_over_and_changes_nothing(model):
+    before = model.get_weights()
+    state = state_dict()
+    del state["stem.0.bn.running_var"]
+    state["head.fc.weight"] = np.zeros((4, 5))
+    state.update({f"aux.{i}.weight": np.zeros(1) for i in range(12)})
+    with pytest.raises(ValueError, match="Expected a state dict") as error:
+        torch_weights.load(model, state)
+    message = str(error.value)
+    assert "stem.0.bn.moving_variance (as stem.0.bn.running_var)" in message
+    assert "12 keys without a variable: aux.0.weight" in message
+    assert "and 2 more" in message
+    assert "head.fc.weight: (5, 4) for (5, 3)" in message
+    for ours, theirs in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_transposed_kernel_of_the_same_size_is_refused():
+    inputs = keras.Input((None, None, 4))
+    square = keras.Model(inputs, layers.conv(inputs, 4, (3, 1), "conv", bias=False))
+    with pytest.raises(ValueError, match=r"conv\.weight: \(1, 3, 4, 4\) for \(3, 1, 4, 4\)"):
+        torch_weights.load(square, {"conv.weight": np.zeros((4, 4, 1, 3))})
+
+
+def write_safetensors(path, arrays):
+    """The format: header length, JSON header, data."""
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for key, (dtype, shape, raw) in arrays.items():
+        header[key] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+def test_safetensors(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    numbers = np.array([[1.5, -2.0, 3.25]])
+    halves = (numbers.astype("<f4").view("<u4") >> 16).astype("<u2")  # exact in bfloat16
+    write_safetensors(
+        path,
+        {
+            "a": ("F32", [1, 3], numbers.astype("<f4").tobytes()),
+            "b": ("BF16", [3], halves.tobytes()),
+            "c": ("F16", [3, 1], numbers.astype("<f2").tobytes()),
+            "steps": ("I64", [], np.int64(7).tobytes()),
+        },
+    )
+    state = torch_weights.read(path)
+    np.testing.assert_array_equal(state["a"], numbers)
+    np.testing.assert_array_equal(state["b"], numbers[0])
+    np.testing.assert_array_equal(state["c"], numbers.T)
+    assert state["steps"] == 7
+    assert set(state) == {"a", "b", "c", "steps"}
+    whole = path.read_bytes()
+    for length in (0, 5, 40, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="cut off"):
+            torch_weights.read(path)
+    path.write_bytes((4).to_bytes(8, "little") + b"{..}")
+    with pytest.raises(ValueError, match="no JSON"):
+        torch_weights.read(path)
+    write_safetensors(path, {"a": ("F8_E4M3", [1], b"0")})
+    with pytest.raises(ValueError, match="F8_E4M3"):
+        torch_weights.read(path)
+
+
+def test_pth(tmp_path):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "weights.pth"
+    torch.save({"state_dict": {"module.conv.weight": torch.ones(2, 3)}, "epoch": 4}, path)
+    np.testing.assert_array_equal(torch_weights.read(path)["conv.weight"], np.ones((2, 3)))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="whole checkpoint"):
+        torch_weights.read(path)
+
+
+def test_pth_is_unwrapped(tmp_path, monkeypatch):
+    """The same with a stand-in for torch, which the tests do not install."""
+
+    class Tensor:
+        def __init__(self, array, dtype="float32"):
+            self.array, self.dtype = np.asarray(array, np.float32), dtype
+
+        def float(self):
+            return Tensor(self.array)
+
+        def numpy(self):
+            return {"float32": self.array}[self.dtype]
+
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"")
+    loaded = {"state_dict": {"module.a": Tensor([1.0]), "module.b": Tensor([2.0], "bfloat16")}, "epoch": 4}
+    torch = types.SimpleNamespace(load=lambda path, **options: loaded, Tensor=Tensor, bfloat16="bfloat16")
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert torch_weights.read(path) == {"a": [1.0], "b": [2.0]}
+    loaded = {"epoch": 4}
+    with pytest.raises(ValueError, match="tensors only"):
+        torch_weights.read(path)
+    torch.load = lambda path, **options: (_ for _ in ()).throw(RuntimeError("failed finding central directory"))
+    with pytest.raises(ValueError, match=r"whole checkpoint.*central directory"):
+        torch_weights.read(path)
+
+
+def test_pth_without_torch(tmp_path, monkeypatch):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match="pip install torch"):
+        torch_weights.read(path)
+
+
+def test_other_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.pth"):
+        torch_weights.read(tmp_path / "none.pth")
+    (tmp_path / "weights.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"\.pth or \.safetensors"):
+        torch_weights.read(tmp_path / "weights.npz")

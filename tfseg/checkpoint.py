@@ -1,0 +1,196 @@
+"""Checkpoints that survive a kill at any moment, and the claim of a run to its workdir.
+
+    <workdir>/checkpoints/last-00000120/   variables.*, state.json, flags: all that resuming needs
+    <workdir>/checkpoints/best-00000090/   the same, of the best evaluation so far
+
+Each is written under another name, flushed to disk and renamed, so a folder with a final name is whole. One that cannot
+be read all the same (a disk error) is passed over for the one before, with a warning.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from tfseg import config as config_lib
+
+# What TensorFlow raises for a checkpoint that is not whole: a truncated file is an IndexError.
+DAMAGED = (tf.errors.OpError, OSError, ValueError, AssertionError, LookupError, RuntimeError)
+
+# What a run computes follows from these; a checkpoint made with others is another run's.
+FIXED = (
+    ("dataset", "model", "num_classes", "normalization", "loss", "class_weights")
+    + ("augment", "crop_size", "batch_size", "optimizer", "seed")
+)  # fmt: skip
+# These may change on resuming; the new value wins and the change is logged.
+CHANGEABLE = ("epochs", "steps", "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm")
+
+
+@dataclasses.dataclass
+class State:
+    """What a checkpoint knows beside its variables."""
+
+    step: int = 0  # Steps taken; the position in the data and the schedule follow from it.
+    best: float = -1.0  # Best mIoU of an evaluation so far, 0..1; -1: none yet.
+    best_step: int = -1
+    evaluated: int = -1  # The step of the last evaluation.
+    num_classes: int = 0  # Of the network.
+    classes: list = dataclasses.field(default_factory=list)  # Of the data set: [name, [red, green, blue]] each.
+
+
+def claim(config: config_lib.Config) -> pathlib.Path:
+    """Makes the workdir, or checks that the run in it is this one, and writes its flags.
+
+    Raises:
+        ValueError: where the folder holds a run with other options, naming them.
+    """
+    workdir = pathlib.Path(config.workdir)
+    if (workdir / "flags").is_file():
+        before = config_lib.load(workdir)
+        differing = [f for f in FIXED if getattr(before, f) != getattr(config, f)]
+        if differing:
+            raise ValueError(
+                f"Expected the options of the run in {workdir}: {_flags(before, differing)}. "
+                f"Received: {_flags(config, differing)}. Use these options, or another --workdir for another run."
+            )
+        changed = [f for f in CHANGEABLE if getattr(before, f) != getattr(config, f)]
+        if changed:
+            logging.warning("The run goes on with %s (before: %s).", _flags(config, changed), _flags(before, changed))
+    workdir.mkdir(parents=True, exist_ok=True)
+    aside = workdir / f".flags-{os.getpid()}"
+    config.save(aside)
+    aside.replace(workdir / "flags")
+    return workdir
+
+
+def variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> tf.train.Checkpoint:
+    """What a checkpoint holds: the model, the optimizer, and the state of dropout's random generators."""
+    weights = {id(w) for w in model.weights}
+    generators = [v for v in model.variables if id(v) not in weights]  # tf.train.Checkpoint does not find these.
+    return tf.train.Checkpoint(model=model, optimizer=optimizer, generators=[v.value for v in generators])
+
+
+def save(workdir: pathlib.Path, values: tf.train.Checkpoint, state: State, config: config_lib.Config) -> None:
+    """Writes `last-<step>`, and `best-<step>` beside it where this step is the best; drops the older ones."""
+    folder = workdir / "checkpoints"
+    folder.mkdir(exist_ok=True)
+    for leftover in folder.glob(".writing-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    aside, final = folder / f".writing-{state.step:08d}", folder / f"last-{state.step:08d}"
+    aside.mkdir()
+    values.write(str(aside / "variables"))
+    (aside / "state.json").write_text(json.dumps(dataclasses.asdict(state), indent=1))
+    config.save(aside / "flags")
+    for file in aside.iterdir():
+        _flush(file)
+    if final.exists():
+        shutil.rmtree(final)
+    aside.rename(final)
+    _flush(folder)
+    if state.best_step == state.step:
+        _keep_best(folder, state.step)
+    for old in _folders(folder, "last")[config.keep :]:
+        shutil.rmtree(old)
+
+
+def restore(workdir: pathlib.Path, values: tf.train.Checkpoint) -> State | None:
+    """Restores the newest readable checkpoint of a run; None where it has none.
+
+    Raises:
+        ValueError: where there are checkpoints and none can be read.
+    """
+    folder = workdir / "checkpoints"
+    candidates = _folders(folder, "last")
+    for candidate in candidates:
+        try:
+            state = _state(candidate)
+            values.read(str(candidate / "variables")).assert_existing_objects_matched()
+        except DAMAGED as error:
+            logging.warning("Checkpoint %s cannot be read and is passed over: %s", candidate, _first_line(error))
+            continue
+        if state.best_step == state.step:
+            _keep_best(folder, state.step)  # The run may have been killed between the two.
+        return state
+    if candidates:
+        raise ValueError(f"Expected a readable checkpoint in {folder}. Received: {len(candidates)} damaged ones.")
+    return None
+
+
+def latest(workdir: str, which: str = "best") -> tuple[pathlib.Path, State]:
+    """The folder and state of a run's best or last checkpoint (the last where none was evaluated yet).
+
+    Raises:
+        FileNotFoundError: where the run has no checkpoint.
+    """
+    folder = pathlib.Path(workdir) / "checkpoints"
+    found = [*(_folders(folder, "best") if which == "best" else []), *_folders(folder, "last")]
+    for candidate in found:
+        try:
+            return candidate, _state(candidate)
+        except (OSError, ValueError) as error:
+            logging.warning("Checkpoint %s cannot be read and is passed over: %s", candidate, _first_line(error))
+    raise FileNotFoundError(f"Expected a checkpoint in {folder}. Received: none that can be read. Train first.")
+
+
+def restore_model(folder: pathlib.Path, model: keras.Model) -> None:
+    """Fills a model from a checkpoint folder.
+
+    Raises:
+        ValueError: where the checkpoint is of another network or class count, or damaged.
+    """
+    try:
+        status = tf.train.Checkpoint(model=model).read(str(folder / "variables"))
+        status.expect_partial().assert_existing_objects_matched()
+    except DAMAGED as error:
+        flags = (folder / "flags").read_text().split("\n") if (folder / "flags").is_file() else []
+        made_with = " ".join(f for f in flags if f.startswith(("--model=", "--num_classes=", "--dataset=")))
+        raise ValueError(
+            f"Expected the network that made {folder} ({made_with}, {_state(folder).num_classes} classes). "
+            f"Received: model {model.name} with {model.output['logits'].shape[-1]} classes: {_first_line(error)}"
+        ) from error
+
+
+def _folders(folder, kind):
+    """Newest first."""
+    return sorted(folder.glob(f"{kind}-*"), reverse=True)
+
+
+def _state(folder):
+    return State(**json.loads((folder / "state.json").read_text()))
+
+
+def _keep_best(folder, step):
+    """Links `last-<step>` as `best-<step>` and drops the best before it."""
+    best, aside = folder / f"best-{step:08d}", folder / f".writing-best-{step:08d}"
+    if best.exists():
+        return
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        shutil.copytree(folder / f"last-{step:08d}", aside, copy_function=os.link)
+    except (OSError, shutil.Error):  # A file system without hard links.
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.copytree(folder / f"last-{step:08d}", aside)
+    aside.rename(best)
+    for old in _folders(folder, "best")[1:]:
+        shutil.rmtree(old)
+
+
+def _flush(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flags(config, names):
+    return " ".join(f"--{name}={getattr(config, name)}" for name in names)
+
+
+def _first_line(error):
+    return str(error).strip().split("\n")[0]

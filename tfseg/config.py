@@ -1,0 +1,151 @@
+"""Every option of a run, once: type, default, unit and help. The flags are made from it.
+
+config = from_flags(flags.FLAGS)        # main.py
+config = Config(model="enet", ...)      # tests and notebooks
+config = load("/path/of/workdir")       # what a run was started with
+"""
+
+import dataclasses
+import pathlib
+import typing
+
+from absl import flags
+
+
+def _option(default, text, choices=None):
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The options of one run. Specs are `name` or `name(key=value)`; see tfseg/spec.py."""
+
+    mode: str = _option("train", "What to do.", ("train", "evaluate", "predict", "prepare", "profile"))
+    workdir: str = _option("", "Folder of the run: flags, checkpoints, TensorBoard events, metrics, evaluations.")
+
+    # Data
+    dataset: str = _option("", "Data set spec, e.g. `camvid` or `folder(val_fraction=0.2)`.")
+    data_dir: str = _option("", "The data set's source tree as unpacked, or a folder of prepared records.")
+    cache_dir: str = _option("", "Where prepared records are kept; default: `tfseg` in the user's cache folder.")
+    overwrite: bool = _option(False, "Replace what is there: prepared records, predictions, an export.")
+
+    # Model
+    model: str = _option("", "Architecture spec, e.g. `enet` or `unet(upsampling='bilinear')`.")
+    num_classes: int = _option(0, "Classes of the network; 0: the data set's. Extra classes are counted as wrong.")
+    normalization: str = _option(
+        "default", "`default`, `none`, or `affine(order='bgr', mean=(..), std=(..))` in units of 0..255."
+    )
+    init_from: str = _option(
+        "", "Weights to begin with: `imagenet`, a workdir, .weights.h5, .keras, .pth, .safetensors."
+    )
+
+    # Training
+    loss: str = _option("cross_entropy", "Sum of losses, e.g. `cross_entropy(label_smoothing=0.1)`.")
+    class_weights: str = _option("none", "`none`, `enet`, `median_frequency`, or a file with one weight a line.")
+    augment: str = _option(
+        "affine(scale=(0.5, 2.0), flip=True) | brightness(0.2) | contrast(0.2)",
+        "Chain of augmentations (input_pipeline/ops); blank: random crop only.",
+    )
+    crop_size: tuple[int, int] = _option((360, 480), "Height and width of a training crop, pixels.")
+    batch_size: int = _option(8, "Images a step, over all replicas.")
+    epochs: float = _option(100.0, "Length of training, passes over the train split.")
+    steps: int = _option(0, "Length of training in steps; wins over --epochs where it is not 0.")
+    optimizer: str = _option("adam", "`sgd(momentum=0.9, nesterov=False)` or `adam(beta_1=0.9, beta_2=0.999)`.")
+    learning_rate: float = _option(5e-4, "Learning rate after warm-up.")
+    schedule: str = _option("poly(power=0.9)", "`constant` or `poly(power=0.9, end=0.0)`.")
+    warmup_steps: int = _option(0, "Steps over which the learning rate rises linearly from 0.")
+    weight_decay: float = _option(0.0, "L2 coefficient added to the gradients of kernels, not of biases and norms.")
+    clip_norm: float = _option(0.0, "Largest global norm of the gradient, after the sum over replicas; 0: no limit.")
+    seed: int = _option(0, "Of the initial weights, the order of the data, augmentation and dropout.")
+
+    # Course of a run
+    eval_every: float = _option(1.0, "Epochs between evaluations on the val split; 0: at the end only.")
+    checkpoint_every: int = _option(0, "Steps between checkpoints beside those at evaluations; 0: none.")
+    log_every: int = _option(20, "Steps between lines in the log and points in TensorBoard.")
+    keep: int = _option(2, "Last checkpoints to keep, beside the best.")
+    strategy: str = _option("auto", "Devices.", ("auto", "one_device", "mirrored"))
+
+    # Evaluation and prediction
+    split: str = _option("val", "Split to evaluate.")
+    eval_batch_size: int = _option(0, "Images a replica and step in evaluation; 0: --batch_size over the replicas.")
+    inference: str = _option(
+        "whole",
+        "`whole`, `sliding_window(size=(512, 512), overlap=0.5)` or `multi_scale(scales=(0.75, 1.0), flip=True)`.",
+    )
+    checkpoint: str = _option("best", "Which weights of the workdir to use.", ("best", "last"))
+    images: str = _option("", "Images to predict: a file, a folder or a quoted pattern.")
+    output_dir: str = _option("", "Where predictions go.")
+
+    def __post_init__(self):
+        for name in ("batch_size", "log_every", "keep", "learning_rate"):
+            self._check(name, getattr(self, name) > 0, "a positive number")
+        for name in ("num_classes", "steps", "epochs", "warmup_steps", "weight_decay", "clip_norm", "eval_every"):
+            self._check(name, getattr(self, name) >= 0, "0 or more")
+        self._check("crop_size", len(self.crop_size) == 2 and min(self.crop_size) > 0, "HEIGHT,WIDTH in pixels")
+        for field in dataclasses.fields(self):
+            choices = field.metadata["choices"]
+            self._check(field.name, not choices or getattr(self, field.name) in choices, f"one of {choices}")
+
+    def _check(self, name, condition, expected):
+        if not condition:
+            raise ValueError(f"Expected --{name} to be {expected}. Received: --{name}={getattr(self, name)}.")
+
+    def save(self, path: pathlib.Path) -> None:
+        """Writes all options as an absl flagfile."""
+        path.write_text(self.text())
+
+    def text(self) -> str:
+        """All options as the lines of an absl flagfile."""
+        return "".join(f"--{f.name}={_format(getattr(self, f.name))}\n" for f in dataclasses.fields(self))
+
+
+def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines one absl flag an option."""
+    define = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
+    hints = typing.get_type_hints(Config)
+    for field in dataclasses.fields(Config):
+        text, choices = field.metadata["help"], field.metadata["choices"]
+        if choices:
+            flags.DEFINE_enum(field.name, field.default, choices, text, flag_values=flag_values)
+        elif hints[field.name] in define:
+            define[hints[field.name]](field.name, field.default, text, flag_values=flag_values)
+        else:
+            flags.DEFINE_list(field.name, [str(x) for x in field.default], text, flag_values=flag_values)
+
+
+def from_flags(flag_values: flags.FlagValues, start: Config | None = None) -> Config:
+    """The options given on the command line over those of `start` (default: the defaults)."""
+    hints, given = typing.get_type_hints(Config), {}
+    for field in dataclasses.fields(Config):
+        flag = flag_values[field.name]
+        if flag.present:
+            given[field.name] = flag.value
+            if typing.get_origin(hints[field.name]) is tuple:
+                given[field.name] = tuple(_integers(field.name, flag.value))
+    return dataclasses.replace(start or Config(), **given)
+
+
+def load(workdir: str) -> Config:
+    """The options that the run in `workdir` was started with.
+
+    Raises:
+        FileNotFoundError: where the folder holds no run.
+    """
+    path = pathlib.Path(workdir) / "flags"
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected the workdir of a run, with its options in {path}. Received: no such file.")
+    flag_values = flags.FlagValues()
+    define_flags(flag_values)
+    flag_values(["load", *path.read_text().splitlines()])
+    return dataclasses.replace(from_flags(flag_values), overwrite=False)  # Asked for once, not for ever.
+
+
+def _integers(name, words):
+    try:
+        return [int(word) for word in words]
+    except ValueError as error:
+        raise ValueError(f"Expected --{name}=HEIGHT,WIDTH. Received: --{name}={','.join(words)}.") from error
+
+
+def _format(value):
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value

@@ -1,0 +1,118 @@
+"""Evaluation: the one definition that training, --mode=evaluate and export use.
+
+Every image once, at its label's own size; one int64 confusion matrix summed over batches and replicas; every number
+from it.
+"""
+
+import json
+import pathlib
+import sys
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from tqdm import tqdm
+
+import input_pipeline
+import models
+from input_pipeline import pipeline
+from tfseg import checkpoint, distribute, inference, initialize, metrics
+from tfseg import config as config_lib
+
+BAR_SECONDS = 0.5 if sys.stderr.isatty() else 30.0  # Between updates of a progress bar: a log file wants few.
+
+
+def evaluator(
+    model: keras.Model,
+    prepared: "input_pipeline.Prepared",
+    strategy: tf.distribute.Strategy,
+    config: config_lib.Config,
+    split: str,
+) -> Callable:
+    """Makes `evaluate(stop=None) -> confusion matrix` (int64 [classes, classes], rows label, columns prediction).
+
+    The function may be called as often as the weights change; it returns None where `stop()` became true on the way.
+    """
+    replicas = strategy.num_replicas_in_sync
+    batch_size = config.eval_batch_size or max(1, config.batch_size // replicas)
+    batches = pipeline.evaluation(prepared, split, batch_size, replicas)
+    total = -(-prepared.splits[split] // (replicas * batches.element_spec["label"].shape[0]))
+    num_classes = model.output["logits"].shape[-1]
+    scores = inference.build(config.inference, model)
+
+    @tf.function
+    def count(batch):
+        def replica_count(image, label):
+            prediction = tf.argmax(scores(image), axis=-1, output_type=tf.int32)
+            return metrics.confusion_matrix(label, prediction, num_classes)
+
+        return strategy.reduce("SUM", strategy.run(replica_count, (batch["image"], batch["label"])), axis=None)
+
+    def evaluate(stop=None):
+        confusion = np.zeros([num_classes, num_classes], np.int64)
+        distributed = strategy.distribute_datasets_from_function(lambda context: batches)
+        readable = pipeline.readable(distributed, prepared)
+        for batch in tqdm(readable, f"evaluate {split}", total, leave=False, mininterval=BAR_SECONDS):
+            if stop and stop():
+                return None
+            confusion += count(batch).numpy()
+        return confusion
+
+    return evaluate
+
+
+def report(confusion: np.ndarray, prepared: "input_pipeline.Prepared", split: str, step: int) -> dict:
+    """The evaluation json: `miou`, `pixel_accuracy`, ..., `iou` per class name, `images`, `step`."""
+    names = [c.name for c in prepared.classes]
+    return {**metrics.compute(confusion, names), "images": prepared.splits[split], "step": step}
+
+
+def save(workdir: pathlib.Path, split: str, result: dict) -> pathlib.Path:
+    """Writes `<workdir>/evaluation_<split>.json`, aside first, and returns its path."""
+    path = workdir / f"evaluation_{split}.json"
+    aside = path.with_suffix(".writing")
+    aside.write_text(json.dumps(result, indent=2) + "\n")
+    aside.replace(path)
+    return path
+
+
+def evaluate(config: config_lib.Config) -> dict:
+    """--mode=evaluate: the best checkpoint of a workdir, or --model with --init_from, on --split."""
+    prepared = input_pipeline.prepare(config.dataset, config.data_dir, config.cache_dir)
+    if config.split not in prepared.splits:
+        raise ValueError(f"Expected --split to be one of {sorted(prepared.splits)}. Received: {config.split!r}.")
+    strategy = distribute.build(config.strategy)
+    with strategy.scope():
+        model, state = trained_model(config, prepared.num_classes)
+    confusion = evaluator(model, prepared, strategy, config, config.split)()
+    result = report(confusion, prepared, config.split, state.step)
+    print(metrics.table(result, confusion))
+    if config.workdir:
+        pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
+        print(f"Written to {save(pathlib.Path(config.workdir), config.split, result)}.")
+    return result
+
+
+def trained_model(config: config_lib.Config, num_classes: int = 0) -> tuple[keras.Model, checkpoint.State]:
+    """The network with the weights of --workdir's checkpoint, or of --init_from where there is no run.
+
+    Args:
+        config: of the run; `model` and `normalization` say what to build.
+        num_classes: where neither the flags nor a checkpoint say how many classes the network has.
+    """
+    if config.workdir and (pathlib.Path(config.workdir) / "checkpoints").is_dir():
+        folder, state = checkpoint.latest(config.workdir, config.checkpoint)
+        model = models.build(config.model, config.num_classes or state.num_classes, normalization=config.normalization)
+        checkpoint.restore_model(folder, model)
+        logging.info("Weights of %s.", folder)
+        return model, state
+    if not (config.model and config.init_from):
+        raise ValueError(
+            "Expected --workdir of a run with a checkpoint, or --model and --init_from. "
+            f"Received: --workdir={config.workdir!r} --model={config.model!r} --init_from={config.init_from!r}."
+        )
+    model = models.build(config.model, config.num_classes or num_classes, normalization=config.normalization)
+    initialize.load(model, config.init_from)
+    return model, checkpoint.State(num_classes=config.num_classes or num_classes)

@@ -1,0 +1,190 @@
+"""--mode=profile: what a network costs: parameters, multiply-accumulates, latency, memory.
+
+python main.py --mode=profile --model="enet | erfnet | unet" --crop_size=360,480 --output_dir=costs
+python main.py --mode=profile --model=all
+"""
+
+import csv
+import multiprocessing
+import pathlib
+import resource
+import time
+
+import cv2
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+import models
+import tfseg.spec as specs
+from models import backbones
+from tfseg import config as config_lib
+
+SECONDS, RUNS, WARM_UP = 3.0, (5, 100), 2  # Timed for so long, within so many runs, after so many that do not count.
+CLASSES = {"classifier": 1000}
+COLUMNS = ("model", "parameters", "gmacs", "p50_ms", "p90_ms", "p99_ms", "images_per_s", "peak_mb")
+
+
+def profile(config: config_lib.Config) -> list[dict]:
+    """Profiles the networks of --model (`a | b(..)`, or `all`) on one image of --crop_size; returns a row for each.
+
+    Prints a table; with --output_dir also writes profile.csv and profile.png (latency against parameters). Each network
+    runs in a process of its own, so that its peak memory is its own; the process without a network takes part of it.
+    """
+    if not config.model:
+        raise ValueError("Expected --model: `a | b(..)`, or `all`. Received: none.")
+    names = all_specs() if config.model == "all" else [str(call) for call in specs.parse_chain(config.model)]
+    rows = []
+    for name in tqdm(names, "profile", unit="network"):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            rows.append(pool.apply(measure, (name, config.num_classes, config.crop_size)))
+    height, width = config.crop_size
+    print(f"One image of {height}x{width}, {tf.config.list_logical_devices()[-1].device_type}:")
+    print(table(rows))
+    if config.output_dir:
+        folder = pathlib.Path(config.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "profile.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+        cv2.imwrite(str(folder / "profile.png"), picture(rows)[..., ::-1])
+        print(f"Written to {folder}: profile.csv, profile.png")
+    return rows
+
+
+def all_specs() -> list[str]:
+    """Every network with its default options, and every backbone as a classifier."""
+    networks = [name for name in models.names() if name != "classifier"]
+    return [*networks, *(f"classifier(backbone={name!r})" for name in backbones.names())]
+
+
+def measure(spec: str, num_classes: int, size: tuple[int, int]) -> dict:
+    """One row: parameters, 1e9 multiply-accumulates, milliseconds, images a second, MB of memory at the peak.
+
+    Args:
+        spec: the network.
+        num_classes: 0: 1000 of a classifier, 19 (Cityscapes) of another.
+        size: (height, width) of the image, pixels.
+    """
+    classes = num_classes or CLASSES.get(specs.parse(spec).name, 19)
+    model = models.build(spec, classes, (*size, 3))
+    run = tf.function(lambda image: model(image, training=False)["logits"])
+    image = tf.random.uniform([1, *size, 3], maxval=255.0)
+    for _ in range(WARM_UP):
+        run(image).numpy()
+    times, begin = [], time.perf_counter()
+    while len(times) < RUNS[0] or (len(times) < RUNS[1] and time.perf_counter() - begin < SECONDS):
+        start = time.perf_counter()
+        run(image).numpy()
+        times.append(1e3 * (time.perf_counter() - start))
+    p50, p90, p99 = np.percentile(times, (50, 90, 99))
+    values = (spec, parameters(model), multiply_accumulates(model) / 1e9, p50, p90, p99, 1e3 / p50, _peak_memory())
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def parameters(model: keras.Model) -> int:
+    """Trainable parameters."""
+    return int(sum(np.prod(variable.shape) for variable in model.trainable_variables))
+
+
+def multiply_accumulates(model: keras.Model) -> int:
+    """Of convolutions, transposed convolutions and matrix products, for one image; the model's input size is fixed.
+
+    Resizing, pooling, norms and activations are not counted, nor is what a bias adds; zeros of padding are.
+    """
+    total = 0
+    for layer in model.operations:
+        kernel = getattr(layer, "kernel", None)
+        if isinstance(layer, keras.layers.Conv2DTranspose):  # Every input pixel meets the whole kernel.
+            total += np.prod(layer.input.shape[1:3]) * np.prod(kernel.shape)
+        elif isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
+            total += np.prod(layer.output.shape[1:3]) * np.prod(kernel.shape)
+        elif isinstance(layer, keras.layers.SeparableConv2D):
+            places = np.prod(layer.output.shape[1:3])
+            total += places * (np.prod(layer.depthwise_kernel.shape) + np.prod(layer.pointwise_kernel.shape))
+        elif isinstance(layer, keras.layers.Dense):
+            total += np.prod(layer.output.shape[1:-1]) * np.prod(kernel.shape)
+        elif type(layer).__name__ == "Matmul":  # keras.ops.matmul of two tensors, in attention
+            total += np.prod(layer.output.shape[1:]) * layer.input[0].shape[-1]
+    return int(total)
+
+
+def table(rows: list[dict]) -> str:
+    """The rows as aligned text."""
+    width = max(len("model"), *(len(row["model"]) for row in rows))
+    lines = [
+        f"{'model':{width}}{'parameters':>13}{'GMAC':>9}{'p50 ms':>9}{'p90':>8}{'p99':>8}{'img/s':>8}{'peak MB':>9}"
+    ]
+    for row in rows:
+        _, *values = (row[column] for column in COLUMNS)
+        lines.append("{:{}}{:13,}{:9.3f}{:9.1f}{:8.1f}{:8.1f}{:8.1f}{:9.0f}".format(row["model"], width, *values))
+    return "\n".join(lines)
+
+
+def picture(rows: list[dict], width: int = 960, height: int = 640) -> np.ndarray:
+    """Latency against parameters, both logarithmic, the area of a dot by MACs: RGB uint8 [height, width, 3]."""
+    left, right, top, bottom = 80, 40, 40, 60
+    paper = np.full((height, width, 3), 255, np.uint8)
+    xs, ys = (np.log10([row[key] for row in rows]) for key in ("parameters", "p50_ms"))
+    (x0, x1), (y0, y1) = ((v.min() - 0.2, v.max() + 0.2) for v in (xs, ys))
+
+    def place(x, y):
+        return (
+            round(left + (x - x0) / (x1 - x0) * (width - left - right)),
+            round(height - bottom - (y - y0) / (y1 - y0) * (height - top - bottom)),
+        )
+
+    cv2.rectangle(paper, (left, top), (width - right, height - bottom), (120, 120, 120))
+    for low, high, vertical in ((x0, x1, True), (y0, y1, False)):
+        for power in range(int(np.floor(low)), int(np.ceil(high)) + 1):
+            for digit in (1, 2, 5):
+                value = power + np.log10(digit)
+                if not low < value < high:
+                    continue
+                a, b = (place(value, y0), place(value, y1)) if vertical else (place(x0, value), place(x1, value))
+                cv2.line(paper, a, b, (230, 230, 230))
+                at = (a[0] - 14, a[1] + 20) if vertical else (a[0] - 48, a[1] + 5)
+                _write(paper, _short(10**value), at)
+    largest = max(row["gmacs"] for row in rows)
+    taken = []
+    for row, x, y in sorted(zip(rows, xs, ys, strict=True), key=lambda one: -one[0]["gmacs"]):
+        center, radius = place(x, y), max(3, round(24 * (row["gmacs"] / largest) ** 0.5))
+        cv2.circle(paper, center, radius, (70, 130, 180), cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(paper, center, radius, (255, 255, 255), 1, cv2.LINE_AA)
+        label = specs.parse(row["model"]).kwargs.get("backbone") if "classifier(" in row["model"] else row["model"]
+        taken.append(_free(taken, center[0] + radius + 4, center[1] + 5, label, width))
+        _write(paper, label, taken[-1][:2])
+    _write(paper, "parameters", ((left + width - right) // 2 - 36, height - 16))
+    _write(paper, "milliseconds an image (median); the area of a dot is its multiply-accumulates", (left, top - 14))
+    return paper
+
+
+def _free(taken, x, y, label, width):
+    """Where a label goes, (x, y, width): inside the picture, moved down until it covers none of those before it."""
+    length = 8 * len(label)
+    x = min(x, width - length - 4)
+    while any(
+        abs(y - other_y) < 13 and x < other_x + other and other_x < x + length for other_x, other_y, other in taken
+    ):
+        y += 13
+    return x, y, length
+
+
+def _short(value):
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.999 * size:
+            return f"{value / size:.0f}{letter}"
+    return f"{value:g}" if value >= 1 else f"{value:.2g}"
+
+
+def _write(paper, text, at):
+    cv2.putText(paper, text, at, (40, 40, 40), cv2.FontFace("sans"), 13, 400)
+
+
+def _peak_memory():
+    """MB at the peak: the accelerator's where there is one, else this process's."""
+    if tf.config.list_logical_devices("GPU"):
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

@@ -1,0 +1,128 @@
+"""Published ImageNet weights: `--init_from=imagenet`, or models.build(spec, .., weights="imagenet").
+
+A family of backbones lists its published files in its WEIGHTS (models/backbones). The file of the backbone that a model is
+built on is downloaded once, by keras.utils.get_file, into Keras' cache ($KERAS_HOME or ~/.keras, folder models), checked
+against the published hash every time it is read, and its variables are copied into the layers of the same names:
+
+- a `classifier` of 1000 classes takes all of the file;
+- every other network takes the backbone's variables, and what is the classification head's in the file is left;
+- where the image has other than 3 channels, channel i takes the kernels of RGB channel i mod 3, times 3 / channels; a single
+  channel takes the sum of the three. A grey image copied to every channel so gives what its RGB form gave.
+
+Most files are .pth: reading them needs torch (an optional dependency, `weights_only=True`). Those of keras.applications are
+.h5.
+"""
+
+import hashlib
+import os
+import pathlib
+import re
+
+import keras
+import numpy as np
+
+from models import backbones
+from tfseg import keras_weights, torch_weights
+
+CLASSES = 1000
+
+
+def load(model: keras.Model) -> None:
+    """Fills the backbone of a model of `models.build` with its published weights.
+
+    Raises:
+        ValueError: where the model has no backbone, nothing is published for it, or the file is not the published one.
+        FileNotFoundError: where it cannot be downloaded; says which file to put where.
+    """
+    spec = getattr(model, "backbone", "")
+    if not spec:
+        raise ValueError(f"Expected a network that is built on a backbone. Received: {model.name!r}, which has none.")
+    published = backbones.weights(spec)
+    path = fetch(published)
+    channels, logits = model.input_shape[-1], model.output["logits"].shape
+    if len(logits) == 2 and logits[-1] == CLASSES and channels == 3:
+        _fill(model, spec, path, published, everything=True)
+        return
+    inputs = keras.Input((None, None, 3))
+    source = keras.Model(inputs, backbones.build(spec, inputs), name=spec.partition("(")[0])
+    _fill(source, spec, path, published, everything=False)
+    for layer in source.layers:
+        if not layer.weights:
+            continue
+        arrays, target = layer.get_weights(), model.get_layer(layer.name)
+        if target.weights[0].shape != arrays[0].shape:
+            arrays[0] = _for_channels(arrays[0], channels)
+        target.set_weights(arrays)
+
+
+def _fill(model, spec, path, published, everything):
+    """Loads a file into a model that has its layers: all of them, or with others in the file."""
+    if path.suffix == ".h5":  # of keras.applications, which reads its own by the order of the layers
+        application = getattr(keras.applications, backbones.find(spec)[1].APPLICATION)
+        keras_weights.copy(application(weights=str(path)), model)
+        return
+    state = read(path, published)
+    if not everything:
+        layers = {layer.name for layer in model.layers}
+        state = {key: value for key, value in state.items() if key.rpartition(".")[0] in layers}
+    torch_weights.load(model, state)
+
+
+def read(path: pathlib.Path, published: backbones.Weights) -> dict:
+    """The state dict of a published file of torch's, its keys made our layer names."""
+    state = {}
+    for key, value in torch_weights.read(path).items():
+        if not key.startswith(published.unused or ("\0",)):
+            for pattern, replacement in published.renames:
+                key = re.sub(pattern, replacement, key)
+            state[key] = value
+    return state
+
+
+def fetch(published: backbones.Weights) -> pathlib.Path:
+    """Downloads a published file into Keras' cache, unless it is there and whole. Returns its path."""
+    path = folder() / published.url.rpartition("/")[2]
+    wrong = _wrong_hash(path, published)
+    if wrong == "":
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Under a name of its own, so that a killed download, or two at once, never leave half a file under the right one.
+    part = path.with_name(f"{path.stem}.{os.getpid()}.part")
+    try:
+        keras.utils.get_file(part.name, published.url, cache_dir=part.parent.parent, cache_subdir=part.parent.name)
+    except Exception as error:  # get_file raises bare Exceptions, and leaves no file then
+        there = f" The one that is there has another hash, {wrong}." if wrong else ""
+        raise FileNotFoundError(
+            f"Expected to download {published.url} ({published.source}). Received: {error}.{there} "
+            f"Without a network, fetch that file elsewhere and put it at {path}."
+        ) from error
+    wrong = _wrong_hash(part, published)
+    if wrong:
+        part.unlink()
+        raise ValueError(
+            f"Expected a file whose hash begins with {published.sha256 or published.md5} at {published.url}. Received: one "
+            f"of {wrong}: cut off on its way, or not the published file; it is deleted. Try again."
+        )
+    return part.replace(path)
+
+
+def folder() -> pathlib.Path:
+    """Where published files lie."""
+    return pathlib.Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
+
+
+def _wrong_hash(path, published):
+    """The file's hash where it is not the published one, "" where it is, None where there is no file."""
+    if not path.is_file():
+        return None
+    algorithm, expected = ("sha256", published.sha256) if published.sha256 else ("md5", published.md5)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, algorithm).hexdigest()
+    return "" if expected and digest.startswith(expected) else digest
+
+
+def _for_channels(kernel, channels):
+    """[height, width, 3, filters] -> [height, width, channels, filters]."""
+    if channels == 1:
+        return kernel.sum(axis=2, keepdims=True)
+    return kernel[:, :, np.arange(channels) % 3] * (3 / channels)

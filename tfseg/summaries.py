@@ -1,0 +1,84 @@
+"""What a run tells: TensorBoard events under <workdir>/train and <workdir>/eval, and <workdir>/metrics.jsonl."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import input_pipeline
+from tfseg import config as config_lib
+from tfseg import pictures
+
+PANELS = 4  # Pictures of the val split, the same ones at every evaluation.
+
+
+class Log:
+    """Writes the course of a run; to be used in a `with` statement, which closes the files."""
+
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        config: config_lib.Config,
+        prepared: "input_pipeline.Prepared",
+        first_step: int,
+    ):
+        self._train = tf.summary.create_file_writer(str(workdir / "train"))
+        self._eval = tf.summary.create_file_writer(str(workdir / "eval"))
+        self._names = [c.name for c in prepared.classes]
+        self._colors = np.array([c.color for c in prepared.classes], np.uint8)
+        self._lines = _open_after(workdir / "metrics.jsonl", first_step)
+        self._examples = []
+        if "val" in prepared.splits:
+            examples = prepared.encoded("val").take(PANELS).map(input_pipeline.decode)
+            self._examples = list(examples.as_numpy_iterator())
+        with self._train.as_default():
+            tf.summary.text("flags", "    " + config.text().replace("\n", "\n    "), step=first_step)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._train.close()
+        self._eval.close()
+        self._lines.close()
+
+    def training(self, step: int, values: dict[str, float]) -> None:
+        """Scalars of the steps since the last call, e.g. `loss`, `learning_rate`, `images_per_second`."""
+        with self._train.as_default(step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._write({"step": step, **values})
+
+    def evaluation(self, step: int, result: dict, confusion: np.ndarray, model: keras.Model) -> None:
+        """Scalars, the confusion matrix as a picture, and input | label | prediction of a few images."""
+        numbers = {name: value for name, value in result.items() if isinstance(value, float)}
+        with self._eval.as_default(step):
+            for name, value in numbers.items():
+                tf.summary.scalar(name, value)
+            for name, value in result["iou"].items():
+                if value is not None:
+                    tf.summary.scalar(f"iou/{name}", value)
+            tf.summary.image("confusion", pictures.confusion_picture(confusion, self._names)[np.newaxis])
+            for i, example in enumerate(self._examples):
+                logits = model(example["image"][np.newaxis], training=False)["logits"]
+                prediction = np.argmax(logits[0], axis=-1)
+                panel = pictures.panel(example["image"], example["label"], prediction, self._names, self._colors)
+                tf.summary.image(f"examples/{i}", panel[np.newaxis], description=example["id"].decode())
+        self._eval.flush()
+        self._write({"step": step, "split": "val", **numbers, "iou": result["iou"]})
+
+    def _write(self, values):
+        self._lines.write(json.dumps(values) + "\n")
+        self._lines.flush()
+
+
+def _open_after(path, step):
+    """Opens metrics.jsonl for appending, less the lines of steps that a resumed run takes again."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+    aside = path.with_suffix(".writing")
+    aside.write_text("".join(line + "\n" for line in kept))
+    aside.replace(path)
+    return path.open("a")

@@ -1,0 +1,183 @@
+"""PyTorch weights into a Keras model whose layers are named after the modules of the reference.
+
+    torch_weights.load(model, torch_weights.read("erfnet.pth"))
+
+A layer `decoder.layers.0.conv` takes `decoder.layers.0.conv.weight` and `.bias`: no table of names, for any model.
+Where a reference calls a backbone's modules otherwise, `model.renames` translates.
+"""
+
+import json
+import pathlib
+import re
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+# Variable of a Keras layer -> entry of the torch module, for the layers that hold them.
+_CONVOLUTION = {"kernel": "weight", "bias": "bias"}
+_AFFINE = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+_ENTRIES = (
+    (keras.layers.DepthwiseConv2D, _CONVOLUTION),
+    (keras.layers.Conv2DTranspose, _CONVOLUTION),
+    (keras.layers.Conv2D, _CONVOLUTION),
+    (keras.layers.Dense, _CONVOLUTION),
+    (keras.layers.BatchNormalization, _AFFINE),
+    (keras.layers.LayerNormalization, _AFFINE),
+    (keras.layers.GroupNormalization, _AFFINE),
+    (keras.layers.PReLU, {"alpha": "weight"}),
+)
+_SAFETENSORS = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2",
+    "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
+}  # fmt: skip
+
+
+def load(model, state_dict):
+    """Copies a state dict (key -> numpy array or torch tensor) into the layers of the same names.
+
+    Kernels are transposed to Keras' layouts, norm statistics copied; `num_batches_tracked` is ignored. Nothing is
+    assigned unless everything fits: keys or variables left over, and shapes that differ, raise ValueError.
+    """
+    state = {key: value for key, value in state_dict.items() if not key.endswith("num_batches_tracked")}
+    assignments, missing, wrong = [], [], []
+    for layer in _layers_with_variables(model):
+        prefix = layer.name
+        for pattern, replacement in getattr(model, "renames", ()):
+            prefix = re.sub(pattern, replacement, prefix)
+        for variable in _variables(layer):
+            key = _key(layer, variable, prefix, state)
+            if key not in state:
+                missing.append(f"{layer.name}.{variable.name} (as {key})")
+                continue
+            array = _to_keras(layer, variable, np.asarray(state.pop(key)))
+            if array.shape != tuple(variable.shape):
+                wrong.append(f"{key}: {array.shape} for {tuple(variable.shape)}")
+            assignments.append((variable, array))
+    problems = [
+        _list("variables without a key", missing),
+        _list("keys without a variable", list(state)),
+        _list("shapes, in Keras' layout, that differ", wrong),
+    ]
+    if any(problems):
+        received = "; ".join(filter(None, problems))
+        raise ValueError(f"Expected a state dict that fits model {model.name!r} entry by entry. Received: {received}.")
+    for variable, array in assignments:
+        variable.assign(array)
+
+
+def read(path):
+    """Reads a `.pth` (needs torch) or `.safetensors` file into a dict of key -> numpy array."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a weights file. Received: {path}, which is not there.")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if path.suffix in (".pth", ".pt", ".bin"):
+        return _read_pth(path)
+    raise ValueError(f"Expected a .pth or .safetensors file. Received: {path}.")
+
+
+def _layers_with_variables(model):
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        if _variables(layer):
+            yield layer
+
+
+def _variables(layer):
+    """A layer's own variables that a state dict can hold: not its seeds, not its sub-layers'."""
+    return [v for v in (*layer._trainable_variables, *layer._non_trainable_variables) if "seed" not in v.name]
+
+
+def _key(layer, variable, prefix, state):
+    for kind, entries in _ENTRIES:
+        if isinstance(layer, kind):
+            return f"{prefix}.{entries[variable.name]}"
+    # A layer of our own (a scale, a position bias): a submodule's entry, or a bare torch.nn.Parameter of this name.
+    key = f"{prefix}.{variable.name}"
+    return prefix if key not in state and len(layer.weights) == 1 else key
+
+
+def _to_keras(layer, variable, array):
+    """A torch entry in the layout of the Keras variable."""
+    if variable.name == "kernel" and isinstance(layer, keras.layers.DepthwiseConv2D) and array.ndim == 4:
+        # [channels * multiplier, 1, height, width] -> [height, width, channels, multiplier]
+        multiplier = layer.depth_multiplier
+        return array.reshape(-1, multiplier, *array.shape[2:]).transpose(2, 3, 0, 1)
+    if variable.name == "kernel" and array.ndim == 4:
+        # [out, in, height, width], transposed convolutions [in, out, ..] -> [height, width, in, out] and [.., out, in]
+        return array.transpose(2, 3, 1, 0)
+    if variable.name == "kernel" and array.ndim == 2:
+        return array.T
+    if variable.name != "kernel" and _squeezed(array.shape) == _squeezed(variable.shape):
+        return array.reshape(variable.shape)  # a slope or scale, which differ in their axes of length 1
+    return array
+
+
+def _squeezed(shape):
+    return tuple(n for n in shape if n != 1)
+
+
+def _list(what, items, limit=10):
+    if not items:
+        return ""
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return f"{len(items)} {what}: {', '.join(items[:limit])}{more}"
+
+
+def _read_pth(path):
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            f"Expected the torch package, to read {path.name}. Received: none. "
+            "`pip install torch`, or save the weights as .safetensors."
+        ) from error
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler and its zip reader raise
+        raise ValueError(
+            f"Expected a whole checkpoint of tensors. Received: {path}, which torch refuses: {error}"
+        ) from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ValueError(f"Expected a state dict, of tensors only. Received: {path} holding {type(state).__name__}.")
+    if all(key.startswith("module.") for key in state):  # saved from torch.nn.DataParallel
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    return {key: (value.float() if value.dtype == torch.bfloat16 else value).numpy() for key, value in state.items()}
+
+
+def _read_safetensors(path):
+    """Eight bytes of header length, a JSON header {key: {dtype, shape, data_offsets}}, then the little-endian data."""
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or len(data) < 8 + length:
+        raise ValueError(
+            f"Expected a whole .safetensors file. Received: {path}, cut off in its header ({len(data)} bytes)."
+        )
+    try:
+        header = json.loads(data[8 : 8 + length])
+    except ValueError as error:
+        raise ValueError(
+            f"Expected a .safetensors file. Received: {path}, whose header is no JSON: {error}."
+        ) from error
+    header.pop("__metadata__", None)
+    body, state = memoryview(data)[8 + length :], {}
+    for key, entry in header.items():
+        begin, end = entry["data_offsets"]
+        if end > len(body):
+            missing = f"cut off: {key} ends at byte {8 + length + end} of {len(data)}"
+            raise ValueError(f"Expected a whole .safetensors file. Received: {path}, {missing}.")
+        raw = body[begin:end]
+        if entry["dtype"] == "BF16":  # the upper half of a float32
+            array = (np.frombuffer(raw, "<u2").astype("<u4") << 16).view("<f4")
+        elif entry["dtype"] in _SAFETENSORS:
+            array = np.frombuffer(raw, _SAFETENSORS[entry["dtype"]])
+        else:
+            raise ValueError(
+                f"Expected one of {', '.join(_SAFETENSORS)}, BF16. Received: {key} of {entry['dtype']} in {path}."
+            )
+        state[key] = array.reshape(entry["shape"])
+    return state
