@@ -1,0 +1,30 @@
+"""Jaccard loss: soft intersection over union of each class."""
+
+from tfseg.losses.tversky import tversky
+
+
+def jaccard(logits, label, *, smooth=0.0):
+    """Soft Jaccard (IoU) loss, per image; the mean over the classes in the image's label.
+
+    With p = softmax(logits) and g the one-hot label, over the valid pixels of an image,
+
+        1 - (sum p g + smooth) / (sum p + sum g - sum p g + smooth).
+
+    This is tversky with alpha = beta = 1; its docstring says why absent classes are left out, why per image where
+    published code (segmentation_models_pytorch) takes the batch as one image, and why there are no class weights.
+    lovasz_softmax is the other extension of the IoU to probabilities: convex in the errors, and slower for its sort.
+
+    Args:
+        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. Under ignored
+            pixels anything, NaN included, changes neither the value nor the gradient.
+        label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id gives NaN.
+        smooth: pixels added above and below, 0 or more; softens the loss of small regions.
+
+    Returns:
+        (sum, count), float32 scalars: of the images' losses, 0..1 each, and of the images with valid pixels; (0, 0)
+        with a gradient of 0 where there is none.
+
+    Raises:
+        ValueError: where shapes disagree or an argument is out of its range.
+    """
+    return tversky(logits, label, alpha=1.0, beta=1.0, smooth=smooth)
