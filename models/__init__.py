@@ -2,6 +2,16 @@
 
 model = models.build('unet(upsampling="bilinear")', num_classes=11)
 model(images)["logits"]  # [B, H, W, 11] float32, for images [B, H, W, 3] of RGB 0..255
+
+What a module may hold beside `build` and REFERENCE:
+  AUX_WEIGHTS: {"aux_0": loss weight} of the auxiliary outputs.
+  SIZE_MULTIPLE, SIZE_REMAINDER: the sizes that the reference takes, where it refuses others: k * multiple + remainder.
+    The input is padded to the next one and the logits cropped.
+  LAST_STEP: (logits, image) -> logits of the image's size, where the reference's own are of another size.
+  FULL_SIZE: the outputs that both concern, where auxiliary ones are as large as "logits".
+  RENAMES: (pattern, replacement) pairs from our layer names to the reference's keys; or a function `renames` of `build`'s
+    options that gives them.
+  backbone_of: a function of `build`'s options that names the backbone, where no option `backbone` does.
 """
 
 import importlib
@@ -58,14 +68,16 @@ def build(
     x = _normalize(inputs, normalization)
     multiple = 1 if native_resolution else getattr(architecture, "SIZE_MULTIPLE", 1)
     if multiple > 1:
-        x = layers.pad_to_multiple(x, multiple)
+        x = layers.pad_to_multiple(x, multiple, getattr(architecture, "SIZE_REMAINDER", 0))
     outputs = specs.apply(architecture.build, call, x, num_classes)
-    if multiple > 1:
-        outputs["logits"] = layers.fit(outputs["logits"], inputs)
+    last = layers.fit if multiple > 1 else getattr(architecture, "LAST_STEP", None)
+    if last and not native_resolution:
+        for name in getattr(architecture, "FULL_SIZE", ("logits",)):
+            outputs[name] = last(outputs[name], inputs)
     outputs = {name: keras.layers.Activation("linear", dtype="float32", name=name)(y) for name, y in outputs.items()}
     model = keras.Model(inputs, outputs, name=call.name)
     model.aux_weights = dict(getattr(architecture, "AUX_WEIGHTS", {}))
-    model.renames = tuple(getattr(architecture, "RENAMES", ()))
+    model.renames = _renames(architecture, call)
     model.backbone = backbone
     if weights is not None:
         _load(model, weights)
@@ -74,8 +86,17 @@ def build(
 
 def _backbone(architecture, call):
     """The spec of the backbone that a network is built on: what its spec says, or its default; "" where it has none."""
+    if hasattr(architecture, "backbone_of"):
+        return specs.apply(architecture.backbone_of, call)
     parameter = inspect.signature(architecture.build).parameters.get("backbone")
     return call.kwargs.get("backbone", parameter.default) if parameter else ""
+
+
+def _renames(architecture, call):
+    """The pairs of a module's RENAMES, or of its `renames` where they depend on the options."""
+    if hasattr(architecture, "renames"):
+        return tuple(specs.apply(architecture.renames, call))
+    return tuple(getattr(architecture, "RENAMES", ()))
 
 
 def _normalize(x, normalization):

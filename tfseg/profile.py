@@ -92,9 +92,12 @@ def parameters(model: keras.Model) -> int:
 def multiply_accumulates(model: keras.Model) -> int:
     """Of convolutions, transposed convolutions and matrix products, for one image; the model's input size is fixed.
 
-    Resizing, pooling, norms and activations are not counted, nor is what a bias adds; zeros of padding are.
+    Resizing, pooling, norms and activations are not counted, nor is what a bias adds; zeros of padding are. Nor are
+    auxiliary heads, which only training runs.
     """
     total = 0
+    if isinstance(model.output, dict) and "logits" in model.output:
+        model = keras.Model(model.inputs, model.output["logits"])
     for layer in model.operations:
         kernel = getattr(layer, "kernel", None)
         if isinstance(layer, keras.layers.Conv2DTranspose):  # Every input pixel meets the whole kernel.
@@ -106,6 +109,8 @@ def multiply_accumulates(model: keras.Model) -> int:
             total += places * (np.prod(layer.depthwise_kernel.shape) + np.prod(layer.pointwise_kernel.shape))
         elif isinstance(layer, keras.layers.Dense):
             total += np.prod(layer.output.shape[1:-1]) * np.prod(kernel.shape)
+        elif hasattr(layer, "multiply_accumulates"):  # a layer of our own that convolves in its own way says it itself
+            total += layer.multiply_accumulates()
         elif type(layer).__name__ == "Matmul":  # keras.ops.matmul of two tensors, in attention
             total += np.prod(layer.output.shape[1:]) * layer.input[0].shape[-1]
     return int(total)

@@ -57,8 +57,11 @@ def channels(variant):
     return {"c1": 128, "c2": 256, "c3": 512, "c4": 512, "c5": 512}
 
 
-def build(inputs, variant, output_stride=32):
-    """Five stages of 3x3 convolutions and a 2x2 pool. Where a pool's stride is left out, all after it is dilated."""
+def build(inputs, variant, output_stride=32, *, pool=None):
+    """Five stages of 3x3 convolutions and a 2x2 pool. Where a pool's stride is left out, all after it is dilated.
+
+    `pool`, a function x -> x at half the resolution, takes the place of the pools that stride.
+    """
     stages, norm = VARIANTS[variant]
     x, index, features = inputs, 0, {}
     resolution, dilation = 1, 1
@@ -70,7 +73,7 @@ def build(inputs, variant, output_stride=32):
         features[f"c{stage}"] = x
         index += 1
         if resolution < output_stride:
-            x = layers.max_pool(x, 2)
+            x = pool(x) if pool else layers.max_pool(x, 2)
             resolution *= 2
         else:
             x = pool_everywhere(x, dilation)

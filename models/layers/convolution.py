@@ -57,17 +57,19 @@ def depthwise_conv(x, kernel, name, stride=1, dilation=1, padding=None, multipli
     )(x)
 
 
-def transposed_conv(x, filters, kernel, name, stride=2, padding=0, output_padding=0, bias=True):
+def transposed_conv(x, filters, kernel, name, stride=2, padding=0, output_padding=0, bias=True, initializer=None):
     """PyTorch's ConvTranspose2d: size (n - 1) * stride + kernel - 2 * padding + output_padding.
 
-    Needs output_padding <= padding: then the whole result is a crop of the unpadded transposed convolution.
+    Needs output_padding <= padding: then the whole result is a crop of the unpadded transposed convolution. The kernel
+    starts as `initializer` says, else as He's.
     """
     kernel, stride, padding, output_padding = _pair(kernel), _pair(stride), _pair(padding), _pair(output_padding)
     if any(o > p for o, p in zip(output_padding, padding, strict=True)):
         raise ValueError(f"Expected output_padding <= padding. Received: {output_padding=}, {padding=} for {name!r}.")
     fan_in = x.shape[-1] * math.prod(kernel) / math.prod(stride)
+    initializer = initializer or he_normal(fan_in)
     x = keras.layers.Conv2DTranspose(
-        filters, kernel, stride, padding="valid", use_bias=bias, kernel_initializer=he_normal(fan_in), name=name
+        filters, kernel, stride, padding="valid", use_bias=bias, kernel_initializer=initializer, name=name
     )(x)
     amounts = [(p, p - o) for p, o in zip(padding, output_padding, strict=True)]
     return crop(x, amounts) if any(map(any, amounts)) else x

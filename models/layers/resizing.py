@@ -27,9 +27,9 @@ def crop(x, amounts, name=None):
     return Crop(amounts, name=name)(x)
 
 
-def pad_to_multiple(x, multiple, name=None):
-    """Zero-pads bottom and right to the next multiple."""
-    return PadToMultiple(multiple, name=name)(x)
+def pad_to_multiple(x, multiple, remainder=0, name=None):
+    """Zero-pads bottom and right to the next multiple, plus `remainder`."""
+    return PadToMultiple(multiple, remainder, name=name)(x)
 
 
 @keras.saving.register_keras_serializable(package="tfseg")
@@ -158,22 +158,25 @@ class Crop(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class PadToMultiple(keras.layers.Layer):
-    """Zero-pads bottom and right to the next multiple of `multiple`."""
+    """Zero-pads bottom and right to the next size that leaves `remainder` when divided by `multiple`."""
 
-    def __init__(self, multiple, **kwargs):
+    def __init__(self, multiple, remainder=0, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.multiple = multiple
+        self.multiple, self.remainder = multiple, remainder
 
     def call(self, inputs):
         h, w = ops.shape(inputs)[1:3]
-        return ops.pad(inputs, ((0, 0), (0, -h % self.multiple), (0, -w % self.multiple), (0, 0)))
+        return ops.pad(inputs, ((0, 0), (0, self._lack(h)), (0, self._lack(w)), (0, 0)))
 
     def compute_output_spec(self, inputs):
         b, h, w, c = inputs.shape
-        return keras.KerasTensor((b, h and h + -h % self.multiple, w and w + -w % self.multiple, c), inputs.dtype)
+        return keras.KerasTensor((b, h and h + self._lack(h), w and w + self._lack(w), c), inputs.dtype)
+
+    def _lack(self, n):
+        return (self.remainder - n) % self.multiple
 
     def get_config(self):
-        return {**super().get_config(), "multiple": self.multiple}
+        return {**super().get_config(), "multiple": self.multiple, "remainder": self.remainder}
 
 
 def _positive(n):

@@ -19,8 +19,21 @@ def _module(name):
 
 # A classifier's logits have neither height nor width: test_backbones.py tests it.
 NAMES = [name for name in models.names() if name != "classifier"]
+# Of a network that is tested in seconds: an architecture's default may have more, of its variants none.
+DEFAULT_PARAMETERS, PARAMETERS = 60_000_000, 20_000_000
+
+
+def _marked(spec):
+    """Large networks are slow; so does tests/parity/test_parity.py."""
+    name = spec.partition("(")[0]
+    counts = _module(name).REFERENCE["params"].get(spec, {})
+    limit = DEFAULT_PARAMETERS if spec == name else PARAMETERS
+    return pytest.param(spec, marks=[pytest.mark.slow] if max(counts.values(), default=0) > limit else [])
+
+
 # Every architecture with its default options, and the variants whose size its reference gives.
-SPECS = [spec for name in NAMES for spec in sorted({name, *_module(name).REFERENCE["params"]})]
+DEFAULTS = [_marked(name) for name in NAMES]
+SPECS = [_marked(spec) for name in NAMES for spec in sorted({name, *_module(name).REFERENCE["params"]})]
 
 
 @functools.cache
@@ -97,7 +110,7 @@ def _parameters(model):
     return int(sum(np.prod(v.shape) for v in model.trainable_variables))
 
 
-@pytest.mark.parametrize("spec", NAMES)
+@pytest.mark.parametrize("spec", DEFAULTS)
 def test_mixed_precision_gives_float32_logits(spec):
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -111,7 +124,7 @@ def test_mixed_precision_gives_float32_logits(spec):
     assert all(v.dtype == "float32" for v in model.trainable_variables)
 
 
-@pytest.mark.parametrize("spec", NAMES)
+@pytest.mark.parametrize("spec", DEFAULTS)
 def test_saves_and_loads(spec, tmp_path):
     model, x = network(spec), images(33, 47)
     expected = model(x)["logits"]
@@ -119,7 +132,7 @@ def test_saves_and_loads(spec, tmp_path):
     _assert_close(keras.models.load_model(tmp_path / "model.keras")(x)["logits"], expected)
 
 
-@pytest.mark.parametrize("spec", NAMES)
+@pytest.mark.parametrize("spec", DEFAULTS)
 def test_exports(spec, tmp_path):
     model, module = network(spec), tf.Module()
     module.variables_of_the_model = [variable.value for variable in model.variables]

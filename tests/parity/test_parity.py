@@ -16,19 +16,32 @@ SPECS = json.loads((fill.FOLDER / "specs.json").read_text())
 FILES = {path.name.removesuffix(".json.gz"): path for path in sorted(fill.FOLDER.glob("*.json.gz"))}
 
 
+# Of a segmentation network that is tested in seconds: a default may have more, a variant not, unless it is the smallest.
+DEFAULT_PARAMETERS, PARAMETERS = 60_000_000, 20_000_000
+
+
 def _fast_first(names):
-    """Of the classifiers of one family the smallest; the others are slow."""
+    """Of one family of classifiers the smallest is fast, of other networks also those of few parameters."""
+    sizes = {name: fill.read(FILES[name])["trainable_params"] for name in names}
     smallest = {}
     for name in names:
-        family, size = _family(name), fill.read(FILES[name])["trainable_params"]
-        smallest[family] = min(smallest.get(family, (size, name)), (size, name))
-    return [pytest.param(n, marks=[] if smallest[_family(n)][1] == n else [pytest.mark.slow]) for n in names]
+        smallest.setdefault(_family(name), []).append((sizes[name], name))
+    first = {min(members)[1] for members in smallest.values()}
+    return [pytest.param(n, marks=[] if _fast(n, sizes[n], n in first) else [pytest.mark.slow]) for n in names]
+
+
+def _fast(name, size, smallest):
+    call = specs.parse(SPECS[name])
+    if call.name == "classifier":
+        return smallest
+    preferred = smallest or not call.kwargs
+    return size <= (DEFAULT_PARAMETERS if preferred else PARAMETERS)
 
 
 def _family(name):
-    """The module of a classifier's backbone; every other network is a family of its own."""
+    """The module: of a classifier its backbone's."""
     call = specs.parse(SPECS[name])
-    return backbones.find(call.kwargs["backbone"])[1].__name__ if call.name == "classifier" else name
+    return backbones.find(call.kwargs["backbone"])[1].__name__ if call.name == "classifier" else call.name
 
 
 NAMES = _fast_first(FILES)

@@ -203,7 +203,9 @@ def test_files_of_keras_applications(tmp_path, monkeypatch):
     data = path.read_bytes()
     with server(data) as (url, _):
         digest = hashlib.md5(data).hexdigest()
-        monkeypatch.setitem(xception.WEIGHTS, "xception", backbones.Weights(f"{url}/net.h5", "", None, "a test", digest))
+        monkeypatch.setitem(
+            xception.WEIGHTS, "xception", backbones.Weights(f"{url}/net.h5", "", None, "a test", digest)
+        )
         whole = models.build('classifier(backbone="xception")', 1000, weights="imagenet")
         part = models.build('classifier(backbone="xception")', 7, weights="imagenet")
         for name, model in (("predictions", whole), ("block14_sepconv2", whole), ("block1_conv1", part)):

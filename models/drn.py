@@ -1,0 +1,54 @@
+"""DRN: Dilated Residual Networks, with the segmentation head.
+
+Yu, Koltun, Funkhouser, CVPR 2017. https://arxiv.org/abs/1705.09914
+
+The networks of github.com/fyu/drn (segment.py), without the log-softmax at their end, whose loss is in ours. C-58 is
+without the shortcut of layer7 that the reference registers and leaves out of the sum.
+"""
+
+from models import backbones, layers
+
+REFERENCE = {
+    "params": {
+        "drn": {12: 15_886_908, 19: 15_890_499},
+        'drn(variant="a_50")': {12: 23_532_620, 19: 23_546_963},
+        'drn(variant="c_26")': {12: 20_619_740, 19: 20_623_331},
+        'drn(variant="c_42")': {19: 30_731_491},
+        'drn(variant="c_58")': {19: 41_088_355 - 1_049_600},
+        'drn(variant="d_38")': {12: 25_995_068, 19: 25_998_659},
+        'drn(variant="d_54")': {12: 35_302_332, 19: 35_305_923},
+        'drn(variant="d_105")': {19: 54_298_051},
+    },
+    "macs": {
+        "drn": 1_596_850_176,
+        'drn(variant="a_50")': 2_338_652_160,
+        'drn(variant="c_26")': 2_078_932_992,
+        'drn(variant="d_38")': 2_587_754_496,
+        'drn(variant="d_54")': 3_489_005_568,
+    },
+    "input": (64, 96, 3),
+    "source": "fyu/drn segment.py, run; less the frozen kernel of its upsampling",
+}
+
+LAST_STEP = layers.fit  # the reference's output is 8 times the rounded-up eighth of the image
+
+
+def build(inputs, num_classes, *, variant="d_22"):
+    """Section 5. `variant` is a backbone of models/backbones/drn.py without its "drn_": the paper's C-26, C-42; D-22 ..."""
+    x = backbones.build(backbone_of(variant=variant), inputs, output_stride=8)["c5"]
+    x = layers.conv(x, num_classes, 1, "seg")
+    return {"logits": layers.bilinear_upsampling(x, 8, "up")}
+
+
+def backbone_of(*, variant="d_22"):
+    """The spec of the backbone."""
+    return f"drn_{variant}"
+
+
+def renames(*, variant="d_22"):
+    """The reference numbers the modules of its backbone in one torch.nn.Sequential, activations and pool included."""
+    if variant.startswith("d"):
+        return ((r"^layer", "base."),)
+    first = 3 if variant.startswith("a") else 2
+    levels = tuple((rf"^layer{level}\.", f"base.{level + first}.") for level in range(1, 9))
+    return ((r"^conv1$", "base.0"), (r"^bn1$", "base.1"), *levels)

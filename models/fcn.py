@@ -1,0 +1,129 @@
+"""FCN: Fully Convolutional Networks for Semantic Segmentation.
+
+Long, Shelhamer, Darrell, CVPR 2015; Shelhamer, Long, Darrell, IEEE Transactions on Pattern Analysis and Machine
+Intelligence 39(4), 2017. https://arxiv.org/abs/1605.06211
+
+On a VGG the authors' Caffe nets as github.com/wkentaro/pytorch-fcn has them, whose weights fit. On every other backbone
+the form of github.com/guanfuchen/semseg: a 1x1 convolution to the classes for fc6 and fc7, and bilinear resizing for the
+transposed convolutions.
+"""
+
+import keras
+
+from models import backbones, layers
+from models.backbones import mobilenet_v1, vgg
+
+REFERENCE = {
+    "params": {
+        "fcn": {12: 134_360_420},
+        "fcn(stride=16)": {12: 134_465_624},
+        "fcn(stride=32)": {12: 134_899_532},
+        'fcn(backbone="resnet18")': {12: 11_187_300},
+        'fcn(backbone="resnet18", stride=16)': {12: 11_185_752},
+        'fcn(backbone="resnet18", stride=32)': {12: 11_182_668},
+        'fcn(backbone="resnet34")': {12: 21_295_460},
+        'fcn(backbone="resnet34", stride=32)': {12: 21_290_828},
+        'fcn(backbone="resnet50", stride=32)': {12: 23_532_620},
+        'fcn(backbone="resnet101", stride=32)': {12: 42_524_748},
+        'fcn(backbone="mobilenet_v1")': {12: 3_228_516},
+        'fcn(backbone="mobilenet_v1", stride=16)': {12: 3_225_432},
+        'fcn(backbone="mobilenet_v1", stride=32)': {12: 3_219_276},
+    },
+    "macs": {"fcn": 25_377_252_096},
+    "input": (64, 96, 3),
+    "source": "wkentaro/pytorch-fcn torchfcn/models, guanfuchen/semseg fcn_resnet.py and fcn_mobilenet.py, run",
+}
+
+STRIDES = (8, 16, 32)
+
+
+def build(inputs, num_classes, *, backbone="vgg16", stride=8):
+    """Figure 3: FCN-8s, FCN-16s or FCN-32s, by `stride`. `backbone` is a spec of `models.backbones`."""
+    if stride not in STRIDES:
+        raise ValueError(f"Expected stride 8, 16 or 32. Received: {stride=}.")
+    form = vgg_form if backbones.find(backbone)[1] is vgg else resized_form
+    return {"logits": form(inputs, num_classes, backbone, stride)}
+
+
+def vgg_form(inputs, num_classes, backbone, stride):
+    """The authors': a frame of 100 zeros, so that fc6 has its 7x7 everywhere, which crops take off again."""
+    pools = []
+
+    def pool(x):
+        pools.append(keras.layers.MaxPooling2D(2, padding="same")(x))  # rounds up
+        return pools[-1]
+
+    x = keras.layers.ZeroPadding2D(99)(inputs)  # and 1 by the first convolution
+    x = backbones.build(backbone, x, pool=pool)["c5"]
+    x = layers.relu(layers.conv(x, 4096, 7, "fc6", padding=0))
+    x = layers.relu(layers.conv(layers.spatial_dropout(x, 0.5), 4096, 1, "fc7"))
+    x = layers.conv(layers.spatial_dropout(x, 0.5), num_classes, 1, "score_fr")
+    if stride == 32:
+        return crop(upscore(x, 32, "upscore"), 19, inputs)
+    x = upscore(x, 2, "upscore2")
+    x = keras.layers.Add()([x, crop(layers.conv(pools[3], num_classes, 1, "score_pool4"), 5, x)])
+    if stride == 16:
+        return crop(upscore(x, 16, "upscore16"), 27, inputs)
+    x = upscore(x, 2, "upscore_pool4")
+    x = keras.layers.Add()([x, crop(layers.conv(pools[2], num_classes, 1, "score_pool3"), 9, x)])
+    return crop(upscore(x, 8, "upscore8"), 31, inputs)
+
+
+def upscore(x, scale, name):
+    """Upsampling by a transposed convolution, bilinear before training."""
+    start = layers.Bilinear()
+    return layers.transposed_conv(x, x.shape[-1], 2 * scale, name, stride=scale, bias=False, initializer=start)
+
+
+def crop(x, offset, like):
+    """As much of x as `like` has, from `offset` on."""
+    return layers.fit(layers.crop(x, ((offset, 0), (offset, 0))), like)
+
+
+def resized_form(inputs, num_classes, backbone, stride):
+    """guanfuchen's: the classes' maps of 1/32, 1/16 and 1/8 of the resolution, resized and summed."""
+    features = backbones.build(backbone, inputs)
+    x = layers.conv(features["c5"], num_classes, 1, "classifier")
+    if stride <= 16:
+        x = resize_and_add(x, layers.conv(features["c4"], num_classes, 1, "score_pool4"))
+    if stride == 8:
+        x = resize_and_add(x, layers.conv(features["c3"], num_classes, 1, "score_pool3"))
+    return layers.resize(x, like=inputs, align_corners=True)
+
+
+def resize_and_add(x, y):
+    """x, brought to the size of y, and y."""
+    return keras.layers.Add()([layers.resize(x, like=y, align_corners=True), y])
+
+
+def renames(*, backbone="vgg16", stride=8):
+    """VGG's convolutions as in the paper; MobileNet's blocks counted throughout, with the stem as the first."""
+    call, family = backbones.find(backbone)
+    if family is vgg:
+        return _vgg_renames(*vgg.VARIANTS[call.name])
+    return _mobilenet_renames(mobilenet_v1.VARIANTS[call.name]) if family is mobilenet_v1 else ()
+
+
+def _vgg_renames(stages, norm):
+    index, pairs = 0, []
+    for stage, convolutions in enumerate(stages, start=1):
+        for i in range(1, convolutions + 1):
+            pairs.append((rf"^features\.{index}$", f"conv{stage}_{i}"))
+            if norm:
+                pairs.append((rf"^features\.{index + 1}$", f"bn{stage}_{i}"))
+            index += 3 if norm else 2
+        index += 1  # the pool
+    return pairs
+
+
+def _mobilenet_renames(stages):
+    init = "features.init_block"
+    pairs = [(rf"^{init}\.conv$", "conv1_bn.cbr_seq.0"), (rf"^{init}\.bn$", "conv1_bn.cbr_seq.1")]
+    block = 1
+    for stage, widths in enumerate(stages, start=1):
+        for unit in range(1, len(widths) + 1):
+            block += 1
+            ours, theirs = rf"^features\.stage{stage}\.unit{unit}", f"conv{block}_dw.cbr_seq"
+            for layer, index in (("dw_conv.conv", 0), ("dw_conv.bn", 1), ("pw_conv.conv", 3), ("pw_conv.bn", 4)):
+                pairs.append((rf"{ours}\.{layer}$", f"{theirs}.{index}"))
+    return pairs

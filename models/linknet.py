@@ -1,0 +1,63 @@
+"""LinkNet: Exploiting Encoder Representations for Efficient Semantic Segmentation.
+
+Chaurasia, Culurciello, VCIP 2017. https://arxiv.org/abs/1707.03718
+
+The authors' github.com/e-lab/pytorch-linknet: to what the paper's figure 1 shows it adds the pooled stem to the last
+decoder's output, and it ends with a log-softmax, whose outputs are logits too.
+"""
+
+import keras
+
+from models import backbones, layers
+
+REFERENCE = {
+    "params": {
+        "linknet": {12: 11_534_796, 19: 11_535_699},
+        'linknet(backbone="mobilenet_v2")': {},
+    },
+    "macs": {"linknet": 253_526_016},
+    "input": (64, 96, 3),
+    "source": "e-lab/pytorch-linknet models/linknet.py, run",
+}
+
+SIZE_MULTIPLE = 32  # the reference refuses others: a decoder's map and the encoder's then disagree on the size
+
+# Of a ResNet with one convolution in its stem.
+RENAMES = ((r"^conv1$", "in_block.0"), (r"^bn1$", "in_block.1"), (r"^layer", "encoder"))
+
+
+def build(inputs, num_classes, *, backbone="resnet18"):
+    """Figure 1. `backbone` is a spec of `models.backbones`; the paper's is ResNet-18."""
+    features = backbones.build(backbone, inputs)
+    strides = backbones.strides(backbone)
+    stem = features["c1"]
+    if strides["c2"] > strides["c1"]:
+        stem = layers.max_pool(stem, 3, 2, padding=1)
+
+    x = features["c5"]
+    for i in (4, 3, 2, 1):  # each as large and wide as what the encoder's block took, to which it is added
+        skip = features[f"c{i}"] if i > 1 else stem
+        stride = strides[f"c{i + 1}"] // strides[f"c{i}"] if i > 1 else 1
+        x = decoder(x, skip.shape[-1], f"decoder{i}", stride)
+        x = keras.layers.Add()([skip, layers.fit(x, skip)])
+
+    # From 1/4 to the full resolution.
+    x = layers.transposed_conv(x, 32, 3, "tp_conv1.0", padding=1, output_padding=1)
+    x = layers.relu(layers.batch_norm(x, "tp_conv1.1"))
+    x = layers.conv(x, 32, 3, "conv2.0")
+    x = layers.relu(layers.batch_norm(x, "conv2.1"))
+    x = layers.transposed_conv(x, num_classes, 2, "tp_conv2")
+    return {"logits": keras.layers.Activation("log_softmax", dtype="float32")(x)}
+
+
+def decoder(x, filters, name, stride):
+    """Figure 3: 1x1 to a quarter of the channels, a transposed 3x3, 1x1."""
+    width = x.shape[-1] // 4
+    x = layers.conv(x, width, 1, f"{name}.conv1.0", bias=False)
+    x = layers.relu(layers.batch_norm(x, f"{name}.conv1.1"))
+    x = layers.transposed_conv(
+        x, width, 3, f"{name}.tp_conv.0", stride=stride, padding=1, output_padding=stride - 1, bias=False
+    )
+    x = layers.relu(layers.batch_norm(x, f"{name}.tp_conv.1"))
+    x = layers.conv(x, filters, 1, f"{name}.conv2.0", bias=False)
+    return layers.relu(layers.batch_norm(x, f"{name}.conv2.1"))

@@ -1,0 +1,68 @@
+"""PSPNet: Pyramid Scene Parsing Network.
+
+Zhao, Shi, Qi, Wang, Jia, CVPR 2017. https://arxiv.org/abs/1612.01105
+
+The authors' github.com/hszhao/semseg (model/pspnet.py), whose weights fit: unlike the paper's Caffe network it is dilated
+by ResNet's 3x3 convolutions. "aux_0" is trained with the fourth stage's features and no part of the logits.
+"""
+
+import keras
+
+from models import backbones, layers
+from models.backbones import resnet
+
+REFERENCE = {
+    "params": {
+        "pspnet": {12: 49_074_648, 19: 49_080_038, 150: 49_180_908},
+        'pspnet(backbone="resnet101_deep")': {12: 68_066_776, 19: 68_072_166, 150: 68_173_036},
+        'pspnet(backbone="resnet18_deep")': {},
+    },
+    "macs": {"pspnet": 9_929_552_576, 'pspnet(backbone="resnet101_deep")': 14_115_271_360},
+    "input": (97, 129, 3),
+    "source": "hszhao/semseg model/pspnet.py, run",
+}
+
+AUX_WEIGHTS = {"aux_0": 0.4}
+FULL_SIZE = ("logits", "aux_0")
+
+# The reference refuses others: its grids of 1/8 and of the image share their corners.
+SIZE_MULTIPLE, SIZE_REMAINDER = 8, 1
+
+# The stem is one torch.nn.Sequential, its ReLUs included.
+RENAMES = (
+    *((rf"^conv{i}$", f"layer0.{3 * i - 3}") for i in (1, 2, 3)),
+    *((rf"^bn{i}$", f"layer0.{3 * i - 2}") for i in (1, 2, 3)),
+)
+
+BINS = (1, 2, 3, 6)
+
+
+def build(inputs, num_classes, *, backbone="resnet50_deep"):
+    """Figure 3. `backbone` is a spec of `models.backbones` that can stay at 1/8 of the resolution."""
+    options = {"dilate_first": True} if backbones.find(backbone)[1] is resnet else {}
+    features = backbones.build(backbone, inputs, output_stride=8, **options)
+    x = pyramid_pooling(features["c5"])
+    x = head(x, 512, num_classes, "cls")
+    aux = head(features["c4"], 256, num_classes, "aux")
+    return {
+        "logits": layers.resize(x, like=inputs, align_corners=True),
+        "aux_0": layers.resize(aux, like=inputs, align_corners=True),
+    }
+
+
+def pyramid_pooling(x):
+    """The means of 1, 4, 9 and 36 cells, each brought to 1/4 of the channels, beside the features."""
+    maps = [x]
+    for i, bins in enumerate(BINS):
+        y = layers.adaptive_average_pool(x, bins)
+        y = layers.conv(y, x.shape[-1] // len(BINS), 1, f"ppm.features.{i}.1", bias=False)
+        y = layers.relu(layers.batch_norm(y, f"ppm.features.{i}.2"))
+        maps.append(layers.resize(y, like=x, align_corners=True))
+    return keras.layers.Concatenate()(maps)
+
+
+def head(x, width, num_classes, name):
+    """3x3, then 1x1 to the classes."""
+    x = layers.conv(x, width, 3, f"{name}.0", bias=False)
+    x = layers.relu(layers.batch_norm(x, f"{name}.1"))
+    return layers.conv(layers.spatial_dropout(x, 0.1), num_classes, 1, f"{name}.4")

@@ -1,0 +1,70 @@
+"""SegNet: A Deep Convolutional Encoder-Decoder Architecture for Image Segmentation.
+
+Badrinarayanan, Kendall, Cipolla, IEEE Transactions on Pattern Analysis and Machine Intelligence 39(12), 2017.
+https://arxiv.org/abs/1511.00561
+
+The network of pytorchcv (github.com/osmr/pytorchcv), whose weights fit; like the paper's, but that every size is a multiple
+of 32 where the authors' Caffe nets round up at every pool.
+"""
+
+from models import backbones, layers
+from models.backbones import vgg
+
+REFERENCE = {
+    "params": {"segnet": {12: 29_449_932, 19: 29_453_971}, 'segnet(backbone="vgg19")': {}},
+    "macs": {"segnet": 3_790_209_024},
+    "input": (64, 96, 3),
+    "source": "osmr/pytorchcv pytorchcv/models/segnet.py, run",
+}
+
+SIZE_MULTIPLE = 32  # the reference refuses others: its unpooling gives twice the rounded-down half
+
+
+def build(inputs, num_classes, *, backbone="vgg16"):
+    """Figure 2. `backbone` is a VGG, built with its batch norm."""
+    pools = []
+
+    def pool(x):
+        pooled, indices = layers.max_pool_with_indices(x)
+        pools.append((indices, x))
+        return pooled
+
+    backbone = backbone_of(backbone=backbone)
+    x = backbones.build(backbone, inputs, pool=pool)["c5"]
+
+    # The decoder: every maximum where the encoder found it, and the stage's convolutions, of which the last narrows.
+    stages = list(zip(_convolutions(backbone), pools, strict=True))
+    for stage, (convolutions, (indices, before)) in enumerate(reversed(stages), start=1):
+        x = layers.max_unpool(x, indices, before)
+        narrower = before.shape[-1] if stage == len(stages) else stages[-stage - 1][1][1].shape[-1]
+        for unit in range(2, convolutions + 2):  # unit1 is the unpooling
+            last = unit == convolutions + 1
+            if last and stage == len(stages):  # of the whole network
+                return {"logits": layers.conv(x, num_classes, 3, "head")}
+            x = layers.conv(x, narrower if last else before.shape[-1], 3, f"up_stage{stage}.unit{unit}.conv")
+            x = layers.relu(layers.batch_norm(x, f"up_stage{stage}.unit{unit}.bn"))
+
+
+def backbone_of(*, backbone="vgg16"):
+    """The spec of the backbone, with batch norm."""
+    known = [name for name in vgg.VARIANTS if not name.endswith("_bn")]
+    if backbone.removesuffix("_bn") not in known:
+        raise ValueError(f"Expected a VGG, for its pools' indices: {', '.join(known)}. Received: {backbone=}.")
+    return f"{backbone.removesuffix('_bn')}_bn"
+
+
+def renames(*, backbone="vgg16"):
+    """torchvision numbers a VGG's modules throughout, the reference by stage and unit."""
+    index, pairs = 0, []
+    for stage, convolutions in enumerate(_convolutions(backbone_of(backbone=backbone)), start=1):
+        for unit in range(1, convolutions + 1):
+            pairs.append((rf"^features\.{index}$", f"down_stage{stage}.unit{unit}.conv"))
+            pairs.append((rf"^features\.{index + 1}$", f"down_stage{stage}.unit{unit}.bn"))
+            index += 3
+        index += 1  # the pool
+    return pairs
+
+
+def _convolutions(backbone):
+    """Of each stage."""
+    return vgg.VARIANTS[backbone][0]
