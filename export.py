@@ -56,9 +56,10 @@ def export(config: config_lib.Config) -> float:
     if not (config.workdir and config.output_dir):
         raise ValueError(f"Expected --workdir and --output_dir. Received: {config.workdir!r}, {config.output_dir!r}.")
     output_dir = pathlib.Path(config.output_dir)
-    if output_dir.exists() and any(output_dir.iterdir()) and not config.overwrite:
+    filled = output_dir.exists() and any(output_dir.iterdir())
+    if filled and not (config.overwrite and (output_dir / "saved_model.pb").is_file()):
         raise ValueError(
-            f"Expected an empty --output_dir. Received: {output_dir}, with files. Add --overwrite, or choose another."
+            f"Expected an empty --output_dir, or with --overwrite one that holds an export. Received: {output_dir}, with files."
         )
     model, state = evaluate.trained_model(config)
     scores = inference.build(config.inference, model)

@@ -110,7 +110,12 @@ def test_the_saved_model_predicts_in_a_process_with_tensorflow_only(trained, tmp
     np.testing.assert_array_equal(served, predicted)
     classes = json.loads((tmp_path / "model" / "assets.extra" / "classes.json").read_text())
     assert [c["name"] for c in classes][:3] == ["sky", "building", "road"]
+    # Neither an export nor anything else is replaced unasked, nor with --overwrite what is no export.
     assert "--overwrite" in run("export.py", f"--workdir={workdir}", f"--output_dir={tmp_path / 'model'}", fails=True)
+    assert "with files" in run(
+        "export.py", f"--workdir={workdir}", f"--output_dir={tmp_path}", "--overwrite", fails=True
+    )
+    assert (tmp_path / "image.png").is_file()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import cv2
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from tqdm import tqdm
 
 import models
@@ -35,11 +36,16 @@ def profile(config: config_lib.Config) -> list[dict]:
     if not config.model:
         raise ValueError("Expected --model: `a | b(..)`, or `all`. Received: none.")
     names = all_specs() if config.model == "all" else [str(call) for call in specs.parse_chain(config.model)]
-    rows = []
+    rows, failed = [], []
     for name in tqdm(names, "profile", unit="network"):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            rows.append(pool.apply(measure, (name, config.num_classes, config.crop_size)))
+            try:
+                rows.append(pool.apply(measure, (name, config.num_classes, config.crop_size)))
+            except ValueError as error:  # Of a wrong spec, or of an image too small for the network.
+                failed.append(f"{name}: {str(error).splitlines()[0]}")
     height, width = config.crop_size
+    if not rows:
+        raise ValueError(f"Expected networks that take {height}x{width}. Received: {'; '.join(failed)}.")
     print(f"One image of {height}x{width}, {tf.config.list_logical_devices()[-1].device_type}:")
     print(table(rows))
     if config.output_dir:
@@ -51,6 +57,8 @@ def profile(config: config_lib.Config) -> list[dict]:
             writer.writerows(rows)
         cv2.imwrite(str(folder / "profile.png"), picture(rows)[..., ::-1])
         print(f"Written to {folder}: profile.csv, profile.png")
+    if failed:
+        logging.warning("Not measured:\n%s", "\n".join(failed))
     return rows
 
 

@@ -47,3 +47,9 @@ def test_all_names_every_network_and_backbone():
 def test_without_a_model_it_says_so():
     with pytest.raises(ValueError, match="Expected --model"):
         profile.profile(Config())
+
+
+def test_a_network_that_fails_is_named_and_the_others_are_measured(caplog):
+    rows = profile.profile(Config(model="unet(width=2) | unet(height=2)", crop_size=(32, 32)))
+    assert [row["model"] for row in rows] == ["unet(width=2)"]
+    assert "unet(height=2): Expected unet(" in caplog.text
