@@ -100,19 +100,16 @@ def renames(*, backbone="vgg16", stride=8):
     """VGG's convolutions as in the paper; MobileNet's blocks counted throughout, with the stem as the first."""
     call, family = backbones.find(backbone)
     if family is vgg:
-        return _vgg_renames(*vgg.VARIANTS[call.name])
+        return _vgg_renames(call.name)
     return _mobilenet_renames(mobilenet_v1.VARIANTS[call.name]) if family is mobilenet_v1 else ()
 
 
-def _vgg_renames(stages, norm):
-    index, pairs = 0, []
-    for stage, convolutions in enumerate(stages, start=1):
-        for i in range(1, convolutions + 1):
-            pairs.append((rf"^features\.{index}$", f"conv{stage}_{i}"))
-            if norm:
-                pairs.append((rf"^features\.{index + 1}$", f"bn{stage}_{i}"))
-            index += 3 if norm else 2
-        index += 1  # the pool
+def _vgg_renames(variant):
+    pairs = []
+    for stage, i, index in vgg.numbered(variant):
+        pairs.append((rf"^features\.{index}$", f"conv{stage}_{i}"))
+        if variant.endswith("_bn"):
+            pairs.append((rf"^features\.{index + 1}$", f"bn{stage}_{i}"))
     return pairs
 
 

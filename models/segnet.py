@@ -55,13 +55,10 @@ def backbone_of(*, backbone="vgg16"):
 
 def renames(*, backbone="vgg16"):
     """torchvision numbers a VGG's modules throughout, the reference by stage and unit."""
-    index, pairs = 0, []
-    for stage, convolutions in enumerate(_convolutions(backbone_of(backbone=backbone)), start=1):
-        for unit in range(1, convolutions + 1):
-            pairs.append((rf"^features\.{index}$", f"down_stage{stage}.unit{unit}.conv"))
-            pairs.append((rf"^features\.{index + 1}$", f"down_stage{stage}.unit{unit}.bn"))
-            index += 3
-        index += 1  # the pool
+    pairs = []
+    for stage, unit, index in vgg.numbered(backbone_of(backbone=backbone)):
+        pairs.append((rf"^features\.{index}$", f"down_stage{stage}.unit{unit}.conv"))
+        pairs.append((rf"^features\.{index + 1}$", f"down_stage{stage}.unit{unit}.bn"))
     return pairs
 
 

@@ -57,6 +57,18 @@ def channels(variant):
     return {"c1": 128, "c2": 256, "c3": 512, "c4": 512, "c5": 512}
 
 
+def numbered(variant):
+    """(stage, convolution in it, index in torchvision's `features`) of every convolution, stages and convolutions from 1."""
+    stages, norm = VARIANTS[variant]
+    index, found = 0, []
+    for stage, convolutions in enumerate(stages, start=1):
+        for i in range(1, convolutions + 1):
+            found.append((stage, i, index))
+            index += 3 if norm else 2  # with the ReLU, and batch norm before it
+        index += 1  # the pool
+    return found
+
+
 def build(inputs, variant, output_stride=32, *, pool=None):
     """Five stages of 3x3 convolutions and a 2x2 pool. Where a pool's stride is left out, all after it is dilated.
 
