@@ -4,11 +4,13 @@ model = models.build('unet(upsampling="bilinear")', num_classes=11)
 model(images)["logits"]  # [B, H, W, 11] float32, for images [B, H, W, 3] of RGB 0..255
 
 What a module may hold beside `build` and REFERENCE:
-  AUX_WEIGHTS: {"aux_0": loss weight} of the auxiliary outputs.
+  AUX_WEIGHTS: {"aux_0": loss weight} of the auxiliary outputs; it and FULL_SIZE may name some that options leave out.
+  AUX_RESOLUTION: where their loss is computed: "label" (default; their logits are resized to it) or "output" (the label is).
   SIZE_MULTIPLE, SIZE_REMAINDER: the sizes that the reference takes, where it refuses others: k * multiple + remainder.
     The input is padded to the next one and the logits cropped.
   LAST_STEP: (logits, image) -> logits of the image's size, where the reference's own are of another size.
   FULL_SIZE: the outputs that both concern, where auxiliary ones are as large as "logits".
+  NORMALIZATION: what the reference does to the pixels, where no backbone says so.
   RENAMES: (pattern, replacement) pairs from our layer names to the reference's keys; or a function `renames` of `build`'s
     options that gives them.
   backbone_of: a function of `build`'s options that names the backbone, where no option `backbone` does.
@@ -51,8 +53,9 @@ def build(
     Returns:
       A keras.Model from [B, H, W, channels] uint8 or float32 to {"logits": float32 [B, H, W, num_classes]}, with
       "aux_<n>" where the paper trains auxiliary outputs; a `classifier` gives [B, num_classes]. `model.aux_weights` holds
-      the auxiliary loss weights, `model.renames` the (pattern, replacement) pairs from layer names to the keys of the
-      reference's state dict, `model.backbone` the spec of the backbone, "" where there is none.
+      the auxiliary loss weights, `model.aux_resolution` where that loss is computed, `model.renames` the (pattern,
+      replacement) pairs from layer names to the keys of the reference's state dict, `model.backbone` the spec of the
+      backbone, "" where there is none.
     """
     if num_classes < 1:
         raise ValueError(f"Expected num_classes of at least 1. Received: num_classes={num_classes!r}.")
@@ -61,8 +64,9 @@ def build(
     call = specs.parse(spec)
     architecture = specs.find("models", call.name, names())
     backbone = _backbone(architecture, call)
-    if normalization == "default" and backbone:
-        normalization = backbones.normalization(backbone)
+    if normalization == "default":
+        own = getattr(architecture, "NORMALIZATION", normalization)
+        normalization = backbones.normalization(backbone) if backbone else own
     # An image is float32 whatever the policy: the first layer casts once it has normalised.
     inputs = keras.Input(input_shape, dtype="float32", name="image")
     x = _normalize(inputs, normalization)
@@ -73,10 +77,13 @@ def build(
     last = layers.fit if multiple > 1 else getattr(architecture, "LAST_STEP", None)
     if last and not native_resolution:
         for name in getattr(architecture, "FULL_SIZE", ("logits",)):
-            outputs[name] = last(outputs[name], inputs)
+            if name in outputs:
+                outputs[name] = last(outputs[name], inputs)
     outputs = {name: keras.layers.Activation("linear", dtype="float32", name=name)(y) for name, y in outputs.items()}
     model = keras.Model(inputs, outputs, name=call.name)
-    model.aux_weights = dict(getattr(architecture, "AUX_WEIGHTS", {}))
+    weights_of = getattr(architecture, "AUX_WEIGHTS", {})
+    model.aux_weights = {name: weight for name, weight in weights_of.items() if name in outputs}
+    model.aux_resolution = getattr(architecture, "AUX_RESOLUTION", "label")
     model.renames = _renames(architecture, call)
     model.backbone = backbone
     if weights is not None:

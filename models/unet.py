@@ -5,16 +5,22 @@ Ronneberger, Fischer, Brox, MICCAI 2015. https://arxiv.org/abs/1505.04597
 The network of github.com/milesial/Pytorch-UNet, whose weights fit. Unlike the paper's, its convolutions keep the size,
 are without bias and followed by batch norm, and nothing is dropped; the paper crops the skip connections, here the
 upsampled map is padded to them, so that every size is taken.
+
+With a backbone it is the network of segmentation_models_pytorch (github.com/qubvel-org), whose weights fit on a ResNet or a
+VGG: the backbone goes down, and up lead five doublings to the nearest pixel, 256, 128, 64, 32 and 16 wide.
 """
 
 from keras import layers as keras_layers
 
-from models import layers
+from models import backbones, layers
+from models.backbones import vgg
 
 REFERENCE = {
     "params": {
         "unet": {2: 31_037_698, 12: 31_038_348},
         'unet(upsampling="bilinear")': {2: 17_263_042, 12: 17_263_692},
+        # Counted by hand: the backbone, the decoder's 3x3 kernels, two numbers a channel of batch norm, the head.
+        'unet(backbone="resnet18")': {1: 11_176_512 + 9 * 349_952 + 4 * 496 + 145},
     },
     "macs": {"unet": 4_520_017_920, 'unet(upsampling="bilinear")': 3_752_460_288},
     "input": (64, 96, 3),
@@ -24,14 +30,19 @@ REFERENCE = {
 UPSAMPLINGS = ("transposed", "bilinear")
 
 
-def build(inputs, num_classes, *, upsampling="transposed", width=64):
+def build(inputs, num_classes, *, upsampling="transposed", width=64, backbone=""):
     """Figure 1: down the left side, up the right one.
 
     `upsampling` is by "transposed" convolutions or "bilinear" resizing, for which the deeper maps are half as wide.
     `width` is the number of channels at full resolution; the paper's 64 doubles with every step down.
+    `backbone`, a spec of `models.backbones`, takes the place of the left side; it goes without the other options.
     """
     if upsampling not in UPSAMPLINGS:
         raise ValueError(f"Expected upsampling: {', '.join(UPSAMPLINGS)}. Received: upsampling={upsampling!r}.")
+    if backbone:
+        if (upsampling, width) != ("transposed", 64):
+            raise ValueError(f"Expected upsampling and width without a backbone. Received: {upsampling=}, {width=}.")
+        return {"logits": backbone_form(inputs, num_classes, backbone)}
     bilinear = upsampling == "bilinear"
     half = 2 if bilinear else 1
 
@@ -71,3 +82,34 @@ def up(x, skip, name, filters, bilinear):
         middle = filters
     x = keras_layers.Concatenate()([skip, layers.fit(x, skip, center=True)])
     return double_conv(x, f"{name}.conv", filters, middle)
+
+
+def backbone_form(inputs, num_classes, backbone):
+    """Down the backbone, and up by segmentation_models_pytorch's decoder."""
+    features = {"c0": inputs, **backbones.build(backbone, inputs)}
+    strides = {"c0": 1, **backbones.strides(backbone)}
+    x = features["c5"]
+    if backbones.find(backbone)[1] is vgg:
+        x = two_convolutions(x, "decoder.center", x.shape[-1], "0", "1")
+    for i, filters in enumerate((256, 128, 64, 32, 16)):
+        below, level = f"c{5 - i}", f"c{4 - i}"
+        # To the nearest pixel: of a size that was rounded up the last row and column fall off.
+        x = keras_layers.UpSampling2D(strides[below] // strides[level])(x)
+        x = layers.fit(x, features[level])
+        if level != "c0":
+            x = keras_layers.Concatenate()([x, features[level]])
+        x = two_convolutions(x, f"decoder.blocks.{i}", filters, "conv1", "conv2")
+    return layers.conv(x, num_classes, 3, "segmentation_head.0")
+
+
+def two_convolutions(x, name, filters, first, second):
+    """Two 3x3 convolutions with batch norm and ReLU, under the names of segmentation_models_pytorch."""
+    for step in (first, second):
+        x = layers.conv(x, filters, 3, f"{name}.{step}.0", bias=False)
+        x = layers.relu(layers.batch_norm(x, f"{name}.{step}.1"))
+    return x
+
+
+def renames(*, upsampling="transposed", width=64, backbone=""):
+    """segmentation_models_pytorch's backbone is its `encoder`."""
+    return ((r"^(?!decoder|segmentation_head)", "encoder."),) if backbone else ()

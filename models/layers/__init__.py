@@ -3,7 +3,7 @@
 from models.layers.activation import prelu, relu, spatial_dropout
 from models.layers.adaptive_pooling import adaptive_average_pool
 from models.layers.channel_shuffle import channel_shuffle
-from models.layers.convolution import conv, depthwise_conv, he_normal, transposed_conv
+from models.layers.convolution import conv, depthwise_conv, he_normal, transposed_conv, uniform_conv
 from models.layers.dilated_pooling import average_pool, dilated_max_pool
 from models.layers.normalization import Affine, BatchNormalization, batch_norm
 from models.layers.pooling import max_pool, max_pool_with_indices, max_unpool
@@ -39,4 +39,5 @@ __all__ = [
     "squeeze_excite",
     "stochastic_depth",
     "transposed_conv",
+    "uniform_conv",
 ]

@@ -25,15 +25,21 @@ class BatchNormalization(keras.layers.BatchNormalization):
     N replicas compute what one replica computes on the whole batch. The running variance is the unbiased one
     (n / (n - 1), Bessel), as PyTorch and TensorFlow's fused kernel keep it while Keras keeps the biased one: a schedule
     copied from a reference then sees the reference's statistics. The batch itself is normalised by the biased variance.
+    Where `across_replicas` is set to False each replica normalises by its own images, and the moving statistics follow the
+    mean of the replicas'.
     """
+
+    across_replicas = True
 
     def call(self, inputs, training=None, mask=None):
         if mask is not None:
             raise ValueError(f"Expected no mask: images have none. Received: mask={mask} in layer {self.name!r}.")
         if not (training and self.trainable):  # a frozen layer keeps its statistics
             return super().call(inputs)
-        if tf is not None and _replicas() == 1 and len(inputs.shape) == 4 and inputs.dtype in _FUSED_TYPES:
+        alone = tf is not None and (_replicas() == 1 or not self.across_replicas)
+        if alone and len(inputs.shape) == 4 and inputs.dtype in _FUSED_TYPES:
             outputs, mean, variance = self._fused(inputs)
+            mean, variance = (_all_reduce(s) / _replicas() for s in (mean, variance))
         else:
             outputs, mean, variance = self._synchronized(inputs)
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):

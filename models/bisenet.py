@@ -1,0 +1,105 @@
+"""BiSeNet: Bilateral Segmentation Network for Real-time Semantic Segmentation.
+
+Yu, Wang, Peng, Gao, Yu, Sang, ECCV 2018. https://arxiv.org/abs/1808.00897
+
+The network of github.com/CoinCheung/BiSeNet (bisenetv1.py), whose weights fit: the authors' ycszen/TorchSeg but for the
+attention of the feature fusion, one 1x1 with batch norm here and two 1x1 there. github.com/guanfuchen/semseg has a cruder net
+of this name: no reduction to 128 channels, a fusion as wide as there are classes, no auxiliary heads.
+"""
+
+import keras
+
+from models import backbones, layers
+
+REFERENCE = {
+    "params": {
+        "bisenet": {12: 13_273_740},
+        "bisenet(auxiliary=True)": {12: 13_423_012, 19: 13_425_721},
+        # Counted by hand: ResNet-101 for ResNet-18, with 768, 1536 and 1536 more channels into 3x3, 3x3 and 1x1 of 128.
+        'bisenet(backbone="resnet101")': {12: 13_273_740 - 11_176_512 + 42_500_160 + 128 * (9 * 768 + 9 * 1536 + 1536)},
+    },
+    "macs": {"bisenet": 346_685_440},
+    "input": (64, 96, 3),
+    "source": "CoinCheung/BiSeNet lib/models/bisenetv1.py, run",
+}
+
+AUX_WEIGHTS = {"aux_0": 1.0, "aux_1": 1.0}  # where the heads are built
+FULL_SIZE = ("logits", "aux_0", "aux_1")
+
+SIZE_MULTIPLE = 32  # the reference refuses others: what is doubled and what it is added to then disagree on the size
+
+# Of a ResNet with one convolution in its stem.
+RENAMES = ((r"^(conv1|bn1|layer\d.*)$", r"cp.resnet.\1"),)
+
+
+def build(inputs, num_classes, *, backbone="resnet18", auxiliary=False):
+    """Figure 2. `backbone` is a spec of `models.backbones`; the paper's are Xception39, ResNet-18 and ResNet-101.
+
+    `auxiliary` adds the two heads that only training needs, on the context path at 1/8 and 1/16 of the resolution: published
+    weights may be without them.
+    """
+    context8, context16 = context_path(inputs, backbone)
+    x = feature_fusion(spatial_path(inputs), context8)
+    outputs = {"logits": head(x, 256, num_classes, "conv_out", inputs)}
+    if auxiliary:
+        outputs["aux_0"] = head(context8, 64, num_classes, "conv_out16", inputs)
+        outputs["aux_1"] = head(context16, 64, num_classes, "conv_out32", inputs)
+    return outputs
+
+
+def spatial_path(x):
+    """Three strides, so that detail survives at 1/8."""
+    x = conv_norm_relu(x, 64, 7, "sp.conv1", stride=2)
+    x = conv_norm_relu(x, 64, 3, "sp.conv2", stride=2)
+    x = conv_norm_relu(x, 64, 3, "sp.conv3", stride=2)
+    return conv_norm_relu(x, 128, 1, "sp.conv_out")
+
+
+def context_path(inputs, backbone):
+    """The backbone's last two maps, refined and summed from the image's mean down: (at 1/8, at 1/16)."""
+    features, strides = backbones.build(backbone, inputs), backbones.strides(backbone)
+    mean = keras.layers.GlobalAveragePooling2D(keepdims=True)(features["c5"])
+    mean = conv_norm_relu(mean, 128, 1, "cp.conv_avg")
+
+    x = keras.layers.Add()([attention_refinement(features["c5"], "cp.arm32"), mean])
+    x = keras.layers.UpSampling2D(strides["c5"] // strides["c4"])(x)  # nearest
+    x = layers.fit(x, features["c4"])  # of backbones that round up or do not pad
+    context16 = conv_norm_relu(x, 128, 3, "cp.conv_head32")
+
+    x = keras.layers.Add()([attention_refinement(features["c4"], "cp.arm16"), context16])
+    x = keras.layers.UpSampling2D(strides["c4"] // 8)(x)
+    return conv_norm_relu(x, 128, 3, "cp.conv_head16"), context16
+
+
+def attention_refinement(x, name):
+    """Figure 2(b): the channels of a 3x3, weighted by what their means say."""
+    x = conv_norm_relu(x, 128, 3, f"{name}.conv")
+    weights = attention(x, f"{name}.conv_atten", f"{name}.bn_atten")
+    return keras.layers.Multiply()([x, weights])
+
+
+def feature_fusion(spatial, context):
+    """Figure 2(c): both paths through a 1x1, whose weighted channels are added to themselves."""
+    x = keras.layers.Concatenate()([spatial, layers.fit(context, spatial)])
+    x = conv_norm_relu(x, 256, 1, "ffm.convblk")
+    weights = attention(x, "ffm.conv", "ffm.bn")
+    return keras.layers.Add()([keras.layers.Multiply()([x, weights]), x])
+
+
+def attention(x, convolution, norm):
+    """[B, 1, 1, channels] in 0..1, from the channels' means."""
+    y = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
+    y = layers.conv(y, x.shape[-1], 1, convolution, bias=False)
+    return keras.layers.Activation("sigmoid")(layers.batch_norm(y, norm))
+
+
+def head(x, width, num_classes, name, inputs):
+    """3x3, 1x1 to the classes, bilinear to the size of the image."""
+    x = conv_norm_relu(x, width, 3, f"{name}.conv")
+    return layers.resize(layers.conv(x, num_classes, 1, f"{name}.conv_out"), like=inputs)
+
+
+def conv_norm_relu(x, filters, kernel, name, stride=1):
+    """Convolution, batch norm, ReLU."""
+    x = layers.conv(x, filters, kernel, f"{name}.conv", stride=stride, bias=False)
+    return layers.relu(layers.batch_norm(x, f"{name}.bn"))

@@ -1,0 +1,110 @@
+"""Light-Weight RefineNet for Real-Time Semantic Segmentation.
+
+Nekrasov, Shen, Reid, BMVC 2018. https://arxiv.org/abs/1810.03272
+
+The authors' github.com/DrSleep/light-weight-refinenet, whose weights fit: RefineNet without its residual units and with 1x1
+convolutions for its 3x3. Its MobileNetV2 is torchvision's but for one convolution: the first block, too, has the 1x1 that
+widens, from 32 channels to 32, which starts random under `--init_from=imagenet`.
+"""
+
+import keras
+
+from models import backbones, layers
+from models.backbones import mobilenet_v2
+
+REFERENCE = {
+    "params": {
+        "refinenet_lw": {12: 3_263_820, 21: 3_284_565},
+        'refinenet_lw(backbone="resnet50")': {12: 27_336_780, 21: 27_357_525},
+        'refinenet_lw(backbone="resnet101")': {12: 46_328_908, 21: 46_349_653},
+        'refinenet_lw(backbone="resnet152")': {21: 61_993_301},
+        'refinenet_lw(backbone="resnet18")': {},
+    },
+    "macs": {
+        "refinenet_lw": 193_221_888,
+        'refinenet_lw(backbone="resnet50")': 741_507_072,
+        'refinenet_lw(backbone="resnet101")': 1_196_064_768,
+    },
+    "input": (64, 96, 3),
+    "source": "DrSleep/light-weight-refinenet models/resnet.py and models/mobilenet.py, run",
+}
+
+LAST_STEP = layers.resize  # the reference's output is a quarter of the image
+
+
+def build(inputs, num_classes, *, backbone="mobilenet_v2"):
+    """On a ResNet, MobileNetV2, whose reference goes on otherwise, or another spec of `models.backbones`."""
+    if backbones.find(backbone)[1] is mobilenet_v2:
+        return {"logits": mobilenet_form(inputs, num_classes)}
+    return {"logits": resnet_form(inputs, num_classes, backbone)}
+
+
+def resnet_form(inputs, num_classes, backbone):
+    """Four maps of the backbone, from the coarsest to the finest."""
+    features, x = backbones.build(backbone, inputs), None
+    for stage, level in enumerate(("c5", "c4", "c3", "c2"), start=1):
+        skip = keras.layers.Dropout(0.5)(features[level]) if stage <= 2 else features[level]
+        skip = conv1x1(skip, f"p_ims1d2_outl{stage}_dimred", 512 if stage == 1 else 256)
+        if stage > 1:  # what came from the coarser map is there
+            skip = conv1x1(skip, f"adapt_stage{stage}_b2_joint_varout_dimred")
+            x = conv1x1(x, f"mflow_conv_g{stage - 1}_b3_joint_varout_dimred")
+            skip = keras.layers.Add()([skip, layers.resize(x, like=skip, align_corners=True)])
+        x = chained_residual_pooling(layers.relu(skip), f"mflow_conv_g{stage}_pool.0")
+    return layers.uniform_conv(x, num_classes, 3, "clf_conv")
+
+
+def mobilenet_form(inputs, num_classes):
+    """Six maps, of which two and two have one resolution and are summed."""
+    stages, x = mobilenet(inputs), None
+    for level, members in ((4, (8, 7)), (3, (6, 5)), (2, (4,)), (1, (3,))):
+        maps = [conv1x1(stages[stage], f"conv{stage}") for stage in members]
+        if level < 4:
+            x = conv1x1(x, f"conv_adapt{level + 1}")
+            maps.append(layers.resize(x, like=maps[0], align_corners=True))
+        skip = keras.layers.Add()(maps) if len(maps) > 1 else maps[0]
+        x = chained_residual_pooling(keras.layers.ReLU(6)(skip), f"crp{level}.0")
+    return layers.uniform_conv(x, num_classes, 3, "segm")
+
+
+def chained_residual_pooling(x, name):
+    """Four times a 5x5 pool at stride 1 and a convolution of the last one's result, all summed."""
+    y = x
+    for i in (1, 2, 3, 4):
+        y = conv1x1(layers.max_pool(y, 5, 1, padding=2), f"{name}.{i}_outvar_dimred", x.shape[-1])
+        x = keras.layers.Add()([x, y])
+    return x
+
+
+def conv1x1(x, name, filters=256):
+    """Without bias: neither batch norm nor ReLU follows."""
+    return layers.uniform_conv(x, filters, 1, name, bias=False)
+
+
+def mobilenet(inputs):
+    """{stage as the reference numbers them, 2 to 8: its last map}, of MobileNetV2 with the first block widened."""
+    x = mobilenet_v2.conv_norm(inputs, 32, 3, "features.0", stride=2)
+    x = mobilenet_v2.conv_norm(x, 32, 1, "features.1.widening")
+    block, stages = 1, {}
+    for stage, (expansion, filters, repetitions, stride) in enumerate(mobilenet_v2.STAGES, start=2):
+        for i in range(repetitions):
+            x = mobilenet_v2.block(x, filters, expansion, f"features.{block}.conv", 1 if i else stride)
+            block += 1
+        stages[stage] = x
+    return stages
+
+
+def renames(*, backbone="mobilenet_v2"):
+    """The reference numbers MobileNetV2's blocks by stage, and the three steps of a block alike."""
+    if backbones.find(backbone)[1] is not mobilenet_v2:
+        return ()
+    pairs = [(r"^features\.0\.", "layer1."), (r"^features\.1\.widening\.", "layer2.0.output.0.")]
+    block = 1
+    for stage, (expansion, _, repetitions, _) in enumerate(mobilenet_v2.STAGES, start=2):
+        steps = {r"0\.": "0.", r"1\.": "1.", "2$": "2.0", "3$": "2.1"}
+        if expansion == 1:  # torchvision's first block has no 1x1 that widens
+            steps = {r"0\.": "1.", "1$": "2.0", "2$": "2.1"}
+        for i in range(repetitions):
+            for ours, theirs in steps.items():
+                pairs.append((rf"^features\.{block}\.conv\.{ours}", f"layer{stage}.{i}.output.{theirs}"))
+            block += 1
+    return pairs
