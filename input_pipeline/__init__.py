@@ -11,9 +11,10 @@ import tensorflow as tf
 from input_pipeline.files import IGNORE
 from input_pipeline.preparation import PACKAGE, prepare
 from input_pipeline.prepared import Class, Prepared, decode
+from input_pipeline.statistics import CLASS_WEIGHTS
 from tfseg.spec import names as modules
 
-__all__ = ["IGNORE", "Class", "Prepared", "dataset", "decode", "names", "prepare"]
+__all__ = ["CLASS_WEIGHTS", "IGNORE", "Class", "Prepared", "dataset", "decode", "names", "prepare"]
 
 
 def names() -> list[str]:

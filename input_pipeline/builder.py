@@ -5,7 +5,6 @@ says where each split's images and masks are.
 """
 
 import collections
-import concurrent.futures
 import dataclasses
 import hashlib
 import json
@@ -14,16 +13,17 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core import shuffle
-from tqdm import tqdm
 
-from input_pipeline import files, prepared
+from input_pipeline import prepared
+from input_pipeline.conversion import Conversion, in_parallel
 from input_pipeline.files import IGNORE
-from input_pipeline.listing import Example, some
+from input_pipeline.listing import Example, Part, some
 from input_pipeline.prepared import Class
-from input_pipeline.statistics import Statistics, count
+from input_pipeline.tally import Tally
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -50,7 +50,10 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         classes: Sequence[Class],
         splits: dict[str, Sequence[Example]],
         ignored: Sequence[Class] = (),
+        merged: Sequence[tuple[Class, int]] = (),
         by_color: bool = False,
+        lenient: bool = False,
+        boxes: bool = False,
         options: dict | None = None,
         code: bytes = b"",
     ):
@@ -62,7 +65,10 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             classes: the class table, in train-id order.
             splits: the examples of each split.
             ignored: rows of the table that become 255.
+            merged: further rows of it, each with the train id that it becomes.
             by_color: whether RGB masks are looked up by the table's colours.
+            lenient: whether colours outside the table become 255 and are reported, where else they are faults.
+            boxes: whether every example has boxes.
             options: what the user chose (JSON values): part of the directory's name.
             code: what draws the examples, where they are no files; when it changes, so have they.
         """
@@ -74,10 +80,9 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for split in (split for split in splits if split not in found):
             logging.info("%s: no %s split in %s: left out.", self.name, split, source)
         self.source, self.classes, self.splits, self.options = source, tuple(classes), found, options or {}
-        rows = [(row, i) for i, row in enumerate(classes)] + [(row, IGNORE) for row in ignored]
-        self._by_id = files.Lookup({row.raw: i for row, i in rows})
-        colors = {int(files.color_code(row.color)): i for row, i in rows if row.color}
-        self._by_color = files.Lookup(colors) if by_color else None
+        rows = [(row, i) for i, row in enumerate(classes)] + [(row, IGNORE) for row in ignored] + list(merged)
+        self.conversion, self.boxes = Conversion(rows, by_color, lenient), boxes
+        self.skip_bad = self.on_beam = False  # what `preparation.prepare` was asked for
         for split, examples in found.items():
             ids = collections.Counter(e.id for e in examples) if source else {}
             twice = [name for name, n in ids.items() if n > 1]
@@ -100,6 +105,9 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "label": tfds.features.LabeledImage(labels=[c.name for c in self.classes], shape=(None, None, 1)),
             "id": tfds.features.Text(),
         }
+        if self.boxes:
+            features["boxes"] = tfds.features.Tensor(shape=(None, 4), dtype=np.float32)
+            features["box_classes"] = tfds.features.Tensor(shape=(None,), dtype=np.int32)
         return tfds.core.DatasetInfo(
             builder=self,
             description=self.__doc__,
@@ -110,11 +118,19 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _download_and_prepare(self, dl_manager, download_config):
         """Writes the records, then what is known of them, into the directory that TFDS renames when this returns."""
-        self.statistics = {}
+        self._tallies = {}
         # TFDS holds 1 GB of records before it spills to 1000 open files: memory flat from the start, and fewer files.
         assign = tfds.core.utils.temporary_assignment
         with assign(shuffle, "MAX_MEM_BUFFER_SIZE", 64 << 20), assign(shuffle, "BUCKETS_NUMBER", 64):
             super()._download_and_prepare(dl_manager=dl_manager, download_config=download_config)
+        if self.on_beam:
+            from input_pipeline import spread
+
+            for split in self.splits:
+                self._settle(split, spread.tally(self, split))
+        skipped = [f"{split}\t{fault}\n" for split, tally in self._tallies.items() for fault in tally.faults]
+        if skipped:
+            (Path(self.data_path) / prepared.SKIPPED).write_text("".join(skipped))
         shards = {}
         for split, info in self.info.splits.items():
             paths = [self.data_path / name for name in sorted(info.filenames)]
@@ -124,11 +140,14 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             Path(self.data_path),
             self.name,
             self.classes,
-            {split: s.result() for split, s in self.statistics.items()},
-            self.options,
+            {split: tally.statistics.result() for split, tally in self._tallies.items()},
+            self.options | self.conversion.storage.options,
             shards,
             version=str(self.VERSION),
             source=str(self.source or ""),
+            **({"boxes": {split: tally.boxes for split, tally in self._tallies.items()}} if self.boxes else {}),
+            outside={s: tally.outside().result() for s, tally in self._tallies.items() if self.conversion.lenient},
+            skipped={split: len(tally.faults) for split, tally in self._tallies.items() if tally.faults},
         )
 
     def _log_download_bytes(self):
@@ -137,87 +156,34 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     _log_download_done = _log_download_bytes
 
     def _split_generators(self, dl_manager):
+        if self.on_beam:
+            from input_pipeline import spread  # apache-beam is an optional extra
+
+            return {split: spread.converted(self, split) for split in self.splits}
         return {split: self._generate_examples(split) for split in self.splits}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
         """Yields the records of a split; after the last file, all the files that are at fault are one error."""
-        examples, faults = self.splits[split], []
-        statistics = self.statistics[split] = Statistics(len(self.classes))
-        bar = tqdm(total=len(examples), desc=f"{self.name} {split}", unit=" images", mininterval=0.5)
-        with bar, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            for record, fault, counted in _ahead(pool, self._convert, examples, 2 * (os.cpu_count() or 1)):
-                bar.update()
-                if fault:
-                    faults.append(fault)
-                elif not faults:
-                    statistics.add(counted)
-                    yield record["id"], record
-        if faults:
+        examples, tally = self.splits[split], Tally(len(self.classes))
+        for converted in in_parallel(self.conversion, examples, len(examples), f"{self.name} {split}"):
+            tally.add(converted)
+            if not converted.fault and (self.skip_bad or not tally.faults):
+                yield converted.id, converted.record
+        self._settle(split, tally)
+
+    def _settle(self, split, tally):
+        """Keeps what was counted of a split; raises where files of it are at fault and are not to be left out."""
+        self._tallies[split], total, faults = tally, len(self.splits[split]), tally.faults
+        if len(faults) == total or (faults and not self.skip_bad):
             raise ValueError(
-                f"Expected whole pairs of image and mask. Received: {len(faults)} of {len(examples)} at fault in the "
-                f"{split} split of {self.name}; mend or remove them, nothing was written:\n  " + some(faults, "\n  ")
+                f"Expected whole pairs of image and mask. Received: {len(faults)} of {total} at fault in the {split} "
+                f"split of {self.name}; mend or remove them, or leave them out with --skip_bad; nothing was written:\n  "
+                + some(faults, "\n  ")
             )
-
-    def _convert(self, example):
-        """Returns (record, None, counts), or (None, what is wrong with which file, None)."""
-        path = example.image
-        try:
-            if isinstance(path, Path):
-                encoded, image = files.read_image(path)
-            else:
-                encoded, image = files.encode_png(path), path
-            path = example.mask
-            raw = files.read_mask(path) if isinstance(path, Path) else path
-            if raw.shape[:2] != image.shape[:2]:
-                expected, received = (f"{a.shape[1]} x {a.shape[0]}" for a in (image, raw))
-                turned = raw.shape[:2] == image.shape[1::-1]
-                raise ValueError(
-                    f"Expected the size of its image, {expected} (width x height). Received: {received}. "
-                    f"Export the mask at that size{', as EXIF turns the image' if turned else ''}"
-                )
-            label = self._label(raw)
-        except files.FAULTS as error:
-            return None, f"{path}: {_reason(error)}", None
-        return {"image": encoded, "label": files.encode_png(label), "id": example.id}, None, count(image, label)
-
-    def _label(self, raw):
-        """Returns the train ids of a mask as it was read: ids, or colours where it has three channels."""
-        lookup = self._by_id
-        if raw.ndim == 3:
-            if self._by_color:
-                lookup, raw = self._by_color, files.color_code(raw)
-            elif (raw == raw[..., :1]).all():
-                raw = raw[..., 0]  # gray ids saved as RGB
-            else:
-                raise ValueError(
-                    "Expected ids (a palette or gray mask): the class table has no colours. Received: an RGB mask. "
-                    "Save ids, or give the classes their colours"
-                )
-        try:
-            return lookup(raw)
-        except files.UnknownIdsError as error:
-            pairs = list(zip(error.ids.tolist(), error.counts.tolist(), strict=True))
-            if lookup is self._by_color:
-                found = [f"({i >> 16}, {i >> 8 & 255}, {i & 255}) on {n} pixels" for i, n in pairs]
-                known = [f"({i >> 16}, {i >> 8 & 255}, {i & 255})" for i in lookup.known]
-            else:
-                found, known = [f"{i} on {n} pixels" for i, n in pairs], map(str, lookup.known)
-            what = "colours" if lookup is self._by_color else "ids"
-            raise ValueError(
-                f"Expected {what} of the class table: {', '.join(known)}. Received: {some(found)}. "
-                "Add them to the table, or mend the mask"
-            ) from error
-
-
-def _ahead(pool, function, items, depth):
-    """`map` in order, with at most `depth` results waiting: memory does not grow with the number of items."""
-    waiting = collections.deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) == depth:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+        if faults:
+            logging.warning("%s: left out %d of %d in %s: %s", self.name, len(faults), total, split, some(faults, "; "))
+        counted = tally.statistics.result()
+        tally.outside().report(f"{self.name} {split}", sum(counted["pixels"]) + counted["ignored"])
 
 
 def _fingerprint(facts, source, splits):
@@ -226,15 +192,9 @@ def _fingerprint(facts, source, splits):
     for split, examples in sorted(splits.items()):
         digest.update(f"{split} {len(examples)}\n".encode())
         for example in examples if source else ():
-            for path in (example.image, example.mask):
+            for part in filter(None, (example.image, example.mask, example.boxes)):
+                path, name = (part.file, f" {part.name}") if isinstance(part, Part) else (part, "")
                 stat = path.stat() if path.exists() else None
                 found = stat and (stat.st_size, stat.st_mtime_ns)
-                digest.update(f"{example.id} {os.path.relpath(path, source)} {found}\n".encode())
+                digest.update(f"{example.id} {os.path.relpath(path, source)}{name} {found}\n".encode())
     return digest.hexdigest()[:12]
-
-
-def _reason(error):
-    """What went wrong, in a line."""
-    if isinstance(error, FileNotFoundError):
-        return "Expected a file. Received: none. Add it, or remove its partner"
-    return str(error) if isinstance(error, ValueError) else f"Expected a whole file. Received: {files.message(error)}"

@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import logging
 
 import input_pipeline
-from input_pipeline import IGNORE, ops
+from input_pipeline import IGNORE, boxes, ops
 
 # Encoded examples are shuffled, so that the buffer holds files, not pixels. TFDS has already written the records in an
 # order hashed from their ids: a buffer smaller than the data set still mixes well.
@@ -24,9 +24,14 @@ def training(
     crop_size: tuple[int, int],
     batch_size: int,
     seed: int,
+    max_class_share: float = 1.0,
     first_batch: int = 0,
+    replicas: int = 1,
+    worker: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Endless batches of {image: float32 [batch, height, width, 3] RGB 0..255, label: uint8 [batch, height, width], id}.
+
+    Where the data set has boxes, also `boxes` and `box_classes` (`boxes.py`), as many in every batch; so does `evaluation`.
 
     Args:
         prepared: the data set; its `train` split is read.
@@ -34,7 +39,11 @@ def training(
         crop_size: (height, width), pixels.
         batch_size: examples a batch, over all replicas.
         seed: of the order and the augmentation.
+        max_class_share: largest share of a crop's valid pixels that one class may have, above 0 and up to 1: up to 10
+            crops are drawn for it.
         first_batch: number of batches to leave out, those that an interrupted run has seen.
+        replicas: into how many consecutive ones a batch is divided, each for one replica.
+        worker: (index, number of workers): every worker reads its own share of each batch.
     """
     examples = prepared.encoded("train")
     count = prepared.splits["train"]
@@ -47,8 +56,8 @@ def training(
             count,
             *crop_size,
         )
-    run_seed = tf.constant([seed, 0], tf.int32)
-    transform = ops.build(augment, crop_size, prepared.statistics["train"]["mean"])
+    run_seed, most_boxes = tf.constant([seed, 0], tf.int32), prepared.boxes.get("train", 0)
+    transform = ops.build(augment, crop_size, prepared.statistics["train"]["mean"], max_class_share)
 
     def epoch(number):
         # Of this function's graph alone: the order shall not follow from the caller's global seed, and with a global seed
@@ -66,28 +75,45 @@ def training(
     return (
         tf.data.Dataset.range(first_epoch, tf.int64.max)
         .flat_map(epoch)
+        .shard(worker[1], worker[0])
         .map(
-            lambda x, example_seed: transform(input_pipeline.decode(x), example_seed),
+            lambda x, example_seed: boxes.pad(transform(input_pipeline.decode(x), example_seed), most_boxes),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        .batch(batch_size, drop_remainder=True)
+        .batch(batch_size // replicas, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def evaluation(prepared: "input_pipeline.Prepared", split: str, batch_size: int, replicas: int = 1) -> tf.data.Dataset:
+def evaluation(
+    prepared: "input_pipeline.Prepared",
+    split: str,
+    batch_size: int,
+    replicas: int = 1,
+    worker: tuple[int, int] = (0, 1),
+) -> tf.data.Dataset:
     """Batches of {image: uint8 [batch, height, width, 3], label: uint8 [batch, height, width], id}, each image once.
 
     Images keep their own size; where a split has several sizes a batch is one image. The end is filled up with
-    examples whose label is IGNORE everywhere, so that every batch is full and every replica gets as many.
+    examples whose label is IGNORE everywhere, so that every batch is full and every replica gets as many. Of several
+    workers, `worker` (index, number of workers) reads its own share.
     """
     if len(prepared.statistics[split]["sizes"]) > 1:
         batch_size = 1
-    examples = prepared.encoded(split).map(input_pipeline.decode, num_parallel_calls=tf.data.AUTOTUNE)
-    missing = -prepared.splits[split] % (batch_size * replicas)
+    count = prepared.splits[split]
+
+    def read(index, x):
+        x = boxes.pad(input_pipeline.decode(x), prepared.boxes.get(split, 0))
+        return {**x, "label": tf.where(index < count, x["label"], tf.constant(IGNORE, tf.uint8))}
+
     return (
-        examples.concatenate(examples.repeat().take(missing).map(_ignored))
+        prepared.encoded(split)
+        .repeat()
+        .take(count + -count % (batch_size * replicas))
+        .enumerate()
+        .shard(worker[1], worker[0])
+        .map(read, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
     )
@@ -110,10 +136,6 @@ def readable(batches: Iterable, prepared: "input_pipeline.Prepared") -> Iterator
 def _smaller(size, crop_size):
     """Whether an image of `size`, "HxW", is smaller than the crop on a side."""
     return any(int(n) < c for n, c in zip(size.split("x"), crop_size, strict=True))
-
-
-def _ignored(example):
-    return {**example, "label": tf.fill(tf.shape(example["label"]), tf.constant(IGNORE, tf.uint8))}
 
 
 def _shuffle_buffer(prepared):

@@ -1,6 +1,7 @@
 """From a spec to records on disk: built once, beside one another, never half; opened ever after."""
 
 import contextlib
+import dataclasses
 import fcntl
 import functools
 import inspect
@@ -15,13 +16,24 @@ from absl import logging
 
 from input_pipeline import prepared
 from input_pipeline.prepared import Prepared
+from input_pipeline.storage import Storage
 from tfseg.spec import apply, find, parse
 
 PACKAGE = "input_pipeline.datasets"
 _INCOMPLETE = "incomplete."  # how TFDS names what it has not finished
 
 
-def prepare(spec: str, data_dir: str = "", cache_dir: str = "", overwrite: bool = False) -> Prepared:
+def prepare(
+    spec: str,
+    data_dir: str = "",
+    cache_dir: str = "",
+    overwrite: bool = False,
+    *,
+    skip_bad: bool = False,
+    image_format: str = "",
+    max_size: int = 0,
+    beam: tfds.download.DownloadConfig | None = None,
+) -> Prepared:
     """Builds the records of a data set where they are not there yet, and opens them.
 
     Args:
@@ -29,7 +41,12 @@ def prepare(spec: str, data_dir: str = "", cache_dir: str = "", overwrite: bool 
         data_dir: the source tree, or records prepared before.
         cache_dir: where records go; by default the user's cache folder.
         overwrite: whether records that are there are built anew.
+        skip_bad: whether examples with a fault are left out and listed beside the records, where else nothing is built.
+        image_format: of the images in the records, see `Storage`.
+        max_size: of their longest side, pixels, see `Storage`.
+        beam: converts on Apache Beam: a config with `beam_runner` or `beam_options`; workers must see the same files.
     """
+    storage = Storage(image_format, max_size)
     call = parse(spec)
     module = find(PACKAGE, call.name)
     source = Path(data_dir).expanduser() if data_dir else None
@@ -38,7 +55,21 @@ def prepare(spec: str, data_dir: str = "", cache_dir: str = "", overwrite: bool 
             raise ValueError(
                 f"Expected data_dir to be a source tree with overwrite. Received: {source}, which is records."
             )
-        return _open(source, call, module)
+        return _open(source, call, module, storage)
+    cache = Path(cache_dir).expanduser() if cache_dir else _default_cache()
+    builder = source_builder(spec, data_dir, cache / storage.folder)
+    builder.conversion.storage, builder.skip_bad, builder.on_beam = storage, skip_bad, beam is not None
+    directory = Path(builder.data_dir)
+    if overwrite or not prepared.is_prepared(directory):
+        _build(builder, directory, overwrite, beam)
+    return _load(directory)
+
+
+def source_builder(spec: str, data_dir: str = "", cache: Path = Path()) -> "tfds.core.GeneratorBasedBuilder":
+    """Returns the builder of a source tree, which has listed its files and read none; its records would go to `cache`."""
+    call = parse(spec)
+    module = find(PACKAGE, call.name)
+    source = Path(data_dir).expanduser() if data_dir else None
     if source and not source.is_dir():
         raise FileNotFoundError(f"Expected data_dir to be a folder. Received: {source}, which is not. {_needs(module)}")
     if module.Builder.LAYOUT and not source:
@@ -47,22 +78,20 @@ def prepare(spec: str, data_dir: str = "", cache_dir: str = "", overwrite: bool 
         raise ValueError(
             f"Expected no data_dir, or one with prepared records: {call.name} is drawn, not read. Received: {source}."
         )
-    cache = Path(cache_dir).expanduser() if cache_dir else _default_cache()
-    builder = apply(module.Builder, call, source and source.resolve(), cache)
-    directory = Path(builder.data_dir)
-    if overwrite or not prepared.is_prepared(directory):
-        _build(builder, directory, overwrite)
-    return prepared.load(directory)
+    return apply(module.Builder, call, source and source.resolve(), cache)
 
 
-def _build(builder, directory, overwrite):
+def _build(builder, directory, overwrite, beam=None):
     """Builds the records while no other process does; one that waited finds them built."""
     leaf = directory.parent
     with _locked(leaf):
+        unfinished = any(leaf.glob(f"{_INCOMPLETE}*"))
         for other in leaf.parent.iterdir():
             _remove_leftovers(other, held=other == leaf)
         if prepared.is_prepared(directory) and not overwrite:
             return
+        if unfinished:
+            logging.info("%s: an earlier run was stopped before its end: beginning again from the start.", builder.name)
         _log_changed_source(builder, leaf)
         replaced = leaf / f"{_INCOMPLETE}old"
         if directory.exists():
@@ -72,7 +101,7 @@ def _build(builder, directory, overwrite):
             # Nothing is downloaded, but TFDS makes the folder for it.
             builder.download_and_prepare(
                 download_dir=str(leaf / f"{_INCOMPLETE}downloads"),
-                download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+                download_config=dataclasses.replace(beam or tfds.download.DownloadConfig(), try_download_gcs=False),
             )
         except BaseException:
             if replaced.exists():
@@ -115,7 +144,8 @@ def _remove_leftovers(leaf, held=False, finished=False):
 
 def _log_changed_source(builder, leaf):
     """Says so where the same source, with the same options, was prepared before and is another now."""
-    wanted = {"source": str(builder.source), "options": _as_json(builder.options)}
+    options = builder.options | builder.conversion.storage.options
+    wanted = {"source": str(builder.source), "options": _as_json(options)}
     for statistics in leaf.parent.glob(f"*/*/{prepared.STATISTICS}"):
         with contextlib.suppress(OSError, ValueError):
             facts = json.loads(statistics.read_text())
@@ -126,20 +156,29 @@ def _log_changed_source(builder, leaf):
                 )  # fmt: skip
 
 
-def _open(directory, call, module):
-    """Opens records given as data_dir: they must be of the data set, and of the options, that the spec asks for."""
+def _load(directory):
     records = prepared.load(directory)
+    if records.skipped:
+        left_out = ", ".join(f"{count} of {split}" for split, count in records.skipped.items())
+        logging.warning("Bad examples were left out: %s; see %s.", left_out, records.skipped_list)
+    return records
+
+
+def _open(directory, call, module, storage):
+    """Opens records given as data_dir: they must be of the data set, and of the options, that the spec asks for."""
+    records = _load(directory)
     if records.name != call.name:
         raise ValueError(
             f"Expected records of {call.name}. Received: data_dir={directory}, which holds {records.name}. "
             f"Ask for {records.name}, or give another data_dir."
         )
     asked = apply(functools.partial(_options, inspect.signature(module.Builder)), call)
-    for key, value in _as_json(asked).items():
-        if records.options.get(key, value) != value:
+    options = dataclasses.asdict(Storage()) | {"boxes": ""} | records.options
+    for key, value in _as_json(asked | storage.options).items():
+        if options.get(key, value) != value:
             raise ValueError(
                 f"Expected records prepared with {key}={value!r}. Received: data_dir={directory}, prepared with "
-                f"{key}={records.options[key]!r}. Leave {key} out, or prepare them from the source tree."
+                f"{key}={options[key]!r}. Leave {key} out, or prepare them from the source tree."
             )
     return records
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from input_pipeline.files import message
 
 STATISTICS = "statistics.json"
+SKIPPED = "skipped.txt"  # beside it, where examples were left out: `split <tab> file: what is wrong with it`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +24,22 @@ class Class:
     raw: int | None = None
 
 
+def color_of(index: int) -> tuple[int, int, int]:
+    """The colour of a class that has none: PASCAL VOC's rule, where each index spreads its bits over r, g and b."""
+    color, index = [0, 0, 0], index + 1  # 0 would be black, which is what ignored pixels are shown as
+    for bit in range(8):
+        for channel in range(3):
+            color[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
+    return tuple(color)
+
+
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """The records of one data set, and what they hold: see `statistics.py` for `statistics`."""
+    """The records of one data set, and what they hold.
+
+    `statistics` are those of `statistics.py`; `skipped` counts the examples of each split that were left out as bad;
+    `boxes`, where there are boxes, is the largest number of them that an image of a split has.
+    """
 
     name: str
     classes: tuple[Class, ...]
@@ -34,20 +48,31 @@ class Prepared:
     statistics: dict[str, dict]
     options: dict
     shards: dict[str, list[dict]]
+    skipped: dict[str, int] = dataclasses.field(default_factory=dict)
+    boxes: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
         """How many classes the train ids 0..C-1 name."""
         return len(self.classes)
 
+    @property
+    def skipped_list(self) -> Path:
+        """The file that names each of the examples that were left out; absent where none was."""
+        return self.directory / SKIPPED
+
     def encoded(self, split: str) -> tf.data.Dataset:
-        """Returns {"image", "label", "id"}: two encoded files and a name, in the order of the records."""
+        """Returns {"image", "label", "id"}: two encoded files and a name, in the order of the records.
+
+        Where there are boxes, also "boxes" float32 [n, 4] and "box_classes" int32 [n]: see `boxes.py`.
+        """
         if split not in self.splits:
             raise ValueError(f"Expected a split of {self.name}: {', '.join(self.splits)}. Received: split={split!r}.")
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         files = [str(self.directory / shard["file"]) for shard in self.shards[split]]
-        dataset = tf.data.TFRecordDataset(files).map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        parse = _parse_with_boxes if self.boxes else _parse
+        dataset = tf.data.TFRecordDataset(files).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return dataset.apply(tf.data.experimental.assert_cardinality(self.splits[split])).with_options(options)
 
     def damaged_shards(self) -> list[str]:
@@ -71,7 +96,7 @@ def decode(example: dict) -> dict:
     """Decodes an example of `Prepared.encoded`: image uint8 [H, W, 3], label uint8 [H, W] of train ids and 255."""
     image = tf.io.decode_image(example["image"], channels=3, expand_animations=False)
     label = tf.io.decode_png(example["label"], channels=1)[..., 0]
-    return {"image": tf.ensure_shape(image, (None, None, 3)), "label": label, "id": example["id"]}
+    return {**example, "image": tf.ensure_shape(image, (None, None, 3)), "label": label}
 
 
 def is_prepared(directory: Path) -> bool:
@@ -88,6 +113,8 @@ def load(directory: Path) -> Prepared:
             directory=directory,
             classes=classes,
             splits={split: sum(s["records"] for s in shards) for split, shards in facts["shards"].items()},
+            skipped=facts.get("skipped", {}),
+            boxes=facts.get("boxes", {}),
             **{key: facts[key] for key in ("name", "statistics", "options", "shards")},
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -117,3 +144,11 @@ def _parse(record):
     return tf.io.parse_single_example(
         record, {k: tf.io.FixedLenFeature([], tf.string) for k in ("image", "label", "id")}
     )
+
+
+def _parse_with_boxes(record):
+    kinds = {"boxes": ([4], tf.float32), "box_classes": ([], tf.int64)}
+    found = tf.io.parse_single_example(
+        record, {k: tf.io.FixedLenSequenceFeature(*kind, allow_missing=True) for k, kind in kinds.items()}
+    )
+    return {**_parse(record), **found, "box_classes": tf.cast(found["box_classes"], tf.int32)}

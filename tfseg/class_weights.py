@@ -5,30 +5,9 @@ import pathlib
 import numpy as np
 from absl import logging
 
+import input_pipeline
 
-def none(statistics: dict) -> None:
-    """Every class weighs the same."""
-    return None
-
-
-def enet(statistics: dict) -> np.ndarray:
-    """1 / ln(1.02 + p), p the class's share of all valid pixels (ENet, arXiv:1606.02147, section 5.2)."""
-    pixels = np.asarray(statistics["pixels"], float)
-    return 1.0 / np.log(1.02 + pixels / pixels.sum())
-
-
-def median_frequency(statistics: dict) -> np.ndarray:
-    """median(f) / f, f the class's share of the pixels of the images that contain it (Eigen and Fergus, 2015).
-
-    A class that no training image contains has no frequency: it weighs 0.
-    """
-    pixels, present = (np.asarray(statistics[key], float) for key in ("pixels", "pixels_present"))
-    seen = pixels > 0
-    frequency = np.divide(pixels, present, out=np.ones_like(pixels), where=seen)
-    return np.where(seen, np.median(frequency[seen]) / frequency, 0.0)
-
-
-RULES = {"none": none, "enet": enet, "median_frequency": median_frequency}
+RULES = {"none": lambda statistics: None, **input_pipeline.CLASS_WEIGHTS}
 
 
 def build(rule: str, statistics: dict, num_classes: int) -> list[float] | None:

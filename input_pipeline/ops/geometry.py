@@ -4,7 +4,9 @@ import math
 
 import tensorflow as tf
 
-from input_pipeline import IGNORE
+from input_pipeline import IGNORE, boxes
+
+CROP_DRAWS = 10  # as MMSegmentation's RandomCrop
 
 
 def affine(
@@ -16,6 +18,7 @@ def affine(
     *,
     size: tuple[int, int],
     fill: tuple[float, float, float],
+    max_class_share: float = 1.0,
 ):
     """Random scale, rotation, horizontal flip and crop to `size`, in one warp.
 
@@ -29,21 +32,49 @@ def affine(
         flip: whether half of the examples are mirrored left to right.
         size: (height, width) of the result, pixels.
         fill: colour outside the image, RGB 0..255.
+        max_class_share: largest share of the crop's valid pixels that one class may have, above 0 and up to 1: the place of
+            the crop is drawn again until it holds, up to CROP_DRAWS times in all, and the last one is taken if none does
+            (MMSegmentation's cat_max_ratio). At 1 the first is taken.
 
     Raises:
-        ValueError: for an empty or non-positive range of scales.
+        ValueError: for an empty or non-positive range of scales, or a share outside its range.
     """
+    if not 0 < max_class_share <= 1:
+        raise ValueError(f"Expected max_class_share above 0 and up to 1. Received: {max_class_share}.")
     if not 0 < scale[0] <= scale[1]:
         raise ValueError(f"Expected scale=(low, high) with 0 < low <= high. Received: scale={scale}.")
     draws = tf.random.stateless_uniform([5], seed)
     zoom = tf.exp(math.log(scale[0]) + draws[0] * (math.log(scale[1]) - math.log(scale[0])))
     angle = (2.0 * draws[1] - 1.0) * (rotation * math.pi / 180.0)
     mirror = tf.where(draws[2] < 0.5, -1.0, 1.0) if flip else tf.constant(1.0)
-    image, label = tf.cast(example["image"], tf.float32), example["label"]
-    transform = _inverse_map(tf.shape(image)[:2], size, zoom, angle, mirror, draws[3:])
+    image = tf.cast(example["image"], tf.float32)
+
+    def crop(place):
+        transform = _inverse_map(tf.shape(image)[:2], size, zoom, angle, mirror, place)
+        return transform, _warp(example["label"][..., tf.newaxis], transform, size, "NEAREST", float(IGNORE))[..., 0]
+
+    def another(number, *_):
+        place = tf.random.stateless_uniform([2], tf.random.experimental.stateless_fold_in(seed, number))
+        return number + 1, *crop(place)
+
+    transform, label = crop(draws[3:])
+    if max_class_share < 1:
+        _, transform, label = tf.while_loop(
+            lambda number, _, label: (number < CROP_DRAWS) & (_largest_share(label) > max_class_share),
+            another,
+            [1, transform, label],
+        )
     image = _warp(image - fill, transform, size, "BILINEAR", 0.0) + fill
-    label = _warp(label[..., tf.newaxis], transform, size, "NEAREST", float(IGNORE))[..., 0]
+    if "boxes" in example:
+        example = boxes.move(example, transform, size)
     return {**example, "image": image, "label": label}
+
+
+def _largest_share(label):
+    """Share of a label's most frequent class among its valid pixels; 1 where none is valid."""
+    counts = tf.math.bincount(tf.cast(tf.reshape(label, [-1]), tf.int32), minlength=256, maxlength=256)[:IGNORE]
+    total = tf.reduce_sum(counts)
+    return tf.where(total > 0, tf.reduce_max(counts) / tf.maximum(total, 1), 1.0)
 
 
 def _inverse_map(image_size, size, zoom, angle, mirror, place):

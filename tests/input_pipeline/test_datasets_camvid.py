@@ -1,3 +1,4 @@
+import json
 import pathlib
 
 import numpy as np
@@ -6,6 +7,8 @@ from PIL import Image
 
 import input_pipeline
 from input_pipeline.datasets import camvid
+from input_pipeline.prepared import Class
+from tests.input_pipeline import trees
 
 REAL = pathlib.Path(__file__).parents[2].parent / "shared" / "data" / "camvid"
 # Shares of all pixels, images that hold the class, and the weights that follow, measured elsewhere on the same files.
@@ -78,3 +81,133 @@ def test_the_unlabelled_pixels_as_a_twelfth_class(tmp_path):
 def test_the_class_table():
     assert [c.raw for c in camvid.CLASSES] == list(range(12))
     assert len({c.color for c in camvid.CLASSES}) == len({c.name for c in camvid.CLASSES}) == 12
+
+
+# The original release. Its masks are colours; the fake ones hold each of the 32, two pixels by two.
+NAMES = [name for name, _, _ in camvid.ORIGINAL]
+COLORS = np.array([color for _, color, _ in camvid.ORIGINAL], np.uint8)
+ROWS = np.arange(32).reshape(4, 8).repeat(2, 0).repeat(2, 1)  # the row of the table of each pixel of the mask
+# The usual merge, as datasets.md of this project's reference has it, in the order of the 11 classes.
+MERGE = (
+    "Sky",
+    "Building Wall Tunnel Bridge Archway",
+    "Column_Pole TrafficCone",
+    "Road LaneMkgsDriv LaneMkgsNonDriv",
+    "Sidewalk ParkingBlock RoadShoulder",
+    "Tree VegetationMisc",
+    "SignSymbol Misc_Text TrafficLight",
+    "Fence",
+    "Car SUVPickupTruck Truck_Bus Train OtherMoving",
+    "Pedestrian Child CartLuggagePram Animal",
+    "Bicyclist MotorcycleScooter",
+)
+
+
+def write(root, images, masks, names, mask=COLORS[ROWS]):
+    for name in names:
+        trees.save(root / images / f"{name}.png", np.zeros((8, 16, 3), np.uint8))
+        trees.save(root / masks / f"{name}_L.png", mask)
+
+
+@pytest.fixture
+def archives(tmp_path):
+    names = ("0006R0_f00930", "0016E5_07959", "0016E5_08190", "Seq05VD_f00000", "0001TP_008520", "0001TP_008550")
+    write(tmp_path / "data", "701_StillsRaw_full", "LabeledApproved_full", names)
+    return tmp_path / "data"
+
+
+def test_frames_go_into_the_split_that_segnet_has_them_in():
+    if not REAL.is_dir():
+        pytest.skip(f"the real CamVid is not at {REAL}")
+    for split, count in (("train", 367), ("val", 101)):
+        found = [camvid.split_of(path.stem) for path in (REAL / split).iterdir()]
+        assert found == [split] * count
+
+
+def test_the_original_archives(archives, tmp_path):
+    expected = {
+        "train": {"0006R0_f00930", "0016E5_08190", "0001TP_008520"},
+        "val": {"0016E5_07959"},
+        "test": {"Seq05VD_f00000", "0001TP_008550"},
+    }
+    for split, names in expected.items():
+        found = trees.labels('camvid(release="full", classes=31)', archives, tmp_path / "cache", split)
+        assert found.keys() == names
+    # Void is the 31st row of 32: those before keep their place, Wall moves up by one.
+    np.testing.assert_array_equal(found["Seq05VD_f00000"], np.where(ROWS == 30, 255, np.minimum(ROWS, 30)))
+
+
+def test_the_original_classes_with_void(archives, tmp_path):
+    spec = 'camvid(release="full", classes=32)'
+    names = [c.name for c in input_pipeline.prepare(spec, str(archives), str(tmp_path / "cache")).classes]
+    label = trees.labels(spec, archives, tmp_path / "cache", "val")["0016E5_07959"]
+    assert [names[i] for i in label[::2, ::2].ravel()] == NAMES
+    assert names[31] == "Void"
+
+
+@pytest.mark.parametrize("classes", [11, 12])
+def test_the_original_release_merged(classes, archives, tmp_path):
+    spec = f'camvid(release="full", classes={classes})'
+    label = trees.labels(spec, archives, tmp_path / "cache", "val")["0016E5_07959"]
+    into = {name: i for i, names in enumerate(MERGE) for name in names.split()} | {"Void": 255 if classes == 11 else 11}
+    assert sorted(into) == sorted(NAMES)
+    assert label[::2, ::2].ravel().tolist() == [into[name] for name in NAMES]
+    prepared = input_pipeline.prepare(spec, str(archives), str(tmp_path / "cache"))
+    assert [c.name for c in prepared.classes] == [c.name for c in camvid.CLASSES[:classes]]
+    assert prepared.classes[4].color == (0, 0, 192), "Sidewalk's: SegNet's own colour is none of this release"
+
+
+def test_a_divided_release_keeps_its_splits(tmp_path):
+    data = tmp_path / "data"
+    for split, name in (("train", "Seq05VD_f00000"), ("val", "0006R0_f00930"), ("test", "0016E5_07959")):
+        write(data, split, f"{split}_labels", [name])
+    table = "name,r,g,b\n" + "".join(f"{name}, {r}, {g}, {b}\n" for name, (r, g, b), _ in camvid.ORIGINAL)
+    (data / "class_dict.csv").write_text(table)
+    assert trees.labels('camvid(release="full")', data, tmp_path / "cache").keys() == {"Seq05VD_f00000"}
+    (data / "class_dict.csv").write_text(table.replace("Sky, 128, 128, 128", "Sky, 128, 128, 129"))
+    with pytest.raises(ValueError, match=r"class_dict\.csv: Sky,128,128,129\..*folder"):
+        trees.labels('camvid(release="full")', data, tmp_path / "cache")
+
+
+def test_colours_outside_the_table_are_ignored_and_reported(archives, tmp_path, caplog):
+    mask = COLORS[ROWS]
+    mask[0, :3] = (1, 2, 3)
+    mask[7, 0] = (64, 128, 65)
+    trees.save(archives / "LabeledApproved_full/0016E5_08190_L.png", mask)
+    prepared = input_pipeline.prepare('camvid(release="full", classes=31)', str(archives), str(tmp_path / "cache"))
+    # Three images of 8 x 16 in train, 4 pixels of one of them: 4 / 384 = 1.0417 %.
+    assert "camvid train: 4 of 384 pixels (1.0417 %), in 1 images, have colours outside" in caplog.text
+    assert "(1, 2, 3) on 3 pixels, (64, 128, 65) on 1 pixels. Images: 0016E5_08190." in caplog.text
+    assert "camvid val:" not in caplog.text
+    label = trees.labels('camvid(release="full", classes=31)', archives, tmp_path / "cache")["0016E5_08190"]
+    assert (label[0, :3] == 255).all()
+    assert (label[0, 3], label[7, 0], label[7, 1]) == (1, 255, 24), "Archway, unknown, TrafficLight"
+    facts = json.loads((prepared.directory / "statistics.json").read_text())
+    assert facts["outside"]["train"] == {"pixels": 4, "images": 1}
+    assert facts["outside"]["val"] == {"pixels": 0, "images": 0}
+
+
+def test_masks_of_ids_are_no_original_masks(archives, tmp_path):
+    trees.save(archives / "LabeledApproved_full/0016E5_08190_L.png", ROWS.astype(np.uint8))
+    with pytest.raises(ValueError, match=r"0016E5_08190_L\.png: Expected an RGB mask"):
+        trees.labels('camvid(release="full")', archives, tmp_path / "cache")
+
+
+def test_what_the_other_release_is_said_to_need(archives, tmp_path):
+    with pytest.raises(ValueError, match=r'trainannot.*camvid\(release="full"\)'):
+        trees.labels("camvid", archives, tmp_path / "cache")
+    with pytest.raises(ValueError, match=r"classes=11\|12\|31\|32.*classes=10, release=\'full\'"):
+        trees.labels('camvid(release="full", classes=10)', archives, tmp_path / "cache")
+    write(archives, "701_StillsRaw_full", "LabeledApproved_full", ["frame1"])
+    with pytest.raises(ValueError, match=r"name of a CamVid frame.*'frame1'"):
+        trees.labels('camvid(release="full")', archives, tmp_path / "cache")
+
+
+def test_the_tables_are_those_of_the_reference():
+    facts = json.loads(trees.reference("palettes.json").read_text())
+    for table, name in (
+        (camvid.CLASSES, "CamVid11_SegNet"),
+        ([Class(n, c) for n, c, _ in camvid.ORIGINAL], "CamVid32"),
+    ):
+        assert [list(c.color) for c in table] == facts[name]["palette"]
+    assert facts["CamVid32"]["classes"] == NAMES

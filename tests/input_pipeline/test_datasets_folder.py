@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 import input_pipeline
+from input_pipeline import listing
 from input_pipeline.datasets import folder
 
 SAMPLES = pathlib.Path(__file__).parents[2].parent / "shared" / "data" / "samples"
@@ -179,13 +180,13 @@ def test_the_held_out_split_is_stable():
             self.id = name
 
     names = [Named(f"image{i}") for i in range(100)]
-    first = {e.id for e in folder._held_out(names, 0.2, 0)["val"]}
+    first = {e.id for e in listing.held_out(names, 0.2, 0)["val"]}
     assert len(first) == 20
-    assert {e.id for e in folder._held_out(names[::-1], 0.2, 0)["val"]} == first, "whatever the order of the files"
-    assert {e.id for e in folder._held_out(names, 0.2, 1)["val"]} != first
-    assert len(first - {e.id for e in folder._held_out(names[:99], 0.2, 0)["val"]}) <= 1
-    assert folder._held_out(names, 0.0, 0).keys() == {"train"}
-    assert [len(v) for v in folder._held_out(names[:2], 0.01, 0).values()] == [1, 1]
+    assert {e.id for e in listing.held_out(names[::-1], 0.2, 0)["val"]} == first, "whatever the order of the files"
+    assert {e.id for e in listing.held_out(names, 0.2, 1)["val"]} != first
+    assert len(first - {e.id for e in listing.held_out(names[:99], 0.2, 0)["val"]}) <= 1
+    assert listing.held_out(names, 0.0, 0).keys() == {"train"}
+    assert [len(v) for v in listing.held_out(names[:2], 0.01, 0).values()] == [1, 1]
 
 
 def test_generated_colours_are_distinct():

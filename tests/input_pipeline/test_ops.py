@@ -144,6 +144,57 @@ def test_warp_equals_a_loop_over_pixels():
             np.testing.assert_allclose(image[v, u], expected, atol=2e-3)
 
 
+def columns(seed, chain="", limit=1.0):
+    """The crop of a 30 x 40 label of two columns' blocks, 0 left of column 30 and 1 from there on, 24 x 8 pixels."""
+    label = np.repeat((np.arange(40) >= 30)[None], 30, 0).astype(np.uint8)
+    augment = ops.build(chain, (24, 8), FILL, limit)
+    # The first channel holds the column, so that the image says where the crop is.
+    image = np.repeat(np.repeat(np.arange(40, dtype=np.uint8)[None, :, None], 30, 0), 3, -1)
+    return augment({"image": tf.constant(image), "label": tf.constant(label)}, seed)
+
+
+def test_a_limit_on_the_largest_class_redraws_the_crop():
+    # Of the offsets 0..32, those of 24..28 have 6..2 columns of class 0 and 2..6 of class 1: 3/4 of a class at most.
+    accepted, first_accepted = 0, 0
+    for seed in seeds(200):
+        first, taken = columns(seed), columns(seed, limit=0.75)
+        left = int(taken["image"][0, 0, 0])
+        np.testing.assert_array_equal(taken["image"][:, :, 0], np.tile(np.arange(left, left + 8), (24, 1)))
+        np.testing.assert_array_equal(taken["label"], taken["image"][:, :, 0] >= 30)
+        accepted += 24 <= left <= 28
+        if 24 <= int(first["image"][0, 0, 0]) <= 28:
+            first_accepted += 1
+            np.testing.assert_array_equal(taken["image"], first["image"])
+    # 5 of 33 a draw: 30 of 200, standard deviation 5.1; in ten draws 1 - (28/33)^10 = 0.807: 161, deviation 5.6.
+    assert 15 <= first_accepted <= 45
+    assert 145 <= accepted <= 178
+
+
+def test_the_crop_that_is_redrawn_keeps_zoom_and_flip_and_is_a_function_of_the_seed():
+    chain = "affine(scale=(0.5, 2.0), flip=True)"
+    for seed in seeds(12):
+        first, taken, again = columns(seed, chain), columns(seed, chain, 0.75), columns(seed, chain, 0.75)
+        np.testing.assert_array_equal(taken["image"], again["image"])
+        # Columns of the image a column of the crop, where the crop is inside: 1 / zoom, negative where mirrored.
+        slopes = [np.median(np.diff(x["image"].numpy()[12, :, 0])) for x in (first, taken)]
+        if all(np.all(x["label"] != IGNORE) for x in (first, taken)):
+            assert slopes[0] == pytest.approx(slopes[1], abs=1e-2)
+
+
+def test_ignored_pixels_have_no_share_and_a_crop_without_valid_ones_is_drawn_again():
+    # By hand: 3 of 4 valid pixels are of class 2, whatever is ignored; none valid counts as a whole share.
+    assert geometry._largest_share(tf.constant([[2, 2, 2, 5], [255, 255, 255, 255]], tf.uint8)) == 0.75
+    assert geometry._largest_share(tf.constant([[255, 255]], tf.uint8)) == 1.0
+
+
+def test_a_limit_works_in_the_stream_as_eagerly():
+    given = example()  # five classes in equal shares: 0.2 and a little; a limit below forces all ten draws
+    augment = ops.build("", SIZE, FILL, 0.1)
+    for seed in seeds(3):
+        streamed = tf.data.Dataset.from_tensors(given).map(lambda x, s=seed: augment(x, s)).get_single_element()
+        np.testing.assert_array_equal(streamed["label"], augment(given, seed)["label"])
+
+
 def test_brightness_and_contrast_by_hand():
     # Image 0, 100: mean 50. Contrast 1 + c gives 50 +- 50 (1 + c): their difference is 100 (1 + c).
     given = {"image": tf.constant([[[0.0] * 3, [100.0] * 3]]), "label": tf.zeros([1, 2], tf.uint8)}
@@ -166,6 +217,7 @@ def test_brightness_and_contrast_by_hand():
         ("afine", "Expected an augmentation: affine, brightness, contrast, saturation"),
         ("brightness(delta=0.1, gamma=2)", "Expected brightness(delta)"),
         ("affine(scale=(2.0, 1.0))", "0 < low <= high"),
+        ("affine(max_class_share=0.5)", "Expected affine(scale, rotation, flip)"),
     ],
 )
 def test_wrong_chains_say_what_is_known(chain, message):

@@ -54,6 +54,26 @@ def test_a_stream_from_batch_n_on_is_the_rest_of_the_whole(streets, first_batch)
             np.testing.assert_array_equal(got[key], expected[key])
 
 
+def test_crops_drawn_for_a_class_limit_are_those_of_the_whole_stream_too(streets):
+    """The first accepted draw of a crop is another for some examples, and a function of seed, epoch and index all the same."""
+    options = {"crop_size": (16, 16), "max_class_share": 0.5}
+    whole = list(itertools.islice(stream(streets, **options).as_numpy_iterator(), 10))
+    rest = list(itertools.islice(stream(streets, **options, first_batch=6).as_numpy_iterator(), 4))
+    for expected, got in zip(whole[6:], rest, strict=True):
+        np.testing.assert_array_equal(got["image"], expected["image"])
+        np.testing.assert_array_equal(got["label"], expected["label"])
+    free = list(itertools.islice(stream(streets, **options | {"max_class_share": 1.0}).as_numpy_iterator(), 10))
+
+    def over(batches):
+        counts = [np.bincount(label[label != IGNORE], minlength=1) for batch in batches for label in batch["label"]]
+        return sum(count.max() > 0.5 * count.sum() for count in counts)
+
+    assert over(whole) < over(free)
+    default = itertools.islice(stream(streets, crop_size=(16, 16)).as_numpy_iterator(), 10)
+    for expected, got in zip(default, free, strict=True):
+        np.testing.assert_array_equal(got["image"], expected["image"])
+
+
 def test_batches_have_static_shapes_and_no_padding_in_time(streets):
     spec = stream(streets).element_spec
     assert spec["image"] == tf.TensorSpec([2, 32, 32, 3], tf.float32)

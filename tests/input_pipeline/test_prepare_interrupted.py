@@ -16,7 +16,7 @@ SPEC = "streets(train=6, val=2, size=(32, 40))"
 # the rest. First two children prepare the same; then, for each moment, one prepares and kills itself there.
 FORKS = """
 import os, pathlib, signal, sys
-import input_pipeline, input_pipeline.builder as builder, input_pipeline.prepared as prepared
+import input_pipeline, input_pipeline.conversion as conversion, input_pipeline.prepared as prepared
 
 root, spec, several = sys.argv[1:]
 
@@ -45,7 +45,7 @@ def after(function, calls):
 
 rename = pathlib.Path.rename
 moments = {
-    "at the 4th image": lambda: setattr(builder.Builder, "_convert", after(builder.Builder._convert, 4)),
+    "at the 4th image": lambda: setattr(conversion.Conversion, "__call__", after(conversion.Conversion.__call__, 4)),
     "before the statistics": lambda: setattr(prepared, "save", die),
     "after the statistics": lambda: setattr(prepared, "save", after(prepared.save, 1)),
     "while replacing": lambda: setattr(pathlib.Path, "rename", after(rename, 1)),

@@ -1,0 +1,80 @@
+"""How images are stored in the records: as the bytes of their source, or encoded anew, and no larger than asked for."""
+
+import dataclasses
+import re
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from input_pipeline import files
+from tfseg.spec import apply, parse
+
+
+def png() -> tuple[str, list[int]]:
+    """Lossless; a source that is a PNG of that size keeps its bytes."""
+    return ".png", []
+
+
+def jpeg(quality: int = 95) -> tuple[str, list[int]]:
+    """`quality` 1..100, chroma at half the resolution; a source that is a JPEG is encoded again too."""
+    if not (isinstance(quality, int) and 1 <= quality <= 100):
+        raise ValueError(f"Expected jpeg(quality=1..100). Received: quality={quality!r}.")
+    return ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality]
+
+
+FORMATS = {"png": png, "jpeg": jpeg}
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """How images are stored.
+
+    image_format  "" keeps the source's bytes (and is PNG where there are none of that size); or `png`, `jpeg(quality=95)`
+    max_size      longest side in pixels: larger images shrink by area averages, their labels to the nearest; 0: as it is
+    """
+
+    image_format: str = ""
+    max_size: int = 0
+
+    def __post_init__(self):
+        self._encoder()
+        if not (isinstance(self.max_size, int) and self.max_size >= 0):
+            raise ValueError(f"Expected max_size in pixels, 0 or more. Received: {self.max_size!r}.")
+
+    @property
+    def options(self) -> dict:
+        """What is not as in the source."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if v}
+
+    @property
+    def folder(self) -> str:
+        """Of the cache, for records stored so."""
+        return re.sub(r"[^\w=.-]+", "_", "-".join(f"{k}={v}" for k, v in self.options.items()))
+
+    def __call__(self, encoded: bytes, image: np.ndarray, label: np.ndarray) -> tuple[bytes, np.ndarray, np.ndarray]:
+        """Returns (encoded, image uint8 [h, w, 3], label uint8 [h, w]) as they are stored, of the same as they were read.
+
+        The image is what `encoded` decodes to.
+        """
+        longest = max(label.shape)
+        shrinks = 0 < self.max_size < longest
+        if shrinks:
+            size = [max(1, round(n * self.max_size / longest)) for n in label.shape[::-1]]
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        suffix, parameters = self._encoder()
+        kept = not shrinks and (not self.image_format or (suffix == ".png" and encoded.startswith(files.PNG)))
+        if not kept:
+            encoded = cv2.imencode(suffix, image[..., ::-1], parameters)[1].tobytes()
+            if suffix == ".jpg":
+                image = tf.io.decode_jpeg(encoded).numpy()
+        return encoded, image, label
+
+    def _encoder(self):
+        call = parse(self.image_format or "png")
+        if call.name not in FORMATS:
+            raise ValueError(
+                f"Expected image_format to be blank, {' or '.join(FORMATS)}(<options>). Received: {self.image_format!r}."
+            )
+        return apply(FORMATS[call.name], call)

@@ -1,0 +1,74 @@
+"""Boxes stay on their objects whatever moves the image: against the box around pixels painted with the object's class."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from input_pipeline import boxes, ops
+
+FILL = (0.0, 0.0, 0.0)
+
+
+def example(size=(40, 60)):
+    """Two boxes, and a label that paints their classes."""
+    label = np.zeros(size, np.uint8)
+    label[5:25, 10:30], label[20:38, 40:55] = 1, 2
+    return {
+        "image": tf.constant(np.repeat(label[..., None], 3, -1)),
+        "label": tf.constant(label),
+        "boxes": tf.constant([[10.0, 5, 30, 25], [40, 20, 55, 38]]),
+        "box_classes": tf.constant([1, 2]),
+    }
+
+
+def painted(label, kind):
+    """The box around the pixels of a class, None where there are none."""
+    rows, columns = np.nonzero(label == kind)
+    return (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if len(rows) else None
+
+
+def seeds(count):
+    return [tf.constant([3, i], tf.int32) for i in range(count)]
+
+
+@pytest.mark.parametrize("chain", ["", "affine(scale=(1.0, 1.0), flip=True)"])
+def test_crop_and_flip_move_boxes_exactly_as_pixels(chain):
+    augment, dropped = ops.build(chain, (24, 32), FILL), 0
+    for seed in seeds(40):
+        result = {k: v.numpy() for k, v in augment(example(), seed).items()}
+        expected = {kind: painted(result["label"], kind) for kind in (1, 2)}
+        found = dict(zip(result["box_classes"].tolist(), map(tuple, result["boxes"]), strict=True))
+        dropped += 2 - len(found)
+        assert found.keys() == {kind for kind, box in expected.items() if box}
+        for kind, box in found.items():
+            np.testing.assert_allclose(box, expected[kind], atol=1e-3)
+    assert 0 < dropped < 40, "some crops leave nothing of a box"
+
+
+def test_scaled_boxes_stay_on_their_pixels():
+    augment = ops.build("affine(scale=(0.5, 2.0), flip=True)", (48, 64), FILL)
+    for seed in seeds(20):
+        result = {k: v.numpy() for k, v in augment(example(), seed).items()}
+        for kind, box in zip(result["box_classes"], result["boxes"], strict=True):
+            # The nearest pixel is painted: an edge is off by half a pixel of the image, at most one of the crop.
+            np.testing.assert_allclose(box, painted(result["label"], kind), atol=1.0 + 1e-3)
+
+
+def test_turned_boxes_are_around_their_corners():
+    augment = ops.build("affine(scale=(1.0, 1.0), rotation=40, flip=True)", (90, 90), FILL)
+    for seed in seeds(20):
+        result = {k: v.numpy() for k, v in augment(example(), seed).items()}
+        assert len(result["boxes"]) == 2, "the crop holds the whole image"
+        for kind, box in zip(result["box_classes"], result["boxes"], strict=True):
+            # A corner is a point; the pixels nearest to it are up to sqrt(2) away.
+            np.testing.assert_allclose(box, painted(result["label"], kind), atol=1.5)
+
+
+def test_a_quarter_turn_by_hand():
+    # Pixel (x, y) of the result is pixel (y, 39 - x) of an image of 40 rows: the image turned clockwise by 90 degrees.
+    transform = tf.constant([0.0, 1, 0, -1, 0, 39, 0, 0])
+    moved = boxes.move(example(), transform, (60, 40))
+    # Edge x of the result is 40 - y of the image, edge y is x: [10, 5, 30, 25] -> [40 - 25, 10, 40 - 5, 30].
+    np.testing.assert_allclose(moved["boxes"], [[15, 10, 35, 30], [2, 40, 20, 55]], atol=1e-4)
+    turned = np.rot90(example()["label"], -1)
+    assert [painted(turned, kind) for kind in (1, 2)] == [(15, 10, 35, 30), (2, 40, 20, 55)]

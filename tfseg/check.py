@@ -1,0 +1,120 @@
+"""--mode=check: what a source tree holds and what is wrong with it, as text and as pictures, before anything is built."""
+
+import pathlib
+
+import cv2
+import numpy as np
+
+import input_pipeline
+from input_pipeline import checking
+from tfseg import IGNORE, pictures
+from tfseg import config as config_lib
+
+OUTSIDE = (255, 0, 255)  # how pixels outside the class table are shown: no data set's colour is as loud
+COLUMNS, GAP, CAPTION, STRIPE = 3, 10, 24, 6  # of the contact sheet; lengths in pixels
+SIZES, VALUES = 5, 300  # how many are listed: of sizes the commonest, of raw ids and colours those of the table first
+
+
+def check(config: config_lib.Config) -> checking.Report:
+    """Reads all of --data_dir, prints a report, and writes it with a contact sheet: check_<data set>.txt and .png.
+
+    They go to --output_dir, or to --workdir, or to the current folder; there they replace nothing without --overwrite.
+
+    Raises:
+        SystemExit: with status 1, after all is written, where there are findings.
+    """
+    if not config.dataset:
+        raise ValueError(f"Expected --dataset, one of: {', '.join(input_pipeline.names())}. Received: none.")
+    folder = pathlib.Path(config.output_dir or config.workdir or ".")
+    name = config.dataset.partition("(")[0].strip()
+    text, picture = (folder / f"check_{name}{suffix}" for suffix in (".txt", ".png"))
+    there = [str(path) for path in (text, picture) if path.exists()]
+    if there and not config.overwrite:
+        raise ValueError(
+            f"Expected no earlier report. Received: {', '.join(there)}. Give another --output_dir, or --overwrite."
+        )
+    report = checking.check(config.dataset, config.data_dir)
+    printed = describe(report)
+    print(printed)
+    folder.mkdir(parents=True, exist_ok=True)
+    # The printed lists are cut; the file has them whole.
+    whole = {"Files that cannot be used": report.faults, "Masks with values outside the class table": report.outside}
+    whole["Images in two splits"] = report.leaks
+    whole |= {"Masks without an image": report.alone, "Images in no split": report.unlisted}
+    lists = [f"\n{title} ({len(lines)})\n" + "\n".join(lines) + "\n" for title, lines in whole.items() if lines]
+    text.write_text(printed + "\n" + "".join(lists))
+    print(f"Report: {text}")
+    if report.tiles:
+        if not cv2.imwrite(str(picture), contact_sheet(report)[..., ::-1]):
+            raise OSError(
+                f"Expected to write {picture}. Received: an error from OpenCV; is the disk full or read-only?"
+            )
+        print(f"Contact sheet: {picture}")
+    if report.findings:
+        raise SystemExit(1)
+    return report
+
+
+def describe(report: checking.Report) -> str:
+    """The report as text."""
+    total = sum(report.splits.values())
+    lines = [f"{report.name}{f' in {report.source}' if report.source else ''}: {total} images"]
+    lines += [f"  {split:8}{count:8}" for split, count in report.splits.items()]
+    sizes = [f"{w} x {h} ({n})" for (h, w), n in report.sizes.most_common(SIZES)]
+    if len(report.sizes) > SIZES:
+        sides = np.array(list(report.sizes))
+        spans = [f"{axis.min()}..{axis.max()}" for axis in sides.T[::-1]]
+        sizes.append(f"and {len(report.sizes) - SIZES} more sizes, {spans[0]} wide and {spans[1]} high")
+    lines.append(f"Sizes:  {', '.join(sizes)}")
+    for title, kinds in (("Images", report.image_kinds), ("Masks", report.mask_kinds)):
+        lines.append(f"{title + ':':8}{', '.join(f'{n} {kind}' for kind, n in kinds.most_common())}")
+    values = sorted(report.values.values(), key=lambda v: (v.train_id is None, v.colored, v.code))
+    pixels = max(sum(v.pixels for v in values) + report.beyond, 1)
+    lines.append(f"{'value':>16}  {'class':32}{'pixels %':>10}{'images':>8}  for example")
+    for v in [v for v in values if v.images][:VALUES]:
+        meaning = "OUTSIDE THE TABLE" if v.train_id is None else v.name
+        lines.append(f"{v!s:>16}  {meaning:32}{100 * v.pixels / pixels:10.4f}{v.images:8}  {v.example}")
+    lines += [f"Note: {note}" for note in report.notes]
+    findings = report.findings
+    lines.append(f"Findings: {len(findings)}" if findings else "Findings: none")
+    lines += [f"{i:3}. {finding}" for i, finding in enumerate(findings, 1)]
+    return "\n".join(lines)
+
+
+def contact_sheet(report: checking.Report) -> np.ndarray:
+    """Images, each beside itself under its mask's colours, with the legend: RGB uint8 [height, width, 3]."""
+    colors = np.array([c.color for c in report.classes], np.uint8)
+    cells = [_cell(tile, colors) for tile in report.tiles]
+    width = max(cell.shape[1] for cell in cells)
+    rows = [cells[i : i + COLUMNS] for i in range(0, len(cells), COLUMNS)]
+    sheet = [np.hstack([_padded(cell, max(c.shape[0] for c in row), width) for cell in row]) for row in rows]
+    across = max(part.shape[1] for part in sheet)
+    present = np.unique(np.concatenate([np.unique(tile.label) for tile in report.tiles]))
+    entries = [(c.name, c.color) for i, c in enumerate(report.classes) if len(report.classes) <= 30 or i in present]
+    if IGNORE in present:
+        entries.append(("ignored: striped", pictures.WHITE))
+    if checking.UNKNOWN in present:
+        entries.append(("outside the class table", OUTSIDE))
+    sheet.append(pictures.legend(*zip(*entries, strict=True), across))
+    return np.vstack([_padded(part, part.shape[0], across) for part in sheet])
+
+
+def _cell(tile, colors):
+    """Caption, image and overlay of one example; ignored pixels are striped."""
+    ignored, outside = (tile.label == value for value in (IGNORE, checking.UNKNOWN))
+    shown = pictures.overlay(tile.image, tile.label, colors, 0.6)
+    shown[ignored] //= 3
+    shown[ignored & (np.indices(ignored.shape).sum(0) % STRIPE < STRIPE // 3)] = pictures.WHITE  # dark may be a class
+    shown[outside] = OUTSIDE
+    pair = np.hstack([tile.image, shown])
+    caption = np.full((CAPTION, pair.shape[1], 3), 255, np.uint8)
+    text, face = f"{tile.split}/{tile.id}", cv2.FontFace("sans")
+    while len(text) > 4 and cv2.getTextSize((0, 0), text, (0, 0), face, pictures.TEXT, 400)[2] > pair.shape[1] - 8:
+        text = "…" + text[2:]  # the end tells names apart
+    cv2.putText(caption, text, (4, 17), pictures.BLACK, face, pictures.TEXT, 400)
+    return np.pad(np.vstack([caption, pair]), ((0, GAP), (GAP, 0), (0, 0)), constant_values=255)
+
+
+def _padded(picture, height, width):
+    gap = [(0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0)]
+    return np.pad(picture, gap, constant_values=255)
