@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 RUN := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: setup quickstart lint test test-slow format requirements clean
+.PHONY: setup quickstart lint test test-slow zoo torture bench bench-train bench-prepare format requirements clean
 
 setup: .venv/installed
 
@@ -32,6 +32,22 @@ test: lint
 
 test-slow: setup
 	$(RUN) -m pytest -m slow
+
+# docs/models.md: every architecture, measured here and from its module.
+zoo: setup
+	$(RUN) -m benchmarks.zoo
+
+# 50 kills at random moments, and the same weights in the end: about a quarter of an hour.
+torture: setup
+	$(RUN) -m benchmarks.torture
+
+bench: bench-train bench-prepare
+
+bench-train: setup
+	$(RUN) -m benchmarks.train_step
+
+bench-prepare: setup
+	$(RUN) -m benchmarks.prepare_memory
 
 format: setup
 	.venv/bin/ruff check --fix .

@@ -22,7 +22,7 @@ from absl import app, flags, logging
 
 import input_pipeline
 from tfseg import config as config_lib
-from tfseg import evaluate, inference
+from tfseg import evaluate, inference, prepare
 
 SAMPLES = 4
 
@@ -114,7 +114,7 @@ def _samples(config):
         random.integers(0, 256, (height, width, 3), np.uint8) for height, width in ((64, 96), (73, 105), (33, 47))
     ]
     try:
-        prepared = input_pipeline.prepare(config.dataset, config.data_dir, config.cache_dir)
+        prepared = prepare.records(config)
     except (FileNotFoundError, ValueError) as error:
         logging.warning("The export is checked on noise only, since the data set is not at hand: %s", error)
         return images

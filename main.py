@@ -1,4 +1,4 @@
-"""Trains, evaluates, predicts and prepares: python main.py --flagfile=configs/<run>.flags (--helpfull lists all flags)."""
+"""Trains, evaluates, predicts, checks, prepares: python main.py --flagfile=configs/<run>.flags (--helpfull: all flags)."""
 
 import importlib
 import os
@@ -22,7 +22,7 @@ def main(argv):
         options = config.from_flags(given, config.load(given.workdir) if finished else None)
         mode = importlib.import_module(f"tfseg.{options.mode}")
         getattr(mode, options.mode)(options)
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         if given.verbosity > 0:
             raise
         sys.exit(f"{type(error).__name__}: {error}")

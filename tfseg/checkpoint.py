@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill at any moment, and the claim of a run to its workdir.
+"""Checkpoints that survive a kill at any moment.
 
     <workdir>/checkpoints/last-00000120/   variables.*, state.json, flags: all that resuming needs
     <workdir>/checkpoints/best-00000090/   the same, of the best evaluation so far
@@ -22,14 +22,6 @@ from tfseg import config as config_lib
 # What TensorFlow raises for a checkpoint that is not whole: a truncated file is an IndexError.
 DAMAGED = (tf.errors.OpError, OSError, ValueError, AssertionError, LookupError, RuntimeError)
 
-# What a run computes follows from these; a checkpoint made with others is another run's.
-FIXED = (
-    ("dataset", "model", "num_classes", "normalization", "loss", "class_weights")
-    + ("augment", "crop_size", "batch_size", "optimizer", "seed")
-)  # fmt: skip
-# These may change on resuming; the new value wins and the change is logged.
-CHANGEABLE = ("epochs", "steps", "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm")
-
 
 @dataclasses.dataclass
 class State:
@@ -39,55 +31,43 @@ class State:
     best: float = -1.0  # Best mIoU of an evaluation so far, 0..1; -1: none yet.
     best_step: int = -1
     evaluated: int = -1  # The step of the last evaluation.
+    stale: int = 0  # Evaluations since the best one.
     num_classes: int = 0  # Of the network.
     classes: list = dataclasses.field(default_factory=list)  # Of the data set: [name, [red, green, blue]] each.
 
 
-def claim(config: config_lib.Config) -> pathlib.Path:
-    """Makes the workdir, or checks that the run in it is this one, and writes its flags.
-
-    Raises:
-        ValueError: where the folder holds a run with other options, naming them.
-    """
-    workdir = pathlib.Path(config.workdir)
-    if (workdir / "flags").is_file():
-        before = config_lib.load(workdir)
-        differing = [f for f in FIXED if getattr(before, f) != getattr(config, f)]
-        if differing:
-            raise ValueError(
-                f"Expected the options of the run in {workdir}: {_flags(before, differing)}. "
-                f"Received: {_flags(config, differing)}. Use these options, or another --workdir for another run."
-            )
-        changed = [f for f in CHANGEABLE if getattr(before, f) != getattr(config, f)]
-        if changed:
-            logging.warning("The run goes on with %s (before: %s).", _flags(config, changed), _flags(before, changed))
-    workdir.mkdir(parents=True, exist_ok=True)
-    aside = workdir / f".flags-{os.getpid()}"
-    config.save(aside)
-    aside.replace(workdir / "flags")
-    return workdir
-
-
-def variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> tf.train.Checkpoint:
-    """What a checkpoint holds: the model, the optimizer, and the state of dropout's random generators."""
+def variables(model: keras.Model, optimizer, average: keras.Model | None = None, **more) -> tf.train.Checkpoint:
+    """What a checkpoint holds: the model, its moving average, the optimizer, `more`, the state of dropout's generators."""
     weights = {id(w) for w in model.weights}
     generators = [v for v in model.variables if id(v) not in weights]  # tf.train.Checkpoint does not find these.
-    return tf.train.Checkpoint(model=model, optimizer=optimizer, generators=[v.value for v in generators])
+    more = {name: value for name, value in {"average": average, **more}.items() if value is not None}
+    return tf.train.Checkpoint(model=model, optimizer=optimizer, generators=[v.value for v in generators], **more)
 
 
 def save(workdir: pathlib.Path, values: tf.train.Checkpoint, state: State, config: config_lib.Config) -> None:
-    """Writes `last-<step>`, and `best-<step>` beside it where this step is the best; drops the older ones."""
+    """Writes `last-<step>`, and `best-<step>` beside it where this step is the best; drops the older ones.
+
+    Raises:
+        OSError: where it cannot be written, the disk being full for instance; the ones before it stay.
+    """
     folder = workdir / "checkpoints"
     folder.mkdir(exist_ok=True)
     for leftover in folder.glob(".writing-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     aside, final = folder / f".writing-{state.step:08d}", folder / f"last-{state.step:08d}"
-    aside.mkdir()
-    values.write(str(aside / "variables"))
-    (aside / "state.json").write_text(json.dumps(dataclasses.asdict(state), indent=1))
-    config.save(aside / "flags")
-    for file in aside.iterdir():
-        _flush(file)
+    try:
+        aside.mkdir()
+        values.write(str(aside / "variables"))
+        (aside / "state.json").write_text(json.dumps(dataclasses.asdict(state), indent=1))
+        config.save(aside / "flags")
+        for file in aside.iterdir():
+            _flush(file)
+    except (OSError, tf.errors.OpError) as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise OSError(
+            f"Expected room for a checkpoint in {folder}. Received: {_first_line(error)}. The checkpoints before step "
+            f"{state.step} are whole: make room, and the same command goes on from the last of them."
+        ) from error
     if final.exists():
         shutil.rmtree(final)
     aside.rename(final)
@@ -138,13 +118,15 @@ def latest(workdir: str, which: str = "best") -> tuple[pathlib.Path, State]:
 
 
 def restore_model(folder: pathlib.Path, model: keras.Model) -> None:
-    """Fills a model from a checkpoint folder.
+    """Fills a model from a checkpoint folder: with the moving average of the weights, where the run kept one.
 
     Raises:
         ValueError: where the checkpoint is of another network or class count, or damaged.
     """
     try:
-        status = tf.train.Checkpoint(model=model).read(str(folder / "variables"))
+        path = str(folder / "variables")
+        averaged = any(key.startswith("average/") for key, _ in tf.train.list_variables(path))
+        status = tf.train.Checkpoint(**{"average" if averaged else "model": model}).read(path)
         status.expect_partial().assert_existing_objects_matched()
     except DAMAGED as error:
         flags = (folder / "flags").read_text().split("\n") if (folder / "flags").is_file() else []
@@ -186,10 +168,6 @@ def _flush(path):
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _flags(config, names):
-    return " ".join(f"--{name}={getattr(config, name)}" for name in names)
 
 
 def _first_line(error):

@@ -20,7 +20,7 @@ def _option(default, text, choices=None):
 class Config:
     """The options of one run. Specs are `name` or `name(key=value)`; see tfseg/spec.py."""
 
-    mode: str = _option("train", "What to do.", ("train", "evaluate", "predict", "prepare", "profile"))
+    mode: str = _option("train", "What to do.", ("train", "evaluate", "predict", "prepare", "check", "profile"))
     workdir: str = _option("", "Folder of the run: flags, checkpoints, TensorBoard events, metrics, evaluations.")
 
     # Data
@@ -28,6 +28,11 @@ class Config:
     data_dir: str = _option("", "The data set's source tree as unpacked, or a folder of prepared records.")
     cache_dir: str = _option("", "Where prepared records are kept; default: `tfseg` in the user's cache folder.")
     overwrite: bool = _option(False, "Replace what is there: prepared records, predictions, an export.")
+    skip_bad: bool = _option(False, "Prepare without the examples that are at fault, and list them beside the records.")
+    image_format: str = _option(
+        "", "Of the images in the records: `png` or `jpeg(quality=95)`; blank keeps the source's bytes."
+    )
+    max_size: int = _option(0, "Longest side of an image in the records, pixels: larger ones shrink; 0: as it is.")
 
     # Model
     model: str = _option("", "Architecture spec, e.g. `enet` or `unet(upsampling='bilinear')`.")
@@ -38,6 +43,14 @@ class Config:
     init_from: str = _option(
         "", "Weights to begin with: `imagenet`, a workdir, .weights.h5, .keras, .pth, .safetensors."
     )
+    precision: str = _option(
+        "float32",
+        "What the network computes in; variables, logits and losses stay float32.",
+        ("float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    freeze: str = _option(
+        "", "`backbone`: its weights and the statistics of its norms stay as they are.", ("", "backbone")
+    )
 
     # Training
     loss: str = _option("cross_entropy", "Sum of losses, e.g. `cross_entropy(label_smoothing=0.1)`.")
@@ -47,15 +60,30 @@ class Config:
         "Chain of augmentations (input_pipeline/ops); blank: random crop only.",
     )
     crop_size: tuple[int, int] = _option((360, 480), "Height and width of a training crop, pixels.")
+    crop_max_class_share: float = _option(
+        1.0, "Largest share of a crop's valid pixels that one class may have, 0..1: up to 10 crops are drawn for it."
+    )
     batch_size: int = _option(8, "Images a step, over all replicas.")
+    accumulate_steps: int = _option(1, "Parts in which a step's batch is computed one by one, to save memory.")
     epochs: float = _option(100.0, "Length of training, passes over the train split.")
     steps: int = _option(0, "Length of training in steps; wins over --epochs where it is not 0.")
-    optimizer: str = _option("adam", "`sgd(momentum=0.9, nesterov=False)` or `adam(beta_1=0.9, beta_2=0.999)`.")
+    optimizer: str = _option(
+        "adam",
+        "`sgd(momentum=0.9, nesterov=False)`, `rmsprop(rho=0.99, momentum=0.0)`, `adam(beta_1=0.9, beta_2=0.999)` or `adamw`.",
+    )
     learning_rate: float = _option(5e-4, "Learning rate after warm-up.")
-    schedule: str = _option("poly(power=0.9)", "`constant` or `poly(power=0.9, end=0.0)`.")
+    schedule: str = _option(
+        "poly(power=0.9)",
+        "`constant`, `poly(power=0.9, end=0.0)`, `cosine(end=0.0)`, `step(drop=0.1, every=0.3333)` (every: share of training), "
+        "`exponential(end=0.01)` or `one_cycle(start=0.04, peak=0.3, end=4e-6)`.",
+    )
     warmup_steps: int = _option(0, "Steps over which the learning rate rises linearly from 0.")
-    weight_decay: float = _option(0.0, "L2 coefficient added to the gradients of kernels, not of biases and norms.")
+    weight_decay: float = _option(0.0, "L2 coefficient of kernels, not of biases and norms; decoupled under adamw.")
+    backbone_learning_rate: float = _option(1.0, "Factor on the backbone's learning rate.")
     clip_norm: float = _option(0.0, "Largest global norm of the gradient, after the sum over replicas; 0: no limit.")
+    ema_decay: float = _option(
+        0.0, "Decay a step of the weights' moving average, which is evaluated and exported; 0: none. Usual: 0.999."
+    )
     seed: int = _option(0, "Of the initial weights, the order of the data, augmentation and dropout.")
 
     # Course of a run
@@ -63,7 +91,20 @@ class Config:
     checkpoint_every: int = _option(0, "Steps between checkpoints beside those at evaluations; 0: none.")
     log_every: int = _option(20, "Steps between lines in the log and points in TensorBoard.")
     keep: int = _option(2, "Last checkpoints to keep, beside the best.")
-    strategy: str = _option("auto", "Devices.", ("auto", "one_device", "mirrored"))
+    patience: int = _option(0, "Evaluations without a better mIoU after which training ends; 0: never.")
+    recover: int = _option(
+        0, "Times that a loss which is not finite sends the run back to its last checkpoint, at half the learning rate."
+    )
+
+    # Devices and speed
+    strategy: str = _option(
+        "auto",
+        "Devices: `auto` is every GPU of this machine, or of all machines where TF_CONFIG names several workers.",
+        ("auto", "one_device", "mirrored", "multi_worker"),
+    )
+    sync_batch_norm: bool = _option(True, "Batch norm over all replicas' images instead of each replica's own.")
+    jit_compile: bool = _option(False, "Compile the network's training by XLA: faster on GPUs, slower on CPUs.")
+    steps_per_call: int = _option(1, "Steps between two returns to Python, which cost time where steps are short.")
 
     # Evaluation and prediction
     split: str = _option("val", "Split to evaluate.")
@@ -77,10 +118,15 @@ class Config:
     output_dir: str = _option("", "Where predictions go.")
 
     def __post_init__(self):
-        for name in ("batch_size", "log_every", "keep", "learning_rate"):
+        for name in ("batch_size", "log_every", "keep", "learning_rate", "accumulate_steps", "steps_per_call"):
             self._check(name, getattr(self, name) > 0, "a positive number")
-        for name in ("num_classes", "steps", "epochs", "warmup_steps", "weight_decay", "clip_norm", "eval_every"):
+        for name in (
+            ("num_classes", "steps", "epochs", "warmup_steps", "weight_decay", "clip_norm", "eval_every")
+            + ("checkpoint_every", "eval_batch_size", "patience", "recover", "backbone_learning_rate", "max_size")
+        ):  # fmt: skip
             self._check(name, getattr(self, name) >= 0, "0 or more")
+        self._check("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
+        self._check("crop_max_class_share", 0 < self.crop_max_class_share <= 1, "in (0, 1]")
         self._check("crop_size", len(self.crop_size) == 2 and min(self.crop_size) > 0, "HEIGHT,WIDTH in pixels")
         for field in dataclasses.fields(self):
             choices = field.metadata["choices"]

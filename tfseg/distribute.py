@@ -1,15 +1,33 @@
-"""Devices of a run."""
+"""Devices of a run: one, all of a machine, or those of the machines that TF_CONFIG names."""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
 
 def build(name: str = "auto") -> tf.distribute.Strategy:
-    """The strategy over this machine's devices.
+    """The strategy over the devices; called before TensorFlow does anything else.
 
     Args:
         name: `mirrored`: one replica a GPU (or a logical CPU device where several are configured and there is no GPU);
-            `one_device`: the first of them; `auto`: mirrored.
+            `one_device`: the first of them; `multi_worker`: every process of TF_CONFIG's cluster, each with its machine's
+            devices; `auto`: multi_worker where TF_CONFIG names several workers, else mirrored.
+
+    Raises:
+        ValueError: for `multi_worker` without a TF_CONFIG that names several workers and which of them this one is.
     """
+    workers, task = _cluster()
+    if name == "multi_worker" or (name == "auto" and workers > 1):
+        if workers < 2 or not 0 <= task < workers:
+            raise ValueError(
+                "Expected TF_CONFIG to name the cluster's workers and this one's index: "
+                '{"cluster": {"worker": ["host1:port", "host2:port"]}, "task": {"type": "worker", "index": 0}}. '
+                f"Received: TF_CONFIG={os.environ.get('TF_CONFIG', '')!r}."
+            )
+        return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_logical_devices("GPU")
     devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
     if name == "one_device":
@@ -17,3 +35,48 @@ def build(name: str = "auto") -> tf.distribute.Strategy:
     # NCCL is for GPUs; MirroredStrategy's default for several CPU devices, collectives, refuses Keras' assignments.
     cross_device_ops = None if gpus else tf.distribute.ReductionToOneDevice()
     return tf.distribute.MirroredStrategy(devices, cross_device_ops)
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes to the workdir: the only one, or worker 0."""
+    resolver = strategy.cluster_resolver
+    return not resolver or not resolver.task_id
+
+
+def agreement(strategy: tf.distribute.Strategy) -> Callable[[int | None], int | None]:
+    """A function from this worker's signal (None: none) to the largest of any worker's, alike on all of them.
+
+    All workers must call it at the same places: they can only stop, or leave an evaluation, together.
+    """
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return lambda signal: signal
+
+    @tf.function
+    def largest(signal):
+        def gathered():
+            return tf.distribute.get_replica_context().all_gather(signal[tf.newaxis], axis=0)
+
+        return tf.reduce_max(strategy.experimental_local_results(strategy.run(gathered))[0])
+
+    return lambda signal: int(largest(tf.constant(signal or 0))) or None
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Turns what TensorFlow raises when another worker is gone into a ConnectionError that says what to do."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        raise ConnectionError(
+            "Expected all workers until the end. Received: another one was killed, failed or cannot be reached. "
+            "Look at its log, and start the job again on all of them: it goes on from the last checkpoint."
+        ) from error
+
+
+def _cluster():
+    """(number of workers, this one's index) by TF_CONFIG; (0, -1) where there is none that can be read."""
+    try:
+        config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+        return len(config["cluster"]["worker"]), config["task"]["index"]
+    except (ValueError, KeyError, TypeError):
+        return 0, -1

@@ -16,9 +16,8 @@ from absl import logging
 from tqdm import tqdm
 
 import input_pipeline
-import models
 from input_pipeline import pipeline
-from tfseg import checkpoint, distribute, inference, initialize, metrics
+from tfseg import checkpoint, distribute, inference, initialize, metrics, network, prepare
 from tfseg import config as config_lib
 
 BAR_SECONDS = 0.5 if sys.stderr.isatty() else 30.0  # Between updates of a progress bar: a log file wants few.
@@ -37,8 +36,12 @@ def evaluator(
     """
     replicas = strategy.num_replicas_in_sync
     batch_size = config.eval_batch_size or max(1, config.batch_size // replicas)
-    batches = pipeline.evaluation(prepared, split, batch_size, replicas)
-    total = -(-prepared.splits[split] // (replicas * batches.element_spec["label"].shape[0]))
+
+    def batches(context=None):
+        worker = (context.input_pipeline_id, context.num_input_pipelines) if context else (0, 1)
+        return pipeline.evaluation(prepared, split, batch_size, replicas, worker)
+
+    total = -(-prepared.splits[split] // (replicas * batches().element_spec["label"].shape[0]))
     num_classes = model.output["logits"].shape[-1]
     scores = inference.build(config.inference, model)
 
@@ -52,7 +55,7 @@ def evaluator(
 
     def evaluate(stop=None):
         confusion = np.zeros([num_classes, num_classes], np.int64)
-        distributed = strategy.distribute_datasets_from_function(lambda context: batches)
+        distributed = strategy.distribute_datasets_from_function(batches)
         readable = pipeline.readable(distributed, prepared)
         for batch in tqdm(readable, f"evaluate {split}", total, leave=False, mininterval=BAR_SECONDS):
             if stop and stop():
@@ -80,7 +83,7 @@ def save(workdir: pathlib.Path, split: str, result: dict) -> pathlib.Path:
 
 def evaluate(config: config_lib.Config) -> dict:
     """--mode=evaluate: the best checkpoint of a workdir, or --model with --init_from, on --split."""
-    prepared = input_pipeline.prepare(config.dataset, config.data_dir, config.cache_dir)
+    prepared = prepare.records(config)
     if config.split not in prepared.splits:
         raise ValueError(f"Expected --split to be one of {sorted(prepared.splits)}. Received: {config.split!r}.")
     strategy = distribute.build(config.strategy)
@@ -104,7 +107,7 @@ def trained_model(config: config_lib.Config, num_classes: int = 0) -> tuple[kera
     """
     if config.workdir and (pathlib.Path(config.workdir) / "checkpoints").is_dir():
         folder, state = checkpoint.latest(config.workdir, config.checkpoint)
-        model = models.build(config.model, config.num_classes or state.num_classes, normalization=config.normalization)
+        model = network.build(config, config.num_classes or state.num_classes)
         checkpoint.restore_model(folder, model)
         logging.info("Weights of %s.", folder)
         return model, state
@@ -113,6 +116,6 @@ def trained_model(config: config_lib.Config, num_classes: int = 0) -> tuple[kera
             "Expected --workdir of a run with a checkpoint, or --model and --init_from. "
             f"Received: --workdir={config.workdir!r} --model={config.model!r} --init_from={config.init_from!r}."
         )
-    model = models.build(config.model, config.num_classes or num_classes, normalization=config.normalization)
+    model = network.build(config, config.num_classes or num_classes)
     initialize.load(model, config.init_from)
     return model, checkpoint.State(num_classes=config.num_classes or num_classes)

@@ -1,10 +1,17 @@
-"""--init_from: weights from another run or a file."""
+"""--init_from: weights from another run or a file; --freeze: what training leaves as it is."""
 
+import io
 import pathlib
+import zipfile
 
+import h5py
 import keras
+import numpy as np
+from absl import logging
 
-from tfseg import checkpoint, published_weights, torch_weights
+from models import backbones
+from tfseg import checkpoint, network, published_weights, torch_weights
+from tfseg import config as config_lib
 
 
 def load(model: keras.Model, source: str) -> None:
@@ -22,12 +29,156 @@ def load(model: keras.Model, source: str) -> None:
     if source == "imagenet":
         published_weights.load(model)
         return
-    path = pathlib.Path(source)
+    path = _existing(source)
     if path.is_dir():
         checkpoint.restore_model(checkpoint.latest(source)[0], model)
-    elif not path.is_file():
-        raise FileNotFoundError(f"Expected weights in --init_from={source}. Received: no such file or folder.")
     elif path.suffix in (".keras", ".h5"):
         model.load_weights(path)
     else:
         torch_weights.load(model, torch_weights.read(path))
+
+
+def transfer(model: keras.Model, source: str) -> None:
+    """Fills the layers of a model for which a source has weights of the same shapes; the others stay as they are.
+
+    A run so begins with the weights of another class count, of a part of its network, or of more than it. The log says
+    which layers were filled, which are of another shape, and which the source lacks.
+
+    Args:
+        model: the network.
+        source: as `load`'s; "imagenet" must fit as there.
+
+    Raises:
+        FileNotFoundError: where there is no such file or folder.
+        ValueError: where it is of another kind, damaged, or fits no layer.
+    """
+    if source == "imagenet":
+        published_weights.load(model)
+        return
+    found, spare = _arrays(model, _existing(source))
+    filled, wrong, missing = [], [], []
+    for layer in torch_weights.layers_with_variables(model):
+        shapes = [tuple(variable.shape) for variable in torch_weights.variables(layer)]
+        arrays = found.get(layer.name)
+        if arrays is None or any(array is None for array in arrays):
+            missing.append(layer.name)
+        elif [array.shape for array in arrays] != shapes:
+            # By layer, not by variable: a norm without its scale would take the offset for it.
+            wrong.append(f"{layer.name}: {_shapes([array.shape for array in arrays])} for {_shapes(shapes)}")
+        else:
+            for variable, array in zip(torch_weights.variables(layer), arrays, strict=True):
+                variable.assign(array)
+            filled.append(layer.name)
+    left = [
+        torch_weights.listed("of other shapes, left as they are", wrong),
+        torch_weights.listed("not in the source, left as they are", missing),
+        torch_weights.listed("of the source left over", spare),
+    ]
+    left = "; ".join(filter(None, left))
+    if not filled:
+        raise ValueError(
+            f"Expected weights for a layer of {model.name!r} in {source}. Received: none that fit: {left}."
+        )
+    total = len(filled) + len(wrong) + len(missing)
+    logging.info(
+        "Filled %d of %d layers with weights of %s%s", len(filled), total, source, f"; {left}." if left else "."
+    )
+    logging.info("Layers filled: %s.", ", ".join(filled))
+
+
+def _existing(source):
+    path = pathlib.Path(source)
+    if not path.exists():
+        raise FileNotFoundError(f"Expected weights in --init_from={source}. Received: no such file or folder.")
+    return path
+
+
+def _arrays(model, path):
+    """({layer name: its variables' arrays in order, None for what the source lacks}, what of it is of no layer)."""
+    if path.suffix not in (".keras", ".h5") and not path.is_dir():
+        found, state = {}, torch_weights.read(path)
+        for renames in (None, ()):  # the reference's names of the whole network, then a bare backbone's, which are ours
+            matches, state = torch_weights.match(model, state, renames)
+            arrays = {}
+            for layer, _, _, array in matches:
+                arrays.setdefault(layer.name, []).append(array)
+            found = {name: a for name, a in arrays.items() if any(x is not None for x in a)} | found
+        return found, list(state)
+    found = _of_run(path) if path.is_dir() else _of_keras(path)
+    ours = {layer.name for layer in torch_weights.layers_with_variables(model)}
+    return found, [name for name in found if name not in ours]
+
+
+def _of_run(workdir):
+    """The layers of a run's network, as its flags build it."""
+    folder, state = checkpoint.latest(str(workdir))
+    source = network.build(config_lib.load(str(workdir)), state.num_classes)
+    checkpoint.restore_model(folder, source)
+    return {
+        layer.name: [variable.numpy() for variable in torch_weights.variables(layer)]
+        for layer in torch_weights.layers_with_variables(source)
+    }
+
+
+def _of_keras(path):
+    """The layers of a .weights.h5 or .keras file, which keeps a layer's name beside its variables 0, 1, .."""
+    found = {}
+
+    def visit(name, group):
+        if name.rpartition("/")[2] == "vars" and len(group) and "name" in group.attrs:
+            found[group.attrs["name"]] = [np.asarray(group[str(i)]) for i in range(len(group))]
+
+    try:
+        file = path
+        if path.suffix == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                file = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(file) as opened:
+            opened.visititems(visit)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"Expected a whole {path.suffix} file of Keras 3. Received: {path}: {error}.") from error
+    if not found:
+        raise ValueError(f"Expected a .keras or .weights.h5 file of Keras 3. Received: {path}, which names no layers.")
+    return found
+
+
+def _shapes(shapes):
+    return " and ".join("x".join(map(str, shape)) or "1" for shape in shapes)
+
+
+def freeze(model: keras.Model, part: str) -> None:
+    """Keeps a part's weights and the statistics of its norms as they are: those then normalise as in evaluation.
+
+    Args:
+        model: a network of `models.build`; before its optimizer is built.
+        part: "backbone", or "" for nothing.
+
+    Raises:
+        ValueError: for another part, and for a network without a backbone.
+    """
+    if part not in ("", "backbone"):
+        raise ValueError(f"Expected --freeze=backbone or none. Received: --freeze={part}.")
+    for layer in backbone_layers(model) if part else ():
+        layer.trainable = False
+
+
+def backbone_variables(model: keras.Model) -> list[keras.Variable]:
+    """The trainable variables of the backbone that a network is built on."""
+    return [variable for layer in backbone_layers(model) for variable in layer.trainable_variables]
+
+
+def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers with weights of the backbone that a network is built on: those of its names.
+
+    Raises:
+        ValueError: where the network has none.
+    """
+    spec = getattr(model, "backbone", "")
+    if not spec:
+        raise ValueError(
+            f"Expected a network that is built on a backbone, for --freeze or --backbone_learning_rate. "
+            f"Received: {model.name!r}, which has none."
+        )
+    inputs = keras.Input((None, None, 3))
+    names = {layer.name for layer in keras.Model(inputs, backbones.build(spec, inputs)).layers if layer.weights}
+    return [layer for layer in model.layers if layer.name in names]

@@ -1,19 +1,44 @@
-"""Optimizers, learning-rate schedules, weight decay and clipping, each by spec."""
+"""Optimizers and learning-rate schedules by spec, weight decay, the backbone's own rate, and clipping.
+
+The solvers of guanfuchen/semseg, the program this one began as, are `sgd(momentum=0.99)`, `rmsprop(momentum=0.99)` and `adam`,
+each with --weight_decay=5e-4; its schedules `constant`, `poly(power=0.9)` and `step`.
+"""
+
+import math
 
 import keras
 import tensorflow as tf
 
-from tfseg import spec
+from tfseg import initialize, spec
+
+# --- Optimizers: options -> Keras' class and its arguments ---------------------------------------------------------------
 
 
-def sgd(learning_rate, momentum=0.9, nesterov=False):
+def sgd(momentum=0.9, nesterov=False):
     """Stochastic gradient descent with momentum."""
-    return keras.optimizers.SGD(learning_rate, momentum=momentum, nesterov=nesterov)
+    return keras.optimizers.SGD, {"momentum": float(momentum), "nesterov": nesterov}
 
 
-def adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+def rmsprop(rho=0.99, momentum=0.0, epsilon=1e-8, centered=False):
+    """RMSprop (Hinton's lecture 6e, 2012); the defaults are PyTorch's.
+
+    Keras adds its epsilon under the root, PyTorch after it: hence the square, the same where a gradient was ever larger.
+    """
+    options = {"rho": rho, "momentum": float(momentum), "epsilon": epsilon**2, "centered": centered}
+    return keras.optimizers.RMSprop, options
+
+
+def adam(beta_1=0.9, beta_2=0.999, epsilon=1e-8):
     """Adam (Kingma and Ba, 2015). Its epsilon is PyTorch's 1e-8, with which the published recipes ran."""
-    return keras.optimizers.Adam(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+    return keras.optimizers.Adam, {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
+
+
+def adamw(beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+    """Adam whose weight decay is decoupled from the gradient (Loshchilov and Hutter, 2019, arXiv:1711.05101)."""
+    return adam(beta_1, beta_2, epsilon)
+
+
+# --- Schedules: progress 0..1 -> factor on the learning rate -------------------------------------------------------------
 
 
 def constant(progress):
@@ -26,8 +51,42 @@ def poly(progress, power=0.9, end=0.0):
     return end + (1.0 - end) * (1.0 - progress) ** power
 
 
-OPTIMIZERS = {"sgd": sgd, "adam": adam}
-SCHEDULES = {"constant": constant, "poly": poly}
+def cosine(progress, end=0.0):
+    """Half a cosine from 1 down to `end` (SGDR, arXiv:1608.03983, equation 5, one period)."""
+    return end + (1.0 - end) * _half_cosine(progress)
+
+
+def step(progress, drop=0.1, every=1 / 3):
+    """Factor `drop` at each full `every`, a fraction of the training: 1, drop, drop^2, .."""
+    # 0.9 / 0.3 is 2.9999998 in float32: rounding must not delay a drop by a step.
+    return drop ** tf.floor(progress / every + 1e-6)
+
+
+def exponential(progress, end=0.01):
+    """Factor end^progress: the same percentage less every step, down to `end`."""
+    return end**progress
+
+
+def one_cycle(progress, start=0.04, peak=0.3, end=4e-6):
+    """Half a cosine up from `start` to 1 at progress `peak`, another down to `end` (super-convergence, arXiv:1708.07120).
+
+    Shape and defaults are those of PyTorch's OneCycleLR, whose div_factor is 25 and final_div_factor 1e4. The momentum stays.
+    """
+    rising = start + (1.0 - start) * (1.0 - _half_cosine(progress / peak))
+    falling = end + (1.0 - end) * _half_cosine((progress - peak) / (1.0 - peak))
+    return tf.where(progress < peak, rising, falling)
+
+
+def _half_cosine(x):
+    """1 at 0, 1/2 at 1/2, 0 at 1."""
+    return 0.5 + 0.5 * tf.cos(math.pi * x)
+
+
+OPTIMIZERS = {"sgd": sgd, "rmsprop": rmsprop, "adam": adam, "adamw": adamw}
+DECOUPLED = {"adamw"}  # Their weight decay does not pass through the gradient.
+SCHEDULES = {
+    "constant": constant, "poly": poly, "cosine": cosine, "step": step, "exponential": exponential, "one_cycle": one_cycle
+}  # fmt: skip
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
@@ -56,10 +115,61 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def build(optimizer: str, learning_rate: Schedule) -> keras.optimizers.Optimizer:
-    """The optimizer of a spec such as `sgd(momentum=0.99)`. An unknown name or option lists the known."""
+def build(
+    optimizer: str,
+    learning_rate: Schedule,
+    model: keras.Model,
+    *,
+    weight_decay: float = 0.0,
+    backbone_multiplier: float = 1.0,
+) -> keras.optimizers.Optimizer:
+    """The optimizer of a spec such as `sgd(momentum=0.99)`, built for a model's trainable variables.
+
+    It is Keras' own but for three things. `apply(gradients)`, in the order of `model.trainable_variables`, takes gradients
+    that are already summed over the replicas, the same on each. Kernels decay: by the gradient of
+    weight_decay/2 * ||kernel||^2 (PyTorch's weight_decay), or where the optimizer is DECOUPLED by
+    rate * weight_decay * kernel. Biases, the scale and offset of norms and the slopes of PReLUs, all of which Keras names
+    otherwise, are left alone. And the backbone's rate is `backbone_multiplier` times the others', its decay's too.
+
+    Args:
+        optimizer: a spec.
+        learning_rate: of the optimizer's own count of steps.
+        model: the network; inside the strategy's scope, and frozen already where it is to be.
+        weight_decay: 0 or more.
+        backbone_multiplier: 0 or more; other than 1 it needs a network with a backbone.
+
+    Raises:
+        ValueError: for an unknown name or option, listing the known; for a multiplier without a backbone.
+    """
     call = spec.parse(optimizer)
-    return spec.apply(_find(OPTIMIZERS, call, "optimizer"), call, learning_rate)
+    kind, options = spec.apply(_find(OPTIMIZERS, call, "optimizer"), call)
+    variables, decoupled = model.trainable_variables, call.name in DECOUPLED
+    decayed = [bool(weight_decay) and variable.name.endswith("kernel") for variable in variables]
+    backbone = {id(v) for v in initialize.backbone_variables(model)} if backbone_multiplier != 1 else set()
+    factors = [backbone_multiplier if id(variable) in backbone else 1.0 for variable in variables]
+
+    class Optimizer(kind):
+        """Keras' optimizer with the replicas, the decay and the rates of `build`."""
+
+        def apply(self, grads, trainable_variables=None):
+            # On a replica Keras sums over the replicas once more.
+            if tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context():
+                replicas = tf.distribute.get_strategy().num_replicas_in_sync
+                grads = [gradient / replicas for gradient in grads]
+            super().apply(grads, trainable_variables)
+
+        def update_step(self, gradient, variable, learning_rate):
+            index = self._get_variable_index(variable)
+            learning_rate = learning_rate * factors[index]
+            if decayed[index] and decoupled:
+                self.assign_sub(variable, learning_rate * weight_decay * variable)
+            elif decayed[index]:
+                gradient = gradient + weight_decay * variable
+            super().update_step(gradient, variable, learning_rate)
+
+    built = Optimizer(learning_rate, **options)
+    built.build(variables)
+    return built
 
 
 def clip(gradients: list[tf.Tensor], norm: tf.Tensor, limit: float) -> list[tf.Tensor]:
@@ -68,19 +178,6 @@ def clip(gradients: list[tf.Tensor], norm: tf.Tensor, limit: float) -> list[tf.T
         return gradients
     factor = limit / tf.maximum(norm, limit)
     return [gradient * factor for gradient in gradients]
-
-
-def decay(gradients: list[tf.Tensor], variables: list[keras.Variable], coefficient: float) -> list[tf.Tensor]:
-    """Adds the gradient of coefficient/2 * ||kernel||^2 (PyTorch's weight_decay), for kernels only.
-
-    Biases, the scale and offset of norms and the slopes of PReLUs, all of which Keras names otherwise, are left alone.
-    """
-    if not coefficient:
-        return gradients
-    return [
-        gradient + coefficient * variable if variable.name.endswith("kernel") else gradient
-        for gradient, variable in zip(gradients, variables, strict=True)
-    ]
 
 
 def _find(known, call, kind):

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 import input_pipeline
 from tfseg import config as config_lib
-from tfseg import evaluate, inference, pictures
+from tfseg import evaluate, inference, pictures, prepare
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 
@@ -76,7 +76,7 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
 def _sources(config):
     """{name of the output: function that reads the image as uint8 [height, width, 3]}."""
     if not config.images:
-        prepared = input_pipeline.prepare(config.dataset, config.data_dir, config.cache_dir)
+        prepared = prepare.records(config)
         if config.split not in prepared.splits:
             raise ValueError(f"Expected --images, or --split of {sorted(prepared.splits)}. Received: {config.split!r}.")
         examples = prepared.encoded(config.split).as_numpy_iterator()

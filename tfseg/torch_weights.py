@@ -39,31 +39,49 @@ def load(model, state_dict):
     Kernels are transposed to Keras' layouts, norm statistics copied; `num_batches_tracked` is ignored. Nothing is
     assigned unless everything fits: keys or variables left over, and shapes that differ, raise ValueError.
     """
-    state = {key: value for key, value in state_dict.items() if not key.endswith("num_batches_tracked")}
+    found, spare = match(model, state_dict)
     assignments, missing, wrong = [], [], []
-    for layer in _layers_with_variables(model):
-        prefix = layer.name
-        for pattern, replacement in getattr(model, "renames", ()):
-            prefix = re.sub(pattern, replacement, prefix)
-        for variable in _variables(layer):
-            key = _key(layer, variable, prefix, state)
-            if key not in state:
-                missing.append(f"{layer.name}.{variable.name} (as {key})")
-                continue
-            array = _to_keras(layer, variable, np.asarray(state.pop(key)))
-            if array.shape != tuple(variable.shape):
-                wrong.append(f"{key}: {array.shape} for {tuple(variable.shape)}")
+    for layer, variable, key, array in found:
+        if array is None:
+            missing.append(f"{layer.name}.{variable.name} (as {key})")
+        elif array.shape != tuple(variable.shape):
+            wrong.append(f"{key}: {array.shape} for {tuple(variable.shape)}")
+        else:
             assignments.append((variable, array))
     problems = [
-        _list("variables without a key", missing),
-        _list("keys without a variable", list(state)),
-        _list("shapes, in Keras' layout, that differ", wrong),
+        listed("variables without a key", missing),
+        listed("keys without a variable", list(spare)),
+        listed("shapes, in Keras' layout, that differ", wrong),
     ]
     if any(problems):
         received = "; ".join(filter(None, problems))
         raise ValueError(f"Expected a state dict that fits model {model.name!r} entry by entry. Received: {received}.")
     for variable, array in assignments:
         variable.assign(array)
+
+
+def match(model, state_dict, renames=None):
+    """What a state dict holds for each variable of a model.
+
+    Args:
+        model: the network.
+        state_dict: key -> numpy array or torch tensor.
+        renames: (pattern, replacement) pairs from layer names to keys; None: the model's.
+
+    Returns:
+        [(layer, variable, key, array in Keras' layout or None where there is no such key)], and the entries left over.
+    """
+    state = {key: value for key, value in state_dict.items() if not key.endswith("num_batches_tracked")}
+    found = []
+    for layer in layers_with_variables(model):
+        prefix = layer.name
+        for pattern, replacement in getattr(model, "renames", ()) if renames is None else renames:
+            prefix = re.sub(pattern, replacement, prefix)
+        for variable in variables(layer):
+            key = _key(layer, variable, prefix, state)
+            array = _to_keras(layer, variable, np.asarray(state.pop(key))) if key in state else None
+            found.append((layer, variable, key, array))
+    return found, state
 
 
 def read(path):
@@ -78,15 +96,24 @@ def read(path):
     raise ValueError(f"Expected a .pth or .safetensors file. Received: {path}.")
 
 
-def _layers_with_variables(model):
+def layers_with_variables(model):
+    """The layers of a model, those within others too, that have variables of their own."""
     for layer in model._flatten_layers(include_self=False, recursive=True):
-        if _variables(layer):
+        if variables(layer):
             yield layer
 
 
-def _variables(layer):
+def variables(layer):
     """A layer's own variables that a state dict can hold: not its seeds, not its sub-layers'."""
     return [v for v in (*layer._trainable_variables, *layer._non_trainable_variables) if "seed" not in v.name]
+
+
+def listed(what, items, limit=10):
+    """`<number> <what>: <the first of them> and <rest> more`, for messages; "" where there are none."""
+    if not items:
+        return ""
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return f"{len(items)} {what}: {', '.join(items[:limit])}{more}"
 
 
 def _key(layer, variable, prefix, state):
@@ -100,9 +127,9 @@ def _key(layer, variable, prefix, state):
 
 def _to_keras(layer, variable, array):
     """A torch entry in the layout of the Keras variable."""
-    if variable.name == "kernel" and isinstance(layer, keras.layers.DepthwiseConv2D) and array.ndim == 4:
+    multiplier = layer.depth_multiplier if isinstance(layer, keras.layers.DepthwiseConv2D) else 0
+    if variable.name == "kernel" and array.ndim == 4 and multiplier and array.shape[0] % multiplier == 0:
         # [channels * multiplier, 1, height, width] -> [height, width, channels, multiplier]
-        multiplier = layer.depth_multiplier
         return array.reshape(-1, multiplier, *array.shape[2:]).transpose(2, 3, 0, 1)
     if variable.name == "kernel" and array.ndim == 4:
         # [out, in, height, width], transposed convolutions [in, out, ..] -> [height, width, in, out] and [.., out, in]
@@ -116,13 +143,6 @@ def _to_keras(layer, variable, array):
 
 def _squeezed(shape):
     return tuple(n for n in shape if n != 1)
-
-
-def _list(what, items, limit=10):
-    if not items:
-        return ""
-    more = f" and {len(items) - limit} more" if len(items) > limit else ""
-    return f"{len(items)} {what}: {', '.join(items[:limit])}{more}"
 
 
 def _read_pth(path):

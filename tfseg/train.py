@@ -1,5 +1,8 @@
-"""Training, from the flags to the gradient in one file: train() -> train_step() -> replica_step()."""
+"""Training, from the flags to the gradient in one file: train() -> run() -> train_step() -> replica_gradients()."""
 
+import functools
+import pathlib
+import tempfile
 import time
 
 import keras
@@ -8,13 +11,25 @@ import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
-import input_pipeline
-import models
 from input_pipeline import pipeline
-from tfseg import checkpoint, class_weights, distribute, initialize, losses, metrics, optimizers, summaries
+from tfseg import (
+    accumulation,
+    checkpoint,
+    class_weights,
+    distribute,
+    initialize,
+    losses,
+    metrics,
+    network,
+    optimizers,
+    prepare,
+    summaries,
+    workdir,
+)
 from tfseg import config as config_lib
 from tfseg import evaluate as evaluate_lib
 from tfseg.interruption import Interruption
+from tfseg.loss_scale import LossScale
 
 
 def train(config: config_lib.Config) -> dict:
@@ -22,19 +37,38 @@ def train(config: config_lib.Config) -> dict:
 
     Raises:
         SystemExit: after Ctrl-C or SIGTERM, with the state saved.
-        FloatingPointError: for a loss or gradient that is not finite; the last checkpoint is from before it.
+        FloatingPointError: for a loss or gradient that is not finite; the last checkpoint is from before it. With --recover
+            the run first goes back to that checkpoint so many times.
     """
-    if not config.workdir:
-        raise ValueError("Expected --workdir, the folder for checkpoints and logs. Received: none.")
     strategy = distribute.build(config.strategy)
+    chief = distribute.is_chief(strategy)
+    with workdir.held(config, chief) as folder, tempfile.TemporaryDirectory() as elsewhere, distribute.together():
+        while True:
+            try:
+                # All workers do the same; what others than the chief write is thrown away.
+                return run(config, strategy, folder, folder if chief else pathlib.Path(elsewhere))
+            except FloatingPointError as error:
+                workdir.recover(folder, error, config.recover, chief)
+
+
+def run(
+    config: config_lib.Config, strategy: tf.distribute.Strategy, folder: pathlib.Path, output: pathlib.Path
+) -> dict:
+    """Trains as `train` says, from what is in the workdir `folder`, and writes to `output`."""
     replicas = strategy.num_replicas_in_sync
-    if config.batch_size % replicas:
+    if config.batch_size % (replicas * config.accumulate_steps):
         raise ValueError(
-            f"Expected --batch_size to be a multiple of the {replicas} replicas. Received: {config.batch_size}."
+            f"Expected --batch_size to be a multiple of the {replicas} replicas times --accumulate_steps="
+            f"{config.accumulate_steps}. Received: {config.batch_size}."
+        )
+    if config.jit_compile and replicas > 1:
+        raise ValueError(
+            f"Expected one replica with --jit_compile: XLA cannot compile what replicas exchange. Received: {replicas}. "
+            "Leave it out, or add --strategy=one_device."
         )
 
     # --- Data ---------------------------------------------------------------------------------------------------------
-    prepared = input_pipeline.prepare(config.dataset, config.data_dir, config.cache_dir)
+    prepared = prepare.records(config)
     if "train" not in prepared.splits:
         raise ValueError(f"Expected a train split in {config.dataset}. Received: {sorted(prepared.splits)}.")
     num_classes = config.num_classes or prepared.num_classes
@@ -43,7 +77,7 @@ def train(config: config_lib.Config) -> dict:
     steps_per_epoch = prepared.splits["train"] / config.batch_size
     total_steps = config.steps or max(1, round(config.epochs * steps_per_epoch))
     eval_steps = max(1, round(config.eval_every * steps_per_epoch)) if config.eval_every else total_steps
-    workdir = checkpoint.claim(config)
+    workdir.claim(config, chief=folder == output)
 
     # --- Network, loss, optimizer: everything with variables, inside the scope ------------------------------------------
     weights = class_weights.build(config.class_weights, prepared.statistics["train"], num_classes)
@@ -51,104 +85,179 @@ def train(config: config_lib.Config) -> dict:
     terms = [t._replace(function=tf.function(t.function, jit_compile=True)) for t in losses.build(config.loss, weights)]
     # Only now: preparing the data draws from Python's generator, and a first run must begin as its repetition does.
     keras.utils.set_random_seed(config.seed)
-    schedule = optimizers.Schedule(config.schedule, config.learning_rate, total_steps, config.warmup_steps)
+    learning_rate = config.learning_rate * 0.5 ** len(workdir.recoveries(folder))
+    schedule = optimizers.Schedule(config.schedule, learning_rate, total_steps, config.warmup_steps)
     with strategy.scope():
-        model = models.build(config.model, num_classes, normalization=config.normalization)
-        optimizer = optimizers.build(config.optimizer, schedule)
-        optimizer.build(model.trainable_variables)
+        model = network.build(config, num_classes)
+        average = network.build(config, num_classes) if config.ema_decay else None
+        if config.freeze:
+            initialize.freeze(model, config.freeze)
+        optimizer = optimizers.build(
+            config.optimizer,
+            schedule,
+            model,
+            weight_decay=config.weight_decay,
+            backbone_multiplier=config.backbone_learning_rate,
+        )
+        scale = LossScale() if config.precision == "mixed_float16" else None
 
     # --- Resume, else start from --init_from, else from random weights --------------------------------------------------
-    values = checkpoint.variables(model, optimizer)
-    state = checkpoint.restore(workdir, values)
+    values = checkpoint.variables(model, optimizer, average=average, loss_scale=scale)
+    state = checkpoint.restore(folder, values)
     if state:
         logging.info("Resumed at step %d of %d.", state.step, total_steps)
     else:
         state = checkpoint.State(num_classes=num_classes, classes=[[c.name, list(c.color)] for c in prepared.classes])
         if config.init_from:
-            initialize.load(model, config.init_from)
+            initialize.transfer(model, config.init_from)
+        if average is not None:
+            average.set_weights(model.get_weights())
 
     # --- One step -------------------------------------------------------------------------------------------------------
-    def replica_step(batch):
-        context = tf.distribute.get_replica_context()
-        with tf.GradientTape() as tape:
-            outputs = model(batch["image"], training=True)
-            parts = {}
-            for output, output_weight in {"logits": 1.0, **model.aux_weights}.items():
-                for term in terms:
-                    total, count = term.function(_at_label_size(outputs[output], batch["label"]), batch["label"])
-                    # The count of the whole batch: gradients must not depend on how the batch is split over replicas.
-                    count = context.all_reduce("SUM", count)
-                    parts[f"{output}/{term.name}"] = output_weight * term.weight * tf.math.divide_no_nan(total, count)
-            loss = tf.add_n(list(parts.values()))
-        gradients = tape.gradient(loss, model.trainable_variables)
-        gradients = context.all_reduce("SUM", gradients)
+    forward = functools.partial(model, training=True)
+    if config.jit_compile:
+        forward = tf.function(forward, jit_compile=True)
+    output_weights = {"logits": 1.0, **model.aux_weights}
+    factors = {f"{output}/{t.name}": weight * t.weight for output, weight in output_weights.items() for t in terms}
+
+    def totals(batch):
+        """{"logits/cross_entropy": (sum, count)} over a replica's batch, or over a part of it."""
+        outputs, pairs = forward(batch["image"]), {}
+        for output in output_weights:
+            logits, label = _at_one_size(outputs[output], batch["label"], model.aux_resolution)
+            pairs |= {f"{output}/{term.name}": term.function(logits, label) for term in terms}
+        return pairs
+
+    def shares(pairs):
+        """What a unit of each sum adds to the loss."""
+        # The count of the whole batch: gradients must not depend on how the batch is split over replicas.
+        counts = {
+            name: tf.distribute.get_replica_context().all_reduce("SUM", count) for name, (_, count) in pairs.items()
+        }
+        return {name: tf.math.divide_no_nan(factors[name], count) for name, count in counts.items()}
+
+    def replica_gradients(batch):
+        loss_scale = 1.0 if scale is None else scale.value
+        if config.accumulate_steps > 1:
+            parts, gradients = accumulation.gradients(
+                totals, shares, batch, config.accumulate_steps, model.trainable_variables, loss_scale
+            )
+        else:
+            with tf.GradientTape() as tape:
+                pairs = totals(batch)
+                share = shares(pairs)
+                parts = {name: share[name] * total for name, (total, _) in pairs.items()}
+                loss = loss_scale * tf.add_n(list(parts.values()))
+            gradients = tape.gradient(loss, model.trainable_variables)
+        gradients = tf.distribute.get_replica_context().all_reduce("SUM", gradients)
+        gradients = [gradient / loss_scale for gradient in gradients] if scale else gradients
         norm = tf.linalg.global_norm(gradients)
         gradients = optimizers.clip(gradients, norm, config.clip_norm)
-        gradients = optimizers.decay(gradients, model.trainable_variables, config.weight_decay)
-        # Keras' optimizer sums over the replicas once more, and would clip before that sum: hence all of the above.
-        optimizer.apply([gradient / replicas for gradient in gradients], model.trainable_variables)
-        return {"loss": loss, "gradient_norm": norm / replicas, **parts}
+        return gradients, {"loss": tf.add_n(list(parts.values())), "gradient_norm": norm / replicas, **parts}
 
     @tf.function
     def train_step(batch):
-        sums = strategy.run(replica_step, args=(batch,))
-        return {name: strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
+        gradients, sums = strategy.run(replica_gradients, (batch,))
+        logged = {name: strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
+        if scale is None:
+            strategy.run(optimizer.apply, (gradients,))
+        else:
+            finite = tf.math.is_finite(logged["gradient_norm"])
+            if finite:
+                strategy.run(optimizer.apply, (gradients,))
+            # An overflow is to be expected until the scale has come down; below 1 it is the network's own.
+            excused = tf.logical_and(tf.logical_not(finite), scale.value > 1.0)
+            logged["gradient_norm"] = tf.where(excused, 0.0, logged["gradient_norm"])
+            logged["loss_scale"] = tf.identity(scale.value)
+            scale.update(finite)
+        if average is not None:
+            _follow(average, model, config.ema_decay, optimizer.iterations)
+        return logged
+
+    @tf.function
+    def train_steps(batches):
+        return [train_step(batch) for batch in batches]
 
     # --- The loop -------------------------------------------------------------------------------------------------------
-    stream = pipeline.training(
-        prepared,
-        augment=config.augment,
-        crop_size=config.crop_size,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        first_batch=state.step,
+    def stream(context):
+        return pipeline.training(
+            prepared,
+            augment=config.augment,
+            crop_size=config.crop_size,
+            max_class_share=config.crop_max_class_share,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            first_batch=state.step,
+            replicas=replicas,
+            worker=(context.input_pipeline_id, context.num_input_pipelines),
+        )
+
+    batches = pipeline.readable(strategy.distribute_datasets_from_function(stream), prepared)
+    evaluated = model if average is None else average
+    evaluate = (
+        evaluate_lib.evaluator(evaluated, prepared, strategy, config, "val") if "val" in prepared.splits else None
     )
-    batches = pipeline.readable(strategy.experimental_distribute_dataset(stream), prepared)
-    evaluate = evaluate_lib.evaluator(model, prepared, strategy, config, "val") if "val" in prepared.splits else None
-    log = summaries.Log(workdir, config, prepared, state.step)
+    log = summaries.Log(output, config, prepared, state.step)
     bar = tqdm(total=total_steps, initial=state.step, desc="train", unit="step", mininterval=evaluate_lib.BAR_SECONDS)
+    agree = distribute.agreement(strategy)
     result, unlogged = {}, []  # Steps whose numbers are still on the device: reading each at once would stall it.
 
     def save():
-        _check_finite(unlogged, workdir)
-        checkpoint.save(workdir, values, state, config)
+        _check_finite(unlogged, folder)
+        checkpoint.save(output, values, state, config)
 
     with bar, log, Interruption() as interruption:
+        if not state.step and config.recover:
+            save()
         clock = time.monotonic()
         while True:
             due = state.step > 0 and (state.step % eval_steps == 0 or state.step >= total_steps)
-            if due and state.evaluated != state.step:
-                _check_finite(unlogged, workdir)
+            signal = agree(interruption.requested)
+            if due and state.evaluated != state.step and not signal:
+                _check_finite(unlogged, folder)
                 pause = time.monotonic()
-                confusion = evaluate(lambda: interruption.requested) if evaluate else None
-                if not interruption.requested:
+                confusion = evaluate(lambda: agree(interruption.requested)) if evaluate else None
+                signal = agree(interruption.requested)
+                if not signal:
                     state.evaluated = state.step
                     if confusion is not None:
                         result = evaluate_lib.report(confusion, prepared, "val", state.step)
+                        state.stale += 1
                         if result["miou"] is not None and result["miou"] > state.best:
-                            state.best, state.best_step = result["miou"], state.step
-                        evaluate_lib.save(workdir, "val", result)
-                        log.evaluation(state.step, result, confusion, model)
+                            state.best, state.best_step, state.stale = result["miou"], state.step, 0
+                        evaluate_lib.save(output, "val", result)
+                        log.evaluation(state.step, result, confusion, evaluated)
                         bar.write(f"step {state.step}: val mIoU {metrics.percent(result['miou'])}")
                     save()
                 clock += time.monotonic() - pause
-            if interruption.requested:
+            if signal:
                 save()
                 bar.write(f"Stopped at step {state.step} of {total_steps}, saved. The same command goes on from there.")
-                raise SystemExit(128 + interruption.requested)
+                raise SystemExit(128 + signal)
             if state.step >= total_steps:
                 break
-            batch = next(batches)
-            unlogged.append((state.step + 1, train_step(batch), strategy.experimental_local_results(batch["id"])))
-            state.step += 1
-            bar.update()
+            if 0 < config.patience <= state.stale:
+                bar.write(f"Ended at step {state.step}: no better mIoU in {state.stale} evaluations.")
+                break
+            pauses = (eval_steps, config.log_every, config.checkpoint_every)
+            ahead = min(total_steps - state.step, *(n - state.step % n for n in pauses if n))
+            some = [next(batches) for _ in range(config.steps_per_call if config.steps_per_call <= ahead else 1)]
+            for batch, logged in zip(some, train_steps(some), strict=True):
+                state.step += 1
+                unlogged.append((state.step, logged, strategy.experimental_local_results(batch["id"])))
+            bar.update(len(some))
             if state.step % config.log_every == 0:
-                _check_finite(unlogged, workdir)
-                means = {k: float(np.mean([outputs[k] for _, outputs, _ in unlogged])) for k in unlogged[0][1]}
+                _check_finite(unlogged, folder)
+                means = {k: float(np.mean([logged[k] for _, logged, _ in unlogged])) for k in unlogged[0][1]}
                 rate = len(unlogged) * config.batch_size / (time.monotonic() - clock)
-                learning_rate = float(schedule(state.step - 1))
-                log.training(state.step, {**means, "learning_rate": learning_rate, "images_per_second": rate})
-                bar.set_postfix(loss=f"{means['loss']:.4f}", lr=f"{learning_rate:.2e}", images_per_s=f"{rate:.1f}")
+                means["learning_rate"] = float(schedule(state.step - 1))
+                log.training(state.step, {**means, "images_per_second": rate})
+                shown = {
+                    "loss": f"{means['loss']:.4f}",
+                    "lr": f"{means['learning_rate']:.2e}",
+                    "images_per_s": f"{rate:.1f}",
+                }
+                bar.set_postfix(shown)
                 unlogged.clear()
                 clock = time.monotonic()
             if config.checkpoint_every and state.step % config.checkpoint_every == 0:
@@ -157,25 +266,35 @@ def train(config: config_lib.Config) -> dict:
         print(metrics.table(result))
     if state.best_step >= 0:
         print(f"Best val mIoU {metrics.percent(state.best)} at step {state.best_step}.")
-    print(f"tensorboard --logdir={workdir}")
+    print(f"tensorboard --logdir={folder}")
     return result
 
 
-def _at_label_size(logits, label):
-    """Logits of an auxiliary output at lower resolution, brought to the label's."""
+def _at_one_size(logits, label, resolution):
+    """Logits and label of one size: an auxiliary output's are brought to the label's, or the label to the output's."""
     if logits.shape[1:3] == label.shape[1:3]:
-        return logits
-    return tf.image.resize(tf.cast(logits, tf.float32), tf.shape(label)[1:3])
+        return logits, label
+    if resolution == "output":
+        return logits, tf.image.resize(label[..., tf.newaxis], tf.shape(logits)[1:3], "nearest")[..., 0]
+    return tf.image.resize(tf.cast(logits, tf.float32), tf.shape(label)[1:3]), label
 
 
-def _check_finite(steps, workdir):
+def _follow(average, model, decay, iterations):
+    """Moves the average towards the model's weights and statistics; faster at first, as tf.train's average does."""
+    step = tf.cast(iterations, tf.float32)
+    decay = tf.minimum(decay, (1.0 + step) / (10.0 + step))
+    for slow, fast in zip(average.weights, model.weights, strict=True):
+        slow.assign(decay * slow + (1.0 - decay) * fast)
+
+
+def _check_finite(steps, folder):
     """Raises FloatingPointError naming the first step, loss term and examples that are not finite."""
-    for step, outputs, ids in steps:
-        wrong = [name for name, value in outputs.items() if not np.isfinite(value)]
+    for step, logged, ids in steps:
+        wrong = [name for name, value in logged.items() if not np.isfinite(value)]
         if wrong:
             examples = ", ".join(i.decode() for replica in ids for i in replica.numpy())
             raise FloatingPointError(
                 f"Expected finite losses and gradients. Received: {', '.join(wrong)} not finite at step {step}, "
-                f"examples {examples}. The last checkpoint in {workdir} is from before this step: look at these images "
+                f"examples {examples}. The last checkpoint in {folder} is from before this step: look at these images "
                 "and labels, or go on from it with a lower --learning_rate or with --clip_norm."
             )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfseg import checkpoint
+from tfseg import checkpoint, workdir
 from tfseg.checkpoint import State
 from tfseg.config import Config
 
@@ -114,7 +114,7 @@ import os, signal, sys
 sys.path.insert(0, os.getcwd())
 import pathlib
 from tests.tfseg.test_checkpoint import network, values_of, fill
-from tfseg import checkpoint
+from tfseg import checkpoint, workdir
 from tfseg.config import Config
 model = network(); values = values_of(model); workdir = pathlib.Path(sys.argv[1])
 fill(model, 1); checkpoint.save(workdir, values, checkpoint.State(step=1, best_step=1), Config())
@@ -165,14 +165,14 @@ def test_another_class_count_is_named(tmp_path):
 
 def test_a_workdir_of_another_run_is_refused_naming_the_options(tmp_path):
     run = Config(workdir=str(tmp_path), model="enet", dataset="camvid", batch_size=4)
-    checkpoint.claim(run)
-    checkpoint.claim(run)  # the same run again
+    workdir.claim(run)
+    workdir.claim(run)  # the same run again
     with pytest.raises(ValueError, match=r"--model=enet --batch_size=4.*Received: --model=unet --batch_size=8"):
-        checkpoint.claim(Config(workdir=str(tmp_path), model="unet", dataset="camvid", batch_size=8))
+        workdir.claim(Config(workdir=str(tmp_path), model="unet", dataset="camvid", batch_size=8))
 
 
 def test_a_longer_run_goes_on_and_says_so(tmp_path, caplog):
-    checkpoint.claim(Config(workdir=str(tmp_path), steps=10))
-    checkpoint.claim(Config(workdir=str(tmp_path), steps=20))
+    workdir.claim(Config(workdir=str(tmp_path), steps=10))
+    workdir.claim(Config(workdir=str(tmp_path), steps=20))
     assert "--steps=20 (before: --steps=10)" in caplog.text
     assert "--steps=20" in (tmp_path / "flags").read_text()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfseg.losses import boundary_cross_entropy as boundary
 from tfseg.losses.bootstrapped_cross_entropy import bootstrapped_cross_entropy
 from tfseg.losses.cross_entropy import cross_entropy
 from tfseg.losses.focal import focal
@@ -156,3 +157,38 @@ def test_errors(function, options, message):
     options = dict(options)
     with pytest.raises(ValueError, match=message):
         function(LOGITS, options.pop("label", LABEL), **options)
+
+
+def test_boundary_cross_entropy():
+    """One row of labels 0 0 0 1 1 and an ignored pixel: edges at columns 2 and 3, distances 2, 1, 0, 0, 1."""
+    label = np.array([[[0, 0, 0, 1, 1, 255]]], "uint8")
+    # Every pixel's label has probability 1/2. sigma = 1: weights 1 + 4 exp(-d^2 / 2)
+    weights = [1 + 4 * math.exp(-d * d / 2) for d in (2, 1, 0, 0, 1)]
+    received = values(boundary.boundary_cross_entropy, np.zeros((1, 1, 6, 2), "float32"), label, weight=4.0, sigma=1.0)
+    assert received == pytest.approx([sum(weights) * math.log(2), sum(weights)], rel=1e-6)
+
+
+def test_boundary_cross_entropy_without_weight_or_edges_is_cross_entropy():
+    options = {"class_weights": WEIGHTS}
+    expected = values(cross_entropy, LOGITS, LABEL, **options)
+    assert values(boundary.boundary_cross_entropy, LOGITS, LABEL, weight=0, **options) == pytest.approx(expected)
+    # A label of one class beside ignored pixels has no edge.
+    label = np.where(LABEL == 255, 255, 0)
+    expected = values(cross_entropy, LOGITS, label)
+    assert values(boundary.boundary_cross_entropy, LOGITS, label) == pytest.approx(expected)
+
+
+def test_distance_to_the_nearest_edge():
+    """Euclidean, up to the radius along an axis: (2, 1) from the only edge of the first image, none in the second."""
+    edges = np.zeros((2, 7, 8), bool)
+    edges[0, 3, 2] = True
+    received = boundary._squared_distance(tf.constant(edges), 2).numpy()
+    y, x = np.mgrid[:7, :8]
+    expected = np.where((abs(y - 3) <= 2) & (abs(x - 2) <= 2), (y - 3) ** 2 + (x - 2) ** 2, np.inf)
+    np.testing.assert_array_equal(received, [expected, np.full((7, 8), np.inf)])
+
+
+@pytest.mark.parametrize("options", [{"weight": -1.0}, {"sigma": 0.0}])
+def test_boundary_cross_entropy_refuses(options):
+    with pytest.raises(ValueError, match="Expected a weight of 0 or more and a sigma above 0"):
+        boundary.boundary_cross_entropy(LOGITS, LABEL, **options)

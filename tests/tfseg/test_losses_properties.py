@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfseg import losses
+
 WEIGHTS = (1.0, 2.0, 0.5)
 CASES = [
     ("focal", {}),
@@ -16,6 +18,8 @@ CASES = [
     ("ohem_cross_entropy", {"threshold": None, "min_kept": 0.25}),
     ("bootstrapped_cross_entropy", {"pixels": 7}),
     ("bootstrapped_cross_entropy", {"pixels": 7, "class_weights": WEIGHTS}),
+    ("boundary_cross_entropy", {"weight": 3.0, "sigma": 0.6}),
+    ("boundary_cross_entropy", {"sigma": 2.0, "class_weights": WEIGHTS}),
     ("dice", {}),
     ("jaccard", {"smooth": 1.0}),
     ("tversky", {}),
@@ -89,6 +93,24 @@ def numpy_bootstrapped_cross_entropy(images, pixels, class_weights=(1, 1, 1)):
     return sum(losses), len(losses)
 
 
+def numpy_boundary_cross_entropy(images, weight=10.0, sigma=5.0, class_weights=(1, 1, 1), *, label):
+    terms = []
+    for (p, y), ids in zip(images, label, strict=True):
+        height, width = ids.shape
+        edges = {
+            (i, j)
+            for i, j in np.argwhere(ids != 255).tolist()
+            for v, u in ((i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1))
+            if 0 <= v < height and 0 <= u < width and ids[v, u] not in (255, ids[i, j])
+        }
+        reach = math.ceil(3 * sigma)
+        for (i, j), q, c in zip(np.argwhere(ids != 255).tolist(), p, y, strict=True):
+            near = [(i - v) ** 2 + (j - u) ** 2 for v, u in edges if max(abs(i - v), abs(j - u)) <= reach]
+            w = class_weights[c] * (1 + weight * math.exp(-min(near, default=math.inf) / (2 * sigma**2)))
+            terms.append((w * -math.log(q[c]), w))
+    return tuple(map(sum, zip(*terms, strict=True)))
+
+
 def numpy_region(images, loss):
     losses = [np.mean([loss(p[:, c], y == c) for c in set(y.tolist())]) for p, y in images if len(y)]
     return sum(losses), len(losses)
@@ -128,7 +150,8 @@ def test_value_and_gradient_are_those_of_numpy(name, options):
     logits, label = batch()
 
     def reference(logits):
-        return globals()[f"numpy_{name}"](valid_pixels(logits, label), **options)
+        place = {"label": label} if name == "boundary_cross_entropy" else {}
+        return globals()[f"numpy_{name}"](valid_pixels(logits, label), **options, **place)
 
     total, count, gradient = run(name, logits, label, **options)
     assert [total, count] == pytest.approx(reference(logits), rel=1e-5)
@@ -136,6 +159,10 @@ def test_value_and_gradient_are_those_of_numpy(name, options):
     for direction in np.random.default_rng(2).normal(size=(5, *logits.shape)):
         ahead, behind = (reference(logits + step * direction)[0] for step in (1e-6, -1e-6))
         assert np.sum(gradient * direction) == pytest.approx((ahead - behind) / 2e-6, rel=1e-4, abs=1e-5)
+
+
+def test_every_loss_is_here():
+    assert {name for name, _ in CASES} == set(losses.names()) - {"cross_entropy"}
 
 
 # --- Promises ---------------------------------------------------------------------------------------------------------

@@ -11,33 +11,9 @@ import pytest
 import tensorflow as tf
 
 import input_pipeline
+import models
+from tests.tfseg.conftest import STREETS
 from tfseg import checkpoint, evaluate, summaries, train
-from tfseg.config import Config
-
-STREETS = "streets(train=8, val=3, size=(32, 48))"
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return str(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture
-def config(tmp_path, cache):
-    return Config(
-        workdir=str(tmp_path / "run"),
-        dataset=STREETS,
-        cache_dir=cache,
-        model="unet(width=2)",
-        crop_size=(32, 32),
-        batch_size=4,
-        steps=4,
-        eval_every=0,
-        log_every=1,
-        learning_rate=0.01,
-        class_weights="enet",
-        strategy="one_device",
-    )
 
 
 def weights(config):
@@ -109,16 +85,16 @@ def test_resume_is_exact_to_the_bit(config, monkeypatch, dropout, tmp_path):
 
 
 def _build_with_dropout(monkeypatch):
-    build = train.models.build
+    build = models.build
 
     def with_dropout(*args, **kwargs):
         model = build(*args, **kwargs)
         x = keras.layers.Dropout(0.3)(model.get_layer("outc.conv").input)
         model = keras.Model(model.input, {"logits": keras.layers.Conv2D(args[1], 1, dtype="float32", name="logits")(x)})
-        model.aux_weights = {}
+        model.aux_weights, model.aux_resolution = {}, "label"
         return model
 
-    monkeypatch.setattr(train.models, "build", with_dropout)
+    monkeypatch.setattr(models, "build", with_dropout)
 
 
 def test_two_replicas_equal_one(config, tmp_path):
@@ -223,7 +199,7 @@ def test_a_signal_during_evaluation_loses_nothing(config, monkeypatch):
         ({"num_classes": 3}, "Expected --num_classes of 10 or more"),
         ({"batch_size": 3, "strategy": "mirrored"}, "multiple of the 2 replicas"),
         ({"augment": "afine"}, "Expected an augmentation: affine"),
-        ({"optimizer": "sgdd"}, "sgd, adam"),
+        ({"optimizer": "sgdd"}, "sgd, rmsprop, adam, adamw"),
         ({"init_from": "nowhere.pth"}, "Expected weights in --init_from"),
     ],
 )

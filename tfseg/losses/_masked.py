@@ -7,24 +7,51 @@ import tensorflow as tf
 from tfseg import IGNORE
 
 
-def cross_entropies(logits, label, class_weights=None):
-    """The cross entropy of each pixel.
+def pixels(logits, label):
+    """Checks the shapes and frees the inputs of ignored pixels.
 
     Args:
         logits: float [batch, height, width, classes]; under ignored pixels anything, NaN included.
         label: integer [batch, height, width], 0..classes-1 or IGNORE.
+
+    Returns:
+        Float32 [batch, pixels, classes] and int32 [batch, pixels], 0 where a pixel is not valid; bool, whether it is.
+    """
+    logits, label = tf.convert_to_tensor(logits), tf.convert_to_tensor(label)
+    if not logits.shape[:-1].is_compatible_with(label.shape):
+        raise ValueError(
+            f"Expected logits [batch, height, width, classes] of the label's size. Received: {logits.shape} and label "
+            f"{label.shape}. Resize one of them first."
+        )
+    label = tf.reshape(label, [tf.shape(label)[0], -1])
+    logits = tf.reshape(logits, tf.concat([tf.shape(label), logits.shape[-1:]], 0))
+    # This where keeps NaN out of the softmax, for 0 * NaN is NaN in the gradient; the caller's drops the pixel.
+    valid = tf.not_equal(label, IGNORE)
+    logits = tf.where(valid[..., None], tf.cast(logits, tf.float32), 0.0)
+    return logits, tf.where(valid, tf.cast(label, tf.int32), 0), valid
+
+
+def cross_entropies(logits, label, class_weights=None):
+    """The cross entropy of each pixel.
+
+    Args:
+        logits, label: as above.
         class_weights: one weight a class, 0 or more; None: all 1.
 
     Returns:
         Each [batch, pixels]: -log softmax(logits)[label], not weighted; the weight of the label; whether the pixel is
         valid. Float32 and bool; where it is not, the first two are finite numbers to be dropped.
     """
-    logits, label, valid = _masked(logits, label)
-    classes = logits.shape[-1]
+    logits, label, valid = pixels(logits, label)
+    weights = vector(class_weights, logits.shape[-1])
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(label, logits), tf.gather(weights, label), valid
+
+
+def vector(class_weights, classes):
+    """Class weights as float32 [classes]; None: all 1."""
     if class_weights is not None and len(class_weights) != classes:
         raise ValueError(f"Expected {classes} class weights, one a class. Received: {len(class_weights)}.")
-    weights = tf.ones(classes) if class_weights is None else tf.constant(class_weights, tf.float32)
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(label, logits), tf.gather(weights, label), valid
+    return tf.ones(classes) if class_weights is None else tf.constant(class_weights, tf.float32)
 
 
 def hardest_first(loss, valid):
@@ -46,7 +73,7 @@ def probabilities(logits, label):
         Both float32 [batch, pixels, classes] and 0 at ignored pixels. A label of another id makes the probability NaN,
         for a target of zeros would go unnoticed.
     """
-    logits, label, valid = _masked(logits, label)
+    logits, label, valid = pixels(logits, label)
     classes = logits.shape[-1]
     known = (label >= 0) & (label < classes)
     probability = tf.where(known[..., None], tf.nn.softmax(logits), math.nan)
@@ -65,19 +92,3 @@ def mean_over_present(loss, target):
     classes = tf.reduce_sum(tf.cast(present, tf.float32), 1)
     means = tf.math.divide_no_nan(tf.reduce_sum(tf.where(present, loss, 0.0), 1), classes)
     return tf.reduce_sum(means), tf.reduce_sum(tf.cast(classes > 0, tf.float32))
-
-
-def _masked(logits, label):
-    """Checks the shapes. Logits float32 [batch, pixels, classes] and labels [batch, pixels], 0 where not valid; valid."""
-    logits, label = tf.convert_to_tensor(logits), tf.convert_to_tensor(label)
-    if not logits.shape[:-1].is_compatible_with(label.shape):
-        raise ValueError(
-            f"Expected logits [batch, height, width, classes] of the label's size. Received: {logits.shape} and label "
-            f"{label.shape}. Resize one of them first."
-        )
-    label = tf.reshape(label, [tf.shape(label)[0], -1])
-    logits = tf.reshape(logits, tf.concat([tf.shape(label), logits.shape[-1:]], 0))
-    # This where keeps NaN out of the softmax, for 0 * NaN is NaN in the gradient; the caller's drops the pixel.
-    valid = tf.not_equal(label, IGNORE)
-    logits = tf.where(valid[..., None], tf.cast(logits, tf.float32), 0.0)
-    return logits, tf.where(valid, tf.cast(label, tf.int32), 0), valid

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfseg import IGNORE
+from tfseg.losses import _masked
 
 
 def cross_entropy(logits, label, *, class_weights=None, label_smoothing=0.0):
@@ -29,28 +29,13 @@ def cross_entropy(logits, label, *, class_weights=None, label_smoothing=0.0):
     Raises:
         ValueError: where shapes disagree or an argument is out of its range.
     """
-    logits, label = tf.convert_to_tensor(logits), tf.convert_to_tensor(label)
-    classes = logits.shape[-1]
-    if not logits.shape[:-1].is_compatible_with(label.shape):
-        raise ValueError(
-            f"Expected logits [batch, height, width, classes] of the label's size. Received: {logits.shape} and label "
-            f"{label.shape}. Resize one of them first."
-        )
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"Expected label_smoothing in 0..1. Received: {label_smoothing}.")
-    if class_weights is not None and len(class_weights) != classes:
-        raise ValueError(f"Expected {classes} class weights, one a class. Received: {len(class_weights)}.")
-
-    # Two wheres: this one keeps NaN out of the softmax, for 0 * NaN is NaN in the gradient; the last drops the pixel.
-    valid = tf.not_equal(label, IGNORE)
-    logits = tf.where(valid[..., None], tf.cast(logits, tf.float32), 0.0)
-    label = tf.where(valid, tf.cast(label, tf.int32), 0)
-
-    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(label, logits)
-    weights = tf.ones(classes) if class_weights is None else tf.constant(class_weights, tf.float32)
+    logits, label, valid = _masked.pixels(logits, label)
+    weights = _masked.vector(class_weights, logits.shape[-1])
     weight = tf.gather(weights, label)
-    loss *= weight
+    loss = weight * tf.nn.sparse_softmax_cross_entropy_with_logits(label, logits)
     if label_smoothing:
-        uniform = -tf.linalg.matvec(tf.nn.log_softmax(logits), weights) / classes
+        uniform = -tf.linalg.matvec(tf.nn.log_softmax(logits), weights) / logits.shape[-1]
         loss = (1 - label_smoothing) * loss + label_smoothing * uniform
     return tf.reduce_sum(tf.where(valid, loss, 0.0)), tf.reduce_sum(tf.where(valid, weight, 0.0))

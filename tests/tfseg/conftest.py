@@ -1,0 +1,49 @@
+"""What the tests of the loop share: a run of seconds on a small drawn data set."""
+
+import keras
+import pytest
+
+import models
+from tfseg.config import Config
+
+STREETS = "streets(train=8, val=3, size=(32, 48))"
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def config(tmp_path, cache):
+    return Config(
+        workdir=str(tmp_path / "run"),
+        dataset=STREETS,
+        cache_dir=cache,
+        model="unet(width=2)",
+        crop_size=(32, 32),
+        batch_size=4,
+        steps=4,
+        eval_every=0,
+        log_every=1,
+        learning_rate=0.01,
+        class_weights="enet",
+        strategy="one_device",
+    )
+
+
+@pytest.fixture
+def small_network(monkeypatch):
+    """Networks of three convolutions: built in a moment, and without norms, whose statistics are those of a part."""
+
+    def build(spec, num_classes, **_):
+        inputs = keras.Input((None, None, 3), dtype="float32")
+        x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(inputs / 255.0)
+        logits = keras.layers.Conv2D(num_classes, 1, dtype="float32", name="logits")(x)
+        # Not 1x1: for one image and so few channels the gradient of that kernel overruns its memory (TF 2.21, oneDNN, CPU).
+        aux = keras.layers.Conv2D(num_classes, 3, strides=2, padding="same", dtype="float32", name="aux_0")(x)
+        model = keras.Model(inputs, {"logits": logits, "aux_0": aux})
+        model.aux_weights, model.aux_resolution = {"aux_0": 0.4}, "label"
+        return model
+
+    monkeypatch.setattr(models, "build", build)

@@ -1,0 +1,78 @@
+"""What goes wrong around a run ends with a clear message and the last good state intact."""
+
+import dataclasses
+import multiprocessing
+import pathlib
+import shutil
+
+import pytest
+
+import input_pipeline
+from tests.tfseg.test_train import weights
+from tfseg import checkpoint, summaries, train, workdir
+
+
+def test_two_runs_in_one_workdir(config):
+    with (
+        workdir.held(config),
+        pytest.raises(ValueError, match=r"no other process is training in. Received: .*run, held by process \d+"),
+    ):
+        train.train(config)
+    with workdir.held(config):  # let go
+        pass
+
+
+def test_a_workdir_that_cannot_be_made(config, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        train.train(dataclasses.replace(config, workdir=str(tmp_path / "file" / "run")))
+
+
+def _train_with_little_room(config, room):
+    """In a process of its own: files that would be larger than `room` bytes cannot be written, as on a full disk."""
+    import resource
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    try:
+        train.train(config)
+    except OSError as error:
+        return f"OSError: {error}"
+    return "no error"
+
+
+def test_a_full_disk(config):
+    config = dataclasses.replace(config, steps=2)
+    train.train(config)
+    before = weights(config)
+    folder = pathlib.Path(config.workdir) / "checkpoints"
+    largest = max(f.stat().st_size for f in folder.rglob("*"))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        message = pool.apply(_train_with_little_room, (dataclasses.replace(config, steps=4), largest // 2))
+    assert "Expected room for a checkpoint" in message
+    assert checkpoint.latest(config.workdir, "last")[1].step == 2
+    for key, value in weights(config).items():
+        assert value.tobytes() == before[key].tobytes(), key
+    train.train(dataclasses.replace(config, steps=4))  # with room again it goes on
+    assert checkpoint.latest(config.workdir, "last")[1].step == 4
+    assert not [f for f in folder.iterdir() if f.name.startswith(".")]
+
+
+def test_a_record_file_that_is_deleted_mid_epoch(config, small_network, monkeypatch, tmp_path):
+    prepared = input_pipeline.prepare(config.dataset, config.data_dir, config.cache_dir)
+    records = tmp_path / "records"
+    shutil.copytree(prepared.directory, records)
+    config = dataclasses.replace(config, dataset="streets", data_dir=str(records), steps=50, checkpoint_every=1)
+    log_training = summaries.Log.training
+
+    def delete(self, step, values):
+        log_training(self, step, values)
+        if step == 1:
+            for path in records.glob("*train*"):
+                path.unlink()
+
+    monkeypatch.setattr(summaries.Log, "training", delete)
+    with pytest.raises(ValueError, match=r"Expected readable records of streets. Received: .*train.*Make them again"):
+        train.train(config)
+    assert 1 <= checkpoint.latest(config.workdir, "last")[1].step < 50

@@ -1,0 +1,77 @@
+"""Cross entropy that weighs pixels more the nearer they are to an edge of the label."""
+
+import math
+
+import tensorflow as tf
+
+from tfseg import IGNORE
+from tfseg.losses import _masked
+
+
+def boundary_cross_entropy(logits, label, *, class_weights=None, weight=10.0, sigma=5.0):
+    """U-Net's weighted cross entropy (Ronneberger et al., MICCAI 2015, https://arxiv.org/abs/1505.04597, equation 2).
+
+    With q = softmax(logits), y the label, v the class weights and d a pixel's distance to the nearest edge, a valid pixel
+    adds
+
+        w (-log q_y)    to the sum,    w = v_y (1 + weight exp(-d^2 / (2 sigma^2)))    to the count.
+
+    An edge is a valid pixel with a valid pixel of another class above, below, left or right of it; d is 0 there, between
+    the pixels' centres elsewhere, and infinite where it is more than 3 sigma along a row or column. Ignored pixels and the
+    crop's border make no edge.
+
+    The paper separates touching cells of one class and so adds the distances to the nearest two cells; classes have one
+    edge between them, and its distance is what is left. weight=0 is cross_entropy. The paper sums; `sum / count` here is the
+    weighted mean over the pixels of all replicas, so that the loss keeps its size whatever the edges' length.
+
+    Args:
+        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. Under ignored
+            pixels anything, NaN included, changes neither the value nor the gradient.
+        label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id fails, or gives NaN (GPU, XLA).
+        class_weights: one weight a class, 0 or more; None: all 1.
+        weight: what an edge adds to a pixel's weight, 0 or more; the paper's 10.
+        sigma: how fast that fades, pixels, above 0; the paper's 5.
+
+    Returns:
+        (sum, count), float32 scalars; (0, 0) with a gradient of 0 where no pixel is valid.
+
+    Raises:
+        ValueError: where shapes disagree or an argument is out of its range.
+    """
+    if weight < 0 or sigma <= 0:
+        raise ValueError(f"Expected a weight of 0 or more and a sigma above 0. Received: {weight} and {sigma}.")
+    loss, class_weight, valid = _masked.cross_entropies(logits, label, class_weights)
+    nearness = tf.exp(-_squared_distance(_edges(label), math.ceil(3 * sigma)) / (2 * sigma**2))
+    weights = class_weight * (1 + weight * tf.reshape(nearness, tf.shape(loss)))
+    return tf.reduce_sum(tf.where(valid, weights * loss, 0.0)), tf.reduce_sum(tf.where(valid, weights, 0.0))
+
+
+def _edges(label):
+    """Whether a pixel [batch, height, width] is valid and next to a valid one of another class, in its row or column."""
+    label = tf.cast(label, tf.int32)
+    edges = tf.zeros_like(label, bool)
+    for axis in (1, 2):
+        first, second = _shifted(label, 0, 1, axis), _shifted(label, 1, 1, axis)
+        differ = tf.not_equal(first, second) & tf.not_equal(first, IGNORE) & tf.not_equal(second, IGNORE)
+        for before in (0, 1):  # both sides of an edge
+            edges |= tf.pad(differ, [[before, 1 - before] if a == axis else [0, 0] for a in range(3)])
+    return edges
+
+
+def _squared_distance(edges, radius):
+    """Squared Euclidean distance to the nearest edge, exact up to `radius`, infinite where it is further along an axis.
+
+    The nearest in a column first, then over the columns of a row: a minimum of sums, so the two axes come apart.
+    """
+    distance = tf.where(edges, 0.0, math.inf)
+    for axis in (1, 2):
+        padding = [[radius, radius] if a == axis else [0, 0] for a in range(3)]
+        padded = tf.pad(distance, padding, constant_values=math.inf)
+        for k in range(-radius, radius + 1):
+            distance = tf.minimum(distance, _shifted(padded, radius + k, 2 * radius, axis) + float(k * k))
+    return distance
+
+
+def _shifted(x, begin, less, axis):
+    """The part of x [batch, height, width] that begins at `begin` along an axis and is `less` shorter than it."""
+    return x[tuple(slice(begin, (begin - less) or None) if a == axis else slice(None) for a in range(3))]

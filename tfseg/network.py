@@ -1,0 +1,24 @@
+"""The network of a run: built alike by training, evaluation, prediction and export."""
+
+import keras
+
+import models
+from tfseg import config as config_lib
+
+
+def build(config: config_lib.Config, num_classes: int) -> keras.Model:
+    """--model under --precision, for `num_classes` classes; see `models.build`.
+
+    Under `mixed_bfloat16` and `mixed_float16` it computes in that type, with float32 variables and logits: evaluation
+    too, so that a workdir's numbers are those that training printed.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.precision)
+    try:
+        model = models.build(config.model, num_classes, normalization=config.normalization)
+    finally:
+        keras.config.set_dtype_policy(before)
+    for layer in model.layers:
+        if hasattr(layer, "across_replicas"):
+            layer.across_replicas = config.sync_batch_norm
+    return model

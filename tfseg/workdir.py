@@ -1,0 +1,99 @@
+"""The folder of a run: held by one process at a time, claimed by one set of options, with a note of every recovery."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+
+from absl import logging
+
+from tfseg import config as config_lib
+
+# What a run computes follows from these; a checkpoint made with others is another run's.
+FIXED = (
+    ("dataset", "model", "num_classes", "normalization", "loss", "class_weights", "augment", "crop_size", "batch_size")
+    + ("crop_max_class_share", "optimizer", "backbone_learning_rate", "freeze", "precision", "ema_decay", "seed")
+)  # fmt: skip
+# These may change on resuming; the new value wins and the change is logged.
+CHANGEABLE = ("epochs", "steps", "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "patience")
+
+
+@contextlib.contextmanager
+def held(config: config_lib.Config, chief: bool = True) -> Iterator[pathlib.Path]:
+    """Makes the folder and keeps other processes from training in it; the kernel lets go whenever this one ends.
+
+    Raises:
+        ValueError: where another process is training in it.
+        OSError: where it cannot be written.
+    """
+    if not config.workdir:
+        raise ValueError("Expected --workdir, the folder for checkpoints and logs. Received: none.")
+    workdir = pathlib.Path(config.workdir)
+    if not chief:
+        yield workdir
+        return
+    workdir.mkdir(parents=True, exist_ok=True)
+    with open(workdir / ".lock", "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise ValueError(
+                f"Expected a --workdir that no other process is training in. Received: {workdir}, held by process "
+                f"{lock.read().strip() or 'unknown'}. Wait for it, stop it, or use another --workdir."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield workdir
+
+
+def claim(config: config_lib.Config, chief: bool = True) -> None:
+    """Checks that the run in the folder is this one, and writes its flags.
+
+    Raises:
+        ValueError: where the folder holds a run with other options, naming them.
+    """
+    workdir = pathlib.Path(config.workdir)
+    if (workdir / "flags").is_file():
+        before = config_lib.load(workdir)
+        differing = [f for f in FIXED if getattr(before, f) != getattr(config, f)]
+        if differing:
+            raise ValueError(
+                f"Expected the options of the run in {workdir}: {_flags(before, differing)}. "
+                f"Received: {_flags(config, differing)}. Use these options, or another --workdir for another run."
+            )
+        changed = [f for f in CHANGEABLE if getattr(before, f) != getattr(config, f)]
+        if changed:
+            logging.warning("The run goes on with %s (before: %s).", _flags(config, changed), _flags(before, changed))
+    if chief:
+        workdir.mkdir(parents=True, exist_ok=True)
+        aside = workdir / f".flags-{os.getpid()}"
+        config.save(aside)
+        aside.replace(workdir / "flags")
+
+
+def recoveries(workdir: pathlib.Path) -> list[str]:
+    """Why the run went back to a checkpoint, once for each time."""
+    path = workdir / "recoveries.json"
+    return json.loads(path.read_text()) if path.is_file() else []
+
+
+def recover(workdir: pathlib.Path, error: Exception, limit: int, chief: bool = True) -> None:
+    """Notes one more recovery from `error`, or raises it again where there were `limit` of them."""
+    before = recoveries(workdir)
+    if len(before) >= limit:
+        raise error
+    logging.warning(
+        "Recovery %d of %d: back to the last checkpoint, at half the learning rate. %s", len(before) + 1, limit, error
+    )
+    if chief:
+        aside = workdir / ".recoveries"
+        aside.write_text(json.dumps([*before, str(error)], indent=1))
+        aside.replace(workdir / "recoveries.json")
+
+
+def _flags(config, names):
+    return " ".join(f"--{name}={getattr(config, name)}" for name in names)
