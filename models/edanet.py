@@ -16,6 +16,7 @@ REFERENCE = {
     "macs": {"edanet": 103_208_064},
     "input": (64, 96, 3),
     "source": "osmr/pytorchcv pytorchcv/models/edanet.py, run",
+    "published": "Cityscapes test 67.3 (shaoyuanlo/EDANet's README)",
 }
 
 SIZE_MULTIPLE = 4  # the reference refuses others: convolution and pool of a downsampler then disagree on the size

@@ -21,6 +21,7 @@ REFERENCE = {
     "macs": {"enet": 45_765_120, 'enet(variant="lua")': 45_273_600},
     "input": (64, 96, 3),
     "source": "davidtvs/PyTorch-ENet models/enet.py, run; e-lab/ENet-training train/models/*.lua, counted by hand",
+    "published": "Cityscapes test 58.3, CamVid test 51.3 (sacmehta/ESPNet's README)",
 }
 
 

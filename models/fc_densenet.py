@@ -24,6 +24,7 @@ REFERENCE = {
     },
     "input": (64, 96, 3),
     "source": "bfortuner/pytorch_tiramisu models/tiramisu.py, run",
+    "published": "103: CamVid test 66.9 (SimJeg/FC-DenseNet)",
 }
 
 # Growth rate, and layers of the dense blocks on the way down, at the bottom and on the way up.

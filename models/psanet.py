@@ -21,6 +21,8 @@ REFERENCE = {
     "macs": {"psanet(mask=(13, 17))": 10_524_066_496},
     "input": (97, 129, 3),
     "source": "hszhao/semseg model/psanet.py, run",
+    "published": "ResNet-50, 101, single scale: ADE20K 42.29, 43.37; VOC 77.25, 78.70; "
+    "Cityscapes val 77.45, 78.42 (hszhao/semseg's README)",
 }
 
 AUX_WEIGHTS = {"aux_0": 0.4}

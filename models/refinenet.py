@@ -14,6 +14,7 @@ REFERENCE = {
     "macs": {"refinenet": 6_153_732_096},
     "input": (64, 96, 3),
     "source": "DrSleep/refinenet-pytorch models/resnet.py, run",
+    "published": "Cityscapes test 73.6 (OCNet's tables)",
 }
 
 LAST_STEP = layers.resize  # the reference's output is a quarter of the image

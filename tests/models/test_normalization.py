@@ -137,6 +137,30 @@ def _train_step(strategy, parts):
     return float(loss), [np.asarray(g) for g in gradients], statistics
 
 
+def test_unsynchronised_replicas_normalise_by_their_own_images():
+    """Two replicas see 0, 2 and 10, 14: means 1 and 12, unbiased variances 2 and 8; the moving ones follow 6.5 and 5."""
+    strategy = tf.distribute.MirroredStrategy(
+        [d.name for d in tf.config.list_logical_devices("CPU")], tf.distribute.ReductionToOneDevice()
+    )
+    with strategy.scope():
+        layer = layers.BatchNormalization(momentum=0.9, epsilon=0.0)
+        layer.build((None, 1, 1, 1))
+        layer.across_replicas = False
+    batches = [tf.reshape(tf.constant(x), [2, 1, 1, 1]) for x in ([0.0, 2.0], [10.0, 14.0])]
+
+    @tf.function
+    def run():
+        shares = strategy.experimental_distribute_values_from_function(
+            lambda context: tf.stack(batches)[context.replica_id_in_sync_group]
+        )
+        return strategy.run(lambda x: layer(x, training=True), (shares,))
+
+    for outputs in strategy.experimental_local_results(run()):
+        np.testing.assert_allclose(outputs[:, 0, 0, 0], [-1, 1], rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_mean, [0.1 * 6.5], rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance, [0.9 + 0.1 * 5], rtol=1e-5)
+
+
 def test_affine():
     layer = layers.Affine((1.0, 2.0, 3.0), (1.0, 2.0, 0.5), order="bgr")
     np.testing.assert_allclose(layer(np.array([[[[3, 4, 5]]]], np.uint8)), [[[[4.0, 1.0, 0.0]]]])

@@ -1,0 +1,95 @@
+"""`make zoo`: docs/models.md, a row for every architecture and variant, from the modules, the parity files and the networks."""
+
+import importlib
+import inspect
+import json
+import pathlib
+import re
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+import models
+from tests.parity import fill
+from tfseg import profile
+from tfseg import spec as specs
+
+SIZE, CLASSES = (360, 480), 11  # CamVid's
+ROOT = pathlib.Path(__file__).parents[1]
+HEAD = f"""# Models
+
+Written by `make zoo`, not by hand. Parameters with {CLASSES} classes; multiply-accumulates (1e9) of one image of
+{SIZE[0]}x{SIZE[1]}, counted by `--mode=profile`, a dash where the network takes no such image. Parity: the files of
+`tests/parity` whose numbers the network gives, at sizes that divide and that do not; *held out*: a file of names, shapes
+and counts only; *counts*: no file, the reference's parameters are met. Published: mean IoU in percent as the named source
+states it, from its own training.
+
+| network | parameters | GMACs | parity |
+|---|---|---|---|
+"""
+
+
+def main():
+    """Builds every network and writes the page."""
+    rows, papers = [], []
+    parity = json.loads((fill.FOLDER / "specs.json").read_text())
+    names = [name for name in models.names() if name != "classifier"]
+    for name in tqdm(names, "zoo", unit="network"):
+        module = importlib.import_module(f"models.{name}")
+        variants = sorted(
+            {name, *module.REFERENCE["params"], *(s for s in parity.values() if specs.parse(s).name == name)}
+        )
+        for spec in variants:
+            rows.append("| " + " | ".join([f"`{spec}`", *_cost(spec), _parity(spec, parity, module)]) + " |")
+        papers.append(_paper(name, module))
+    page = HEAD + "\n".join(rows) + "\n\n## Papers, references, published scores\n\n" + "\n".join(papers) + "\n"
+    path = ROOT / "docs" / "models.md"
+    path.write_text(page)
+    print(f"{len(rows)} networks in {path.relative_to(ROOT)}")
+
+
+def _cost(spec):
+    """(parameters, 1e9 multiply-accumulates) as text."""
+    try:
+        model = models.build(spec, CLASSES, (*SIZE, 3))
+        macs = f"{profile.multiply_accumulates(model) / 1e9:.2f}"
+    except ValueError:  # An image too small for the network, or of a size that only other options take.
+        model, macs = models.build(spec, CLASSES), "-"
+    parameters = sum(np.prod(v.shape) for v in model.trainable_variables)
+    keras.backend.clear_session()
+    return f"{int(parameters):,}", macs
+
+
+def _parity(spec, parity, module):
+    """Which files say that the network is right."""
+    call, found = specs.parse(spec), []
+    for file, other in parity.items():
+        path = fill.FOLDER / f"{file}.json.gz"
+        if path.is_file() and _options(specs.parse(other)) == _options(call):
+            held_out = all(case["values"] is None for case in fill.read(path)["cases"])
+            found.append(f"{file} (held out)" if held_out else file)
+    return ", ".join(found) or ("counts" if module.REFERENCE["params"].get(spec) else "-")
+
+
+def _options(call):
+    """Name and options of a spec, the defaults filled in."""
+    parameters = inspect.signature(importlib.import_module(f"models.{call.name}").build).parameters
+    defaults = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
+    return call.name, defaults | call.kwargs
+
+
+def _paper(name, module):
+    """A line of the list: title, address, reference, scores."""
+    text = inspect.getdoc(module)
+    title = text.splitlines()[0].rstrip(".")
+    address = re.search(r"https?://\S+[^\s.,;)]", text)
+    source, published = (
+        module.REFERENCE["source"],
+        module.REFERENCE.get("published", "none that we can name a source of"),
+    )
+    return f"- **{name}**: {title}. {address[0] if address else ''} Reference: {source}. Published: {published}."
+
+
+if __name__ == "__main__":
+    main()
