@@ -40,7 +40,11 @@ def main():
         variants = sorted(
             {name, *module.REFERENCE["params"], *(s for s in parity.values() if specs.parse(s).name == name)}
         )
+        seen = []
         for spec in variants:
+            if _options(specs.parse(spec)) in seen:  # the default, written out
+                continue
+            seen.append(_options(specs.parse(spec)))
             rows.append("| " + " | ".join([f"`{spec}`", *_cost(spec), _parity(spec, parity, module)]) + " |")
         papers.append(_paper(name, module))
     page = HEAD + "\n".join(rows) + "\n\n## Papers, references, published scores\n\n" + "\n".join(papers) + "\n"
