@@ -37,7 +37,7 @@ test-slow: setup
 zoo: setup
 	$(RUN) -m benchmarks.zoo
 
-# 50 kills at random moments, and the same weights in the end: about a quarter of an hour.
+# 50 kills at random moments, and the same weights in the end: took 26 minutes on two busy cores.
 torture: setup
 	$(RUN) -m benchmarks.torture
 

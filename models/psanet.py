@@ -9,7 +9,7 @@ attention. "aux_0" is trained with the fourth stage's features and no part of th
 import keras
 from keras import ops
 
-from models import backbones, layers
+from models import backbones, layers, pspnet
 from models.backbones import resnet
 
 REFERENCE = {
@@ -31,11 +31,7 @@ FULL_SIZE = ("logits", "aux_0")
 # The reference refuses others: its grids of 1/16, of 1/8 and of the image share their corners.
 SIZE_MULTIPLE, SIZE_REMAINDER = 16, 1
 
-# The stem is one torch.nn.Sequential, its ReLUs included.
-RENAMES = (
-    *((rf"^conv{i}$", f"layer0.{3 * i - 3}") for i in (1, 2, 3)),
-    *((rf"^bn{i}$", f"layer0.{3 * i - 2}") for i in (1, 2, 3)),
-)
+RENAMES = pspnet.RENAMES  # the same repository's backbone, and its heads below
 
 WIDTH = 512
 
@@ -52,8 +48,8 @@ def build(inputs, num_classes, *, backbone="resnet50_deep", mask=(59, 59)):
     options = {"dilate_first": True} if backbones.find(backbone)[1] is resnet else {}
     features = backbones.build(backbone, inputs, output_stride=8, **options)
     x = point_wise_spatial_attention(features["c5"], mask)
-    x = head(x, 512, num_classes, "cls")
-    aux = head(features["c4"], 256, num_classes, "aux")
+    x = pspnet.head(x, 512, num_classes, "cls")
+    aux = pspnet.head(features["c4"], 256, num_classes, "aux")
     return {
         "logits": layers.resize(x, like=inputs, align_corners=True),
         "aux_0": layers.resize(aux, like=inputs, align_corners=True),
@@ -81,13 +77,6 @@ def aggregate(x, mask, suffix, distribute):
 def conv_norm_relu(x, filters, convolution, norm):
     """A 1x1 convolution without bias, batch norm and ReLU."""
     return layers.relu(layers.batch_norm(layers.conv(x, filters, 1, convolution, bias=False), norm))
-
-
-def head(x, width, num_classes, name):
-    """3x3, then 1x1 to the classes."""
-    x = layers.conv(x, width, 3, f"{name}.0", bias=False)
-    x = layers.relu(layers.batch_norm(x, f"{name}.1"))
-    return layers.conv(layers.spatial_dropout(x, 0.1), num_classes, 1, f"{name}.4")
 
 
 @keras.saving.register_keras_serializable(package="tfseg")

@@ -36,11 +36,11 @@ class State:
     classes: list = dataclasses.field(default_factory=list)  # Of the data set: [name, [red, green, blue]] each.
 
 
-def variables(model: keras.Model, optimizer, average: keras.Model | None = None, **more) -> tf.train.Checkpoint:
-    """What a checkpoint holds: the model, its moving average, the optimizer, `more`, the state of dropout's generators."""
+def variables(model: keras.Model, optimizer: keras.optimizers.Optimizer, **more) -> tf.train.Checkpoint:
+    """What a checkpoint holds: the model, the optimizer, the state of dropout's generators, and what of `more` is not None."""
     weights = {id(w) for w in model.weights}
     generators = [v for v in model.variables if id(v) not in weights]  # tf.train.Checkpoint does not find these.
-    more = {name: value for name, value in {"average": average, **more}.items() if value is not None}
+    more = {name: value for name, value in more.items() if value is not None}
     return tf.train.Checkpoint(model=model, optimizer=optimizer, generators=[v.value for v in generators], **more)
 
 
