@@ -68,7 +68,7 @@ def export(config: config_lib.Config) -> float:
     shutil.rmtree(aside, ignore_errors=True)
     tf.saved_model.save(serving, str(aside), {"serving_default": serving.image, "encoded": serving.encoded})
     (aside / "assets.extra").mkdir()
-    classes = [{"id": i, "name": name, "color": color} for i, (name, color) in enumerate(state.classes)]
+    classes = [{"id": i, "name": c.name, "color": c.color, "raw": c.raw} for i, c in enumerate(state.class_table())]
     (aside / "assets.extra" / "classes.json").write_text(json.dumps(classes, indent=1))
     # As evaluation runs it: op by op, ENet's pools would break ties otherwise.
     live = tf.function(scores, reduce_retracing=True)

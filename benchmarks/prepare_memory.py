@@ -20,7 +20,7 @@ SHAPE = (48, 64)
 
 def make(root: pathlib.Path, count: int) -> None:
     """Writes a folder of `count` images and masks."""
-    from input_pipeline import files
+    from input_pipeline.source import files
 
     rng = np.random.default_rng(0)
     for folder in ("images", "masks"):

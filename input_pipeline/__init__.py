@@ -8,10 +8,11 @@ A data set is a file of `datasets/`; it is known by being there.
 
 import tensorflow as tf
 
-from input_pipeline.files import IGNORE
-from input_pipeline.preparation import PACKAGE, prepare
-from input_pipeline.prepared import Class, Prepared, decode
-from input_pipeline.statistics import CLASS_WEIGHTS
+from input_pipeline.preparation.cache import PACKAGE, prepare
+from input_pipeline.preparation.counts import CLASS_WEIGHTS
+from input_pipeline.records import Prepared, decode
+from input_pipeline.source.class_tables import Class
+from input_pipeline.source.files import IGNORE
 from tfseg.spec import names as modules
 
 __all__ = ["CLASS_WEIGHTS", "IGNORE", "Class", "Prepared", "dataset", "decode", "names", "prepare"]

@@ -1,104 +1,14 @@
-"""Boxes around objects: read from what annotates an image, kept beside it in the records, moved by what moves it.
+"""Boxes around objects as tensors: moved by what moves their image, padded so that examples can be batched.
 
 A box is x1, y1, x2, y2 in pixels of the image: its left, upper, right and lower edge, where 0, 0 is the upper left corner of
-the image and width, height its lower right one. (PASCAL VOC counts pixels from 1: its left and upper edges are taken as
-they are written, at most a pixel off.) Its class is a train id. An example has `boxes` float32 [n, 4] and `box_classes`
-int32 [n]; in a batch, every image has as many: the missing ones are 0, 0, 0, 0 of class NONE.
+the image and width, height its lower right one. Its class is a train id. An example has `boxes` float32 [n, 4] and
+`box_classes` int32 [n]; in a batch every image has as many: the missing ones are 0, 0, 0, 0 of class NONE.
 """
 
-import dataclasses
-import functools
-import json
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-import numpy as np
 import tensorflow as tf
-from absl import logging
-
-from input_pipeline import files
-from input_pipeline.listing import Example, Part, Zipped, some
-from input_pipeline.prepared import Class
 
 NONE = -1
-SMALLEST = 0.5  # pixels: what a crop leaves of a side, where it is to be kept
-SAME_SHAPE = 0.01  # largest difference of the scales of the two axes, where boxes are of another size of the image
-
-
-@dataclasses.dataclass(frozen=True)
-class Boxes:
-    """Boxes [n, 4] and their classes [n] in an image of `size` (height, width); None for the image's own size."""
-
-    boxes: Sequence
-    classes: Sequence
-    size: tuple[int, int] | None = None
-
-    def within(self, size: tuple[int, int]) -> "Boxes":
-        """The same as arrays, checked against an image of `size`, the one that they belong to.
-
-        Raises ValueError where the image they were drawn in had another shape, and for a box without an extent.
-        """
-        height, width = self.size or size
-        if abs(size[0] * width / (size[1] * height) - 1) > SAME_SHAPE:
-            raise ValueError(
-                f"Expected boxes in an image of the shape of theirs, {size[1]} x {size[0]} (width x height). "
-                f"Received: boxes in {width} x {height}. Draw them in this image"
-            )
-        boxes = np.asarray(self.boxes, np.float64).reshape(-1, 4)
-        wrong = boxes[~(boxes[:, 2:] > boxes[:, :2]).all(1) | ~np.isfinite(boxes).all(1)]
-        if len(wrong):
-            raise ValueError(f"Expected boxes x1 < x2, y1 < y2. Received: {wrong[0].tolist()}. Draw it again")
-        return Boxes(boxes, np.asarray(self.classes, np.int32), (height, width))
-
-    def record(self, size: tuple[int, int]) -> dict:
-        """The features of a record whose image has `size`: cut off at its edges, and without those that lie outside."""
-        limits = np.tile(size[::-1], 2)
-        boxes = np.clip(self.boxes * (limits / np.tile(self.size[::-1], 2)), 0, limits).astype(np.float32)
-        kept = (boxes[:, 2:] > boxes[:, :2]).all(1)
-        return {"boxes": boxes[kept], "box_classes": self.classes[kept]}
-
-
-def ids(classes: Sequence[Class], names: Sequence[str] | None = None) -> dict[str, int]:
-    """The train ids of the classes, or of those called `names`, by their names in lower case."""
-    return {c.name.lower(): i for i, c in enumerate(classes) if names is None or c.name in names}
-
-
-def annotation(source: Path | Part, by_name: Mapping[str, int]) -> Part:
-    """The boxes of an annotation, PASCAL VOC's .xml or Cityscapes' .json; those whose name is not in `by_name` are left out."""
-    file = source.file if isinstance(source, Part) else source
-    return Part(file, f"boxes of {source.name}", functools.partial(_read, source, dict(by_name)))
-
-
-def beside(examples: Sequence[Example], folder: Path | Zipped, end: str, by_name: Mapping[str, int]) -> list[Example]:
-    """The examples with the boxes of the annotations `<id><end>` in `folder`."""
-    return [dataclasses.replace(e, boxes=annotation(folder / f"{e.id}{end}", by_name)) for e in examples]
-
-
-def listed(path: Path, by_id: Mapping[int, int], names: Sequence[str]) -> dict[str, Part]:
-    """The boxes of a text list for each of the images called `names`, without extension; those it has not have none.
-
-    A line is `name.jpg x1 y1 x2 y2 c x1 y1 x2 y2 c ...`; `by_id` gives the train ids of the ids c.
-    """
-    found = {}
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    for number, (name, *values) in ((i, line.split()) for i, line in enumerate(lines, 1) if line.strip()):
-        try:
-            rows = np.array(values, np.float64).reshape(-1, 5)
-            classes = np.array([by_id[int(c)] for c in rows[:, 4]], int)
-        except (KeyError, ValueError) as error:
-            raise ValueError(
-                f"Expected `name x1 y1 x2 y2 id ...` with ids {', '.join(map(str, sorted(by_id)))}. "
-                f"Received: {lines[number - 1]!r} ({path}, line {number})."
-            ) from error
-        stem = str(Path(name).with_suffix("")) if Path(name).suffix.lower() in files.IMAGES else name
-        kept = classes != files.IGNORE
-        found[stem] = Part(path, f"line {number}", functools.partial(Boxes, rows[kept, :4], classes[kept]))
-    alone = sorted(found.keys() - set(names))
-    if alone:
-        logging.warning("%d names of %s have no image and are left out: %s", len(alone), path, some(alone))
-    nothing = Part(path, "no line", functools.partial(Boxes, (), ()))
-    return {name: found.get(name, nothing) for name in names}
+SMALLEST = 0.5  # pixels: what a crop must leave of each side of a box for the box to be kept
 
 
 def move(example: dict, transform: tf.Tensor, size: tuple[int, int]) -> dict:
@@ -127,33 +37,3 @@ def pad(example: dict, count: int) -> dict:
     boxes = tf.ensure_shape(tf.pad(example["boxes"], [[0, missing], [0, 0]]), [count, 4])
     classes = tf.ensure_shape(tf.pad(example["box_classes"], [[0, missing]], constant_values=NONE), [count])
     return {**example, "boxes": boxes, "box_classes": classes}
-
-
-def _read(source, by_name):
-    """Reads an annotation."""
-    data = source.read() if isinstance(source, Part) else files.read(source)
-    try:
-        return (_xml if source.name.endswith(".xml") else _polygons)(data, by_name)
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"Expected the boxes of PASCAL VOC (.xml) or the polygons of Cityscapes (.json). Received: {error!r}. "
-            "Export them again"
-        ) from error
-
-
-def _xml(data, by_name):
-    root = ElementTree.fromstring(data)  # which passes over a byte order mark
-    rows = [(o.findtext("name").strip().lower(), o.find("bndbox")) for o in root.iter("object")]
-    rows = [(name, box) for name, box in rows if name in by_name]
-    boxes = [[float(box.findtext(key)) for key in ("xmin", "ymin", "xmax", "ymax")] for _, box in rows]
-    size = tuple(int(root.findtext(f"size/{key}", "0")) for key in ("height", "width"))
-    return Boxes(boxes, [by_name[name] for name, _ in rows], size if all(size) else None)  # some programs write 0
-
-
-def _polygons(data, by_name):
-    """The boxes around Cityscapes' polygons; groups (`cargroup`), which are no single object, have other names."""
-    root = json.loads(data)
-    rows = [o for o in root["objects"] if not o.get("deleted") and o["label"].lower() in by_name]
-    corners = [np.asarray(o["polygon"], np.float64).reshape(-1, 2) for o in rows]
-    boxes = [[*points.min(0), *points.max(0)] for points in corners]
-    return Boxes(boxes, [by_name[o["label"].lower()] for o in rows], (root["imgHeight"], root["imgWidth"]))

@@ -16,14 +16,13 @@ What a module may hold beside `build` and REFERENCE:
   backbone_of: a function of `build`'s options that names the backbone, where no option `backbone` does.
 """
 
-import importlib
 import inspect
-import pathlib
 
 import keras
 
 import tfseg.spec as specs
 from models import backbones, layers
+from models import weights as weights_lib
 
 # The normalisation that published ImageNet weights expect, in 0..255 units: also a fair one to train from scratch with.
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -45,7 +44,7 @@ def build(
       num_classes: channels of the logits.
       input_shape: (height, width, channels) without the batch; None is a size known only at run time.
       weights: None for random weights; a `.weights.h5`, `.keras`, `.pth` or `.safetensors` file of this very network; or
-        "imagenet" for the published weights of its backbone (tfseg/published_weights.py), the rest staying random.
+        "imagenet" for the published weights of its backbone (models/weights/published.py), the rest staying random.
       normalization: what the first layer does to the pixels: "default" (what the backbone's published weights expect, or
         ImageNet's RGB mean and deviation), None or "none", or `affine(order="bgr", mean=(..), std=(..))` in 0..255 units.
       native_resolution: gives the network's own output, without padding, cropping and the last resize.
@@ -87,7 +86,7 @@ def build(
     model.renames = _renames(architecture, call)
     model.backbone = backbone
     if weights is not None:
-        _load(model, weights)
+        weights_lib.fill(model, weights)
     return model
 
 
@@ -128,18 +127,3 @@ def _affine(x, *, order="rgb", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)):
             "normalization=None takes any number of channels."
         )
     return layers.Affine(mean, std, order, name="normalization")(x)
-
-
-def _load(model, weights):
-    path = pathlib.Path(weights)
-    if path.name.endswith((".weights.h5", ".keras")):
-        if not path.is_file():
-            raise FileNotFoundError(f"Expected a weights file. Received: {path}, which is not there.")
-        model.load_weights(path)  # takes both, and names the first layer that does not fit
-    elif str(weights) == "imagenet" or path.suffix in (".pth", ".pt", ".bin", ".safetensors"):
-        # Downloading and reading torch's formats is tfseg's. This one call upwards is resolved only when it is made:
-        # models/ imports without it.
-        importlib.import_module("tfseg.initialize").load(model, str(weights))
-    else:
-        kinds = "'imagenet' or a .weights.h5, .keras, .pth or .safetensors file"
-        raise ValueError(f"Expected weights as {kinds}. Received: weights={str(weights)!r}.")

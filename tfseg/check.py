@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 import input_pipeline
-from input_pipeline import checking
-from tfseg import IGNORE, pictures
+from input_pipeline import IGNORE, checking
 from tfseg import config as config_lib
+from tfseg import pictures
 
 OUTSIDE = (255, 0, 255)  # how pixels outside the class table are shown: no data set's colour is as loud
 COLUMNS, GAP, CAPTION, STRIPE = 3, 10, 24, 6  # of the contact sheet; lengths in pixels

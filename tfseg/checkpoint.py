@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
+import input_pipeline
 from tfseg import config as config_lib
 
 # What TensorFlow raises for a checkpoint that is not whole: a truncated file is an IndexError.
@@ -33,7 +34,11 @@ class State:
     evaluated: int = -1  # The step of the last evaluation.
     stale: int = 0  # Evaluations since the best one.
     num_classes: int = 0  # Of the network.
-    classes: list = dataclasses.field(default_factory=list)  # Of the data set: [name, [red, green, blue]] each.
+    classes: list = dataclasses.field(default_factory=list)  # Of the data set: [name, [red, green, blue], raw id] each.
+
+    def class_table(self) -> list[input_pipeline.Class]:
+        """The class table that the run was trained with; `raw` is None where it is not known."""
+        return [input_pipeline.Class(name, tuple(color), *raw) for name, color, *raw in self.classes]
 
 
 def variables(model: keras.Model, optimizer: keras.optimizers.Optimizer, **more) -> tf.train.Checkpoint:

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from absl import logging
 
-from models import backbones
-from tfseg import checkpoint, network, published_weights, torch_weights
+from models import backbones, weights
+from tfseg import checkpoint, network
 from tfseg import config as config_lib
 
 
@@ -26,16 +26,10 @@ def load(model: keras.Model, source: str) -> None:
         FileNotFoundError: where there is no such file or folder.
         ValueError: where it is of another kind, damaged, or of another network.
     """
-    if source == "imagenet":
-        published_weights.load(model)
-        return
-    path = _existing(source)
-    if path.is_dir():
+    if source != "imagenet" and _existing(source).is_dir():
         checkpoint.restore_model(checkpoint.latest(source)[0], model)
-    elif path.suffix in (".keras", ".h5"):
-        model.load_weights(path)
     else:
-        torch_weights.load(model, torch_weights.read(path))
+        weights.fill(model, source)
 
 
 def transfer(model: keras.Model, source: str) -> None:
@@ -53,12 +47,12 @@ def transfer(model: keras.Model, source: str) -> None:
         ValueError: where it is of another kind, damaged, or fits no layer.
     """
     if source == "imagenet":
-        published_weights.load(model)
+        weights.fill(model, source)
         return
     found, spare = _arrays(model, _existing(source))
     filled, wrong, missing = [], [], []
-    for layer in torch_weights.layers_with_variables(model):
-        shapes = [tuple(variable.shape) for variable in torch_weights.variables(layer)]
+    for layer in weights.layers_with_variables(model):
+        shapes = [tuple(variable.shape) for variable in weights.variables(layer)]
         arrays = found.get(layer.name)
         if arrays is None or any(array is None for array in arrays):
             missing.append(layer.name)
@@ -66,13 +60,13 @@ def transfer(model: keras.Model, source: str) -> None:
             # By layer, not by variable: a norm without its scale would take the offset for it.
             wrong.append(f"{layer.name}: {_shapes([array.shape for array in arrays])} for {_shapes(shapes)}")
         else:
-            for variable, array in zip(torch_weights.variables(layer), arrays, strict=True):
+            for variable, array in zip(weights.variables(layer), arrays, strict=True):
                 variable.assign(array)
             filled.append(layer.name)
     left = [
-        torch_weights.listed("of other shapes, left as they are", wrong),
-        torch_weights.listed("not in the source, left as they are", missing),
-        torch_weights.listed("of the source left over", spare),
+        weights.listed("of other shapes, left as they are", wrong),
+        weights.listed("not in the source, left as they are", missing),
+        weights.listed("of the source left over", spare),
     ]
     left = "; ".join(filter(None, left))
     if not filled:
@@ -96,16 +90,16 @@ def _existing(source):
 def _arrays(model, path):
     """({layer name: its variables' arrays in order, None for what the source lacks}, what of it is of no layer)."""
     if path.suffix not in (".keras", ".h5") and not path.is_dir():
-        found, state = {}, torch_weights.read(path)
+        found, state = {}, weights.read(path)
         for renames in (None, ()):  # the reference's names of the whole network, then a bare backbone's, which are ours
-            matches, state = torch_weights.match(model, state, renames)
+            matches, state = weights.match(model, state, renames)
             arrays = {}
             for layer, _, _, array in matches:
                 arrays.setdefault(layer.name, []).append(array)
             found = {name: a for name, a in arrays.items() if any(x is not None for x in a)} | found
         return found, list(state)
     found = _of_run(path) if path.is_dir() else _of_keras(path)
-    ours = {layer.name for layer in torch_weights.layers_with_variables(model)}
+    ours = {layer.name for layer in weights.layers_with_variables(model)}
     return found, [name for name in found if name not in ours]
 
 
@@ -115,8 +109,8 @@ def _of_run(workdir):
     source = network.build(config_lib.load(str(workdir)), state.num_classes)
     checkpoint.restore_model(folder, source)
     return {
-        layer.name: [variable.numpy() for variable in torch_weights.variables(layer)]
-        for layer in torch_weights.layers_with_variables(source)
+        layer.name: [variable.numpy() for variable in weights.variables(layer)]
+        for layer in weights.layers_with_variables(source)
     }
 
 

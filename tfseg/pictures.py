@@ -8,7 +8,7 @@ import functools
 import cv2
 import numpy as np
 
-from tfseg import IGNORE
+from input_pipeline import IGNORE
 
 WHITE, BLACK, GRAY, GRID, PALE = (255, 255, 255), (0, 0, 0), (150, 150, 150), (225, 225, 225), (240, 240, 240)
 RIGHT, WRONG = (26, 84, 144), (196, 62, 28)  # of a full cell on the diagonal of a confusion matrix and off it

@@ -36,7 +36,7 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
             f"of them, the first labels/{existing[0]}.png. Use another folder, or --overwrite."
         )
     model, state = evaluate.trained_model(config)
-    names, colors = _classes(state.classes, model.output["logits"].shape[-1])
+    names, colors = _classes(state.class_table(), model.output["logits"].shape[-1])
     scores = inference.build(config.inference, model)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
@@ -113,7 +113,8 @@ def _shared_parts(folders):
 
 def _classes(classes, count):
     """Names and colours of the network's classes; those that the data set does not know are numbered and gray."""
-    rows = [*classes, *[[f"class {i}", [(60 + 37 * i) % 256] * 3] for i in range(len(classes), count)]]
+    rows = [(c.name, c.color) for c in classes]
+    rows += [(f"class {i}", [(60 + 37 * i) % 256] * 3) for i in range(len(classes), count)]
     return [name for name, _ in rows], np.array([color for _, color in rows], np.uint8)
 
 

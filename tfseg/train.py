@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from input_pipeline import pipeline
 from tfseg import (
-    accumulation,
     checkpoint,
     class_weights,
     distribute,
@@ -28,8 +27,8 @@ from tfseg import (
 )
 from tfseg import config as config_lib
 from tfseg import evaluate as evaluate_lib
+from tfseg import gradients as gradients_lib
 from tfseg.interruption import Interruption
-from tfseg.loss_scale import LossScale
 
 
 def train(config: config_lib.Config) -> dict:
@@ -99,7 +98,7 @@ def run(
             weight_decay=config.weight_decay,
             backbone_multiplier=config.backbone_learning_rate,
         )
-        scale = LossScale() if config.precision == "mixed_float16" else None
+        scale = gradients_lib.LossScale() if config.precision == "mixed_float16" else None
 
     # --- Resume, else start from --init_from, else from random weights --------------------------------------------------
     values = checkpoint.variables(model, optimizer, average=average, loss_scale=scale)
@@ -107,7 +106,9 @@ def run(
     if state:
         logging.info("Resumed at step %d of %d.", state.step, total_steps)
     else:
-        state = checkpoint.State(num_classes=num_classes, classes=[[c.name, list(c.color)] for c in prepared.classes])
+        state = checkpoint.State(
+            num_classes=num_classes, classes=[[c.name, list(c.color), c.raw] for c in prepared.classes]
+        )
         if config.init_from:
             initialize.transfer(model, config.init_from)
         if average is not None:
@@ -139,7 +140,7 @@ def run(
     def replica_gradients(batch):
         loss_scale = 1.0 if scale is None else scale.value
         if config.accumulate_steps > 1:
-            parts, gradients = accumulation.gradients(
+            parts, gradients = gradients_lib.accumulate(
                 totals, shares, batch, config.accumulate_steps, model.trainable_variables, loss_scale
             )
         else:

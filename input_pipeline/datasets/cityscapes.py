@@ -11,11 +11,12 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, listing
-from input_pipeline.boxes import beside
-from input_pipeline.boxes import ids as ids_of
-from input_pipeline.files import IGNORE
-from input_pipeline.prepared import Class
+from input_pipeline.preparation import builder
+from input_pipeline.source import listing
+from input_pipeline.source.annotations import beside
+from input_pipeline.source.annotations import ids as ids_of
+from input_pipeline.source.class_tables import Class
+from input_pipeline.source.files import IGNORE
 
 CLASSES = (
     Class("road", (128, 64, 128), 7),

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, listing
-from input_pipeline.files import IGNORE
-from input_pipeline.prepared import Class
+from input_pipeline.preparation import builder
+from input_pipeline.source import listing
+from input_pipeline.source.class_tables import Class
+from input_pipeline.source.files import IGNORE
 
 # Names and ids of nightrome/cocostuff, labels.txt; colours of OpenMMLab's configuration, as the source has none.
 CLASSES = (

@@ -15,16 +15,15 @@ line of a list is the path of an image and that of its mask, below data_dir, wit
 one name that both share.
 """
 
-import csv
 import dataclasses
 from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, files, listing
-from input_pipeline.boxes import annotation, ids, listed
-from input_pipeline.files import IGNORE
-from input_pipeline.prepared import Class, color_of
+from input_pipeline.preparation import builder
+from input_pipeline.source import class_tables, files, listing
+from input_pipeline.source.annotations import annotation, ids, listed
+from input_pipeline.source.files import IGNORE
 
 SPLITS = ("train", "val", "test")
 VAL_FRACTION = 0.2
@@ -50,7 +49,7 @@ class Builder(builder.Builder):
 
         `boxes` names the folder of annotations, or the text list, of boxes.
         """
-        classes, ignored, by_color = read_classes(source / "classes.csv")
+        classes, ignored, by_color = class_tables.read(source / "classes.csv")
         lists = {split: source / f"{split}.txt" for split in SPLITS if (source / f"{split}.txt").is_file()}
         folders = [split for split in SPLITS if (source / "images" / split).is_dir()]
         if list or not (lists or folders):
@@ -72,45 +71,6 @@ class Builder(builder.Builder):
             source, cache, classes=classes, ignored=ignored, by_color=by_color, splits=splits, boxes=bool(boxes),
             options={k: v for k, v in options.items() if v not in (None, "")},
         )  # fmt: skip
-
-
-def read_classes(path: Path) -> tuple[list[Class], list[Class], bool]:
-    """Returns (classes, ignored rows, whether the table has colours) of a classes.csv."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"Expected a class table with the header id,name or id,name,r,g,b. Received: no {path}."
-        )
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, skipinitialspace=True)
-        header = [name.strip().lower() for name in reader.fieldnames or ()]
-        reader.fieldnames = header
-        by_color = {"r", "g", "b"} <= set(header)
-        if not {"id", "name"} <= set(header) or (len(header) > 2 and not by_color):
-            raise ValueError(f"Expected the header id,name or id,name,r,g,b. Received: {','.join(header)!r} in {path}.")
-        rows, faults = [], []
-        for row in reader:
-            try:
-                color = tuple(int(row[c]) for c in "rgb") if by_color else None
-                rows.append(Class(row["name"].strip(), color, int(row["id"])))
-                if not rows[-1].name or rows[-1].raw < 0 or (color and not all(0 <= c <= 255 for c in color)):
-                    raise ValueError
-            except (AttributeError, TypeError, ValueError):
-                faults.append(f"line {reader.line_num}: {','.join(str(v) for v in row.values())}")
-    columns = {"ids": [r.raw for r in rows], "names": [r.name for r in rows]} | (
-        {"colours": [r.color for r in rows]} if by_color else {}
-    )
-    for what, values in columns.items():
-        faults += [f"{what}: {v} more than once" for v in sorted({v for v in values if values.count(v) > 1})]
-    if faults or not rows:
-        raise ValueError(
-            f"Expected rows of a whole id from 0, a name and, in 0..255, r,g,b, none of them twice. "
-            f"Received in {path}: {'; '.join(faults) or 'no row'}."
-        )
-    ignored = [row for row in rows if row.name == "ignore"]
-    classes = [row for row in rows if row.name != "ignore"]
-    if IGNORE not in columns["ids"]:
-        ignored.append(Class("ignore", None, IGNORE))
-    return [Class(c.name, c.color or color_of(i), c.raw) for i, c in enumerate(classes)], ignored, by_color
 
 
 def _with_boxes(splits, source, path, classes, ignored):

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, listing
 from input_pipeline.datasets.cityscapes import CLASSES, IGNORED
+from input_pipeline.preparation import builder
+from input_pipeline.source import listing
 
 SPLITS = {"train": 160, "val": 40}
 VAL_FRACTION = 0.2

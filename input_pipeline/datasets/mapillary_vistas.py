@@ -12,8 +12,9 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, listing
-from input_pipeline.prepared import Class
+from input_pipeline.preparation import builder
+from input_pipeline.source import listing
+from input_pipeline.source.class_tables import Class
 
 # Where the tree has no config: the readable names, by version; the last is ignored.
 TABLES = {

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, listing
-from input_pipeline.prepared import Class
+from input_pipeline.preparation import builder
+from input_pipeline.source import listing
+from input_pipeline.source.class_tables import Class
 
 CLASSES = (Class("ground", (0, 0, 0), 0), Class("digit", (255, 255, 255), 1))
 SPLITS = {"train": 7000, "val": 3000}

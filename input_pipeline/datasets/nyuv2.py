@@ -20,9 +20,10 @@ import h5py
 import numpy as np
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, files, listing, matlab
-from input_pipeline.listing import Example, Part
-from input_pipeline.prepared import Class, color_of
+from input_pipeline.preparation import builder
+from input_pipeline.source import files, listing, matlab
+from input_pipeline.source.class_tables import Class, color_of
+from input_pipeline.source.listing import Example, Part
 
 # Names of shelhamer/fcn.berkeleyvision.org, data/nyud/classes.txt; there is no official palette.
 NAMES = (

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, listing, matlab
-from input_pipeline.boxes import beside, ids
-from input_pipeline.files import IGNORE
-from input_pipeline.prepared import Class
+from input_pipeline.preparation import builder
+from input_pipeline.source import listing, matlab
+from input_pipeline.source.annotations import beside, ids
+from input_pipeline.source.class_tables import Class
+from input_pipeline.source.files import IGNORE
 
 CLASSES = (
     Class("background", (0, 0, 0), 0),

@@ -10,23 +10,24 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, listing
-from input_pipeline.datasets import _canvas, _street, _things
-from input_pipeline.prepared import Class
+from input_pipeline.datasets._streets import canvas, street, things
+from input_pipeline.preparation import builder
+from input_pipeline.source import listing
+from input_pipeline.source.class_tables import Class
 
 CLASSES = (
-    Class("sky", (70, 130, 180), _things.SKY),
-    Class("building", (70, 70, 70), _things.BUILDING),
-    Class("road", (128, 64, 128), _things.ROAD),
-    Class("marking", (255, 255, 255), _things.MARKING),
-    Class("pavement", (244, 35, 232), _things.PAVEMENT),
-    Class("tree", (107, 142, 35), _things.TREE),
-    Class("pole", (153, 153, 153), _things.POLE),
-    Class("sign", (220, 220, 0), _things.SIGN),
-    Class("car", (0, 0, 142), _things.CAR),
-    Class("pedestrian", (220, 20, 60), _things.PEDESTRIAN),
+    Class("sky", (70, 130, 180), things.SKY),
+    Class("building", (70, 70, 70), things.BUILDING),
+    Class("road", (128, 64, 128), things.ROAD),
+    Class("marking", (255, 255, 255), things.MARKING),
+    Class("pavement", (244, 35, 232), things.PAVEMENT),
+    Class("tree", (107, 142, 35), things.TREE),
+    Class("pole", (153, 153, 153), things.POLE),
+    Class("sign", (220, 220, 0), things.SIGN),
+    Class("car", (0, 0, 142), things.CAR),
+    Class("pedestrian", (220, 20, 60), things.PEDESTRIAN),
 )
-IGNORED = (Class("bonnet", (0, 0, 0), _things.BONNET),)
+IGNORED = (Class("bonnet", (0, 0, 0), things.BONNET),)
 
 
 class Builder(builder.Builder):
@@ -53,7 +54,7 @@ class Builder(builder.Builder):
             )
         splits = {"train": Drawn(train, size, (seed, 0)), "val": Drawn(val, size, (seed, 1))}
         options = {"train": train, "val": val, "size": "x".join(map(str, size)), "seed": seed}
-        code = b"".join(Path(module.__file__).read_bytes() for module in (_canvas, _street, _things))
+        code = b"".join(Path(module.__file__).read_bytes() for module in (canvas, street, things))
         super().__init__(source, cache, classes=CLASSES, ignored=IGNORED, splits=splits, options=options, code=code)
 
 
@@ -71,5 +72,5 @@ class Drawn(Sequence):
         """Draws one: a function of the seed and the index."""
         if not 0 <= index < self._length:
             raise IndexError(index)
-        image, label = _street.draw(np.random.default_rng((*self._seed, index)), self._size)
+        image, label = street.draw(np.random.default_rng((*self._seed, index)), self._size)
         return listing.Example(f"{('train', 'val')[self._seed[1]]}_{index:06}", image, label)

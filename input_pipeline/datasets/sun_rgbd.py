@@ -12,8 +12,9 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, listing
-from input_pipeline.prepared import Class, color_of
+from input_pipeline.preparation import builder
+from input_pipeline.source import listing
+from input_pipeline.source.class_tables import Class, color_of
 
 # seg37list.mat of the official toolbox; there is no official palette. The first 37 of NYUv2's 40 classes are the same.
 NAMES = (

@@ -17,9 +17,10 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 from absl import logging
 
-from input_pipeline import builder, listing
-from input_pipeline.files import IGNORE
-from input_pipeline.prepared import Class, color_of
+from input_pipeline.preparation import builder
+from input_pipeline.source import listing
+from input_pipeline.source.class_tables import Class, color_of
+from input_pipeline.source.files import IGNORE
 
 # What a data set's features do not say. Oxford-IIIT Pet: trimaps of 1 pet, 2 background, 3 border; no val split.
 KNOWN = {

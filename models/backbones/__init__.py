@@ -18,7 +18,7 @@ STRIDES = {"c1": 2, "c2": 4, "c3": 8, "c4": 16, "c5": 32}  # of a family that de
 class Weights:
     """A published file of ImageNet weights, of 1000 classes, whose keys are a backbone's layer names.
 
-    tfseg/published_weights.py downloads and loads it.
+    models/weights/published.py downloads and loads it.
     """
 
     url: str

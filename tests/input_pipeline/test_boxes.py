@@ -10,13 +10,14 @@ from PIL import Image
 
 import input_pipeline
 from input_pipeline import boxes, pipeline
-from input_pipeline.listing import Part
+from input_pipeline.source import annotations
+from input_pipeline.source.listing import Part
 from tests.input_pipeline import trees
 
 
 def read(path, by_name, size):
     """(boxes, classes) of an annotation of an image of `size`."""
-    record = boxes.annotation(path, by_name).read().within(size).record(size)
+    record = annotations.annotation(path, by_name).read().within(size).record(size)
     return record["boxes"].tolist(), record["box_classes"].tolist()
 
 
@@ -96,7 +97,7 @@ def test_cityscapes_has_boxes_of_things(tmp_path):
 def test_a_text_list(tmp_path, caplog):
     path = tmp_path / "boxes.txt"
     path.write_text("a.jpg 1 2 3 4 7 10 20 30.5 40 9\n\nb/c 5 6 7 8 255\nnowhere.png\n", encoding="utf-8-sig")
-    found = boxes.listed(path, {7: 0, 9: 1, 255: 255}, ["a", "b/c", "d"])
+    found = annotations.listed(path, {7: 0, 9: 1, 255: 255}, ["a", "b/c", "d"])
     got = {name: part.read().within((50, 50)).record((50, 50)) for name, part in found.items()}
     assert {name: (g["boxes"].tolist(), g["box_classes"].tolist()) for name, g in got.items()} == {
         "a": ([[1, 2, 3, 4], [10, 20, 30.5, 40]], [0, 1]),
@@ -108,7 +109,7 @@ def test_a_text_list(tmp_path, caplog):
     for line in ("a.jpg 1 2 3 4", "a.jpg 1 2 3 4 8", "a.jpg 1 2 3 x 7"):
         path.write_text(line)
         with pytest.raises(ValueError, match=r"ids 7, 9.*boxes\.txt, line 1"):
-            boxes.listed(path, {7: 0, 9: 1}, ["a"])
+            annotations.listed(path, {7: 0, 9: 1}, ["a"])
 
 
 def folder(root, names=("a", "b", "c"), size=(40, 60)):
@@ -235,6 +236,6 @@ def test_records_without_boxes_are_not_taken_for_some_with(tmp_path):
 def test_annotations_in_an_archive(tmp_path):
     folder(tmp_path / "data", ("a",))
     content = (tmp_path / "data/boxes/a.xml").read_bytes()
-    part = boxes.annotation(Part(tmp_path / "all.zip", "boxes/a.xml", lambda: content), {"wall": 1})
+    part = annotations.annotation(Part(tmp_path / "all.zip", "boxes/a.xml", lambda: content), {"wall": 1})
     assert str(part) == f"{tmp_path}/all.zip (boxes of boxes/a.xml)"
     assert part.read().within((40, 60)).record((40, 60))["boxes"].tolist() == [[10, 5, 30, 25]]

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 import input_pipeline
-from input_pipeline import matlab
 from input_pipeline.datasets import ade20k
+from input_pipeline.source import matlab
 from tests.input_pipeline import trees
 
 IDS = np.arange(152).clip(max=150).reshape(8, 19).astype(np.uint8)  # 0..150, as the masks hold them

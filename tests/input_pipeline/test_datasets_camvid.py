@@ -7,7 +7,7 @@ from PIL import Image
 
 import input_pipeline
 from input_pipeline.datasets import camvid
-from input_pipeline.prepared import Class
+from input_pipeline.source.class_tables import Class
 from tests.input_pipeline import trees
 
 REAL = pathlib.Path(__file__).parents[2].parent / "shared" / "data" / "camvid"

@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 import input_pipeline
-from input_pipeline import listing
-from input_pipeline.datasets import folder
+from input_pipeline.source import class_tables, listing
 
 SAMPLES = pathlib.Path(__file__).parents[2].parent / "shared" / "data" / "samples"
 IDS = np.array([[0, 1, 2, 2], [0, 1, 1, 255], [0, 0, 1, 1]], np.uint8)
@@ -190,7 +189,7 @@ def test_the_held_out_split_is_stable():
 
 
 def test_generated_colours_are_distinct():
-    colors = [folder.color_of(i) for i in range(255)]
+    colors = [class_tables.color_of(i) for i in range(255)]
     assert len(set(colors)) == 255
     assert (0, 0, 0) not in colors
 

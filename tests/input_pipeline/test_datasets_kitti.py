@@ -2,7 +2,7 @@ import numpy as np
 from PIL import Image
 
 import input_pipeline
-from input_pipeline import listing
+from input_pipeline.source import listing
 from tests.input_pipeline import trees
 
 # Of Cityscapes' ids: the first and last of the 19, two in between, and five that are none of them.

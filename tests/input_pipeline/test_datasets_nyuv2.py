@@ -7,7 +7,7 @@ from PIL import Image
 
 import input_pipeline
 from input_pipeline.datasets import nyuv2
-from tests.input_pipeline import test_matlab as mat
+from tests.input_pipeline import test_source_matlab as mat
 from tests.input_pipeline import trees
 
 COUNT, HEIGHT, WIDTH = 4, 5, 7

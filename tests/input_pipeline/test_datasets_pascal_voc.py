@@ -7,7 +7,7 @@ import pytest
 
 import input_pipeline
 from input_pipeline.datasets import pascal_voc
-from input_pipeline.prepared import color_of
+from input_pipeline.source.class_tables import color_of
 from tests.input_pipeline import trees
 
 MASK = np.array([[0, 15, 255, 20], [0, 2, 255, 20]], np.uint8)  # as VOC draws it: 255 is the border

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import input_pipeline
-from input_pipeline import preparation
+from input_pipeline.preparation import cache
 
 SPEC = "streets(train=6, val=2, size=(32, 40))"
 
@@ -67,7 +67,7 @@ def test_statistics_equal_a_count_by_hand(folder, tmp_path):
 
 def test_what_is_prepared_is_not_prepared_again(tmp_path, monkeypatch):
     first = input_pipeline.prepare(SPEC, cache_dir=str(tmp_path))
-    monkeypatch.setattr("input_pipeline.builder.Builder.download_and_prepare", None)
+    monkeypatch.setattr("input_pipeline.preparation.builder.Builder.download_and_prepare", None)
     assert input_pipeline.prepare(SPEC, cache_dir=str(tmp_path)) == first
 
 
@@ -108,7 +108,7 @@ def test_the_cache_is_the_users(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert tmp_path / "tfseg" / "streets" in input_pipeline.prepare(SPEC).directory.parents
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert preparation._default_cache() == Path.home() / ".cache" / "tfseg"
+    assert cache._default_cache() == Path.home() / ".cache" / "tfseg"
 
 
 @pytest.mark.parametrize("change", ["content", "another file", "class table", "options"])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import input_pipeline
-from input_pipeline import files, listing
+from input_pipeline.source import files, listing
 
 SHAPE = (6, 8)
 

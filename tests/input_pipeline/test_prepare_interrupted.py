@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import input_pipeline
-from input_pipeline import preparation
+from input_pipeline.preparation import cache
 
 SPEC = "streets(train=6, val=2, size=(32, 40))"
 
@@ -16,7 +16,9 @@ SPEC = "streets(train=6, val=2, size=(32, 40))"
 # the rest. First two children prepare the same; then, for each moment, one prepares and kills itself there.
 FORKS = """
 import os, pathlib, signal, sys
-import input_pipeline, input_pipeline.conversion as conversion, input_pipeline.prepared as prepared
+import input_pipeline
+from input_pipeline import records
+from input_pipeline.preparation import convert
 
 root, spec, several = sys.argv[1:]
 
@@ -45,9 +47,9 @@ def after(function, calls):
 
 rename = pathlib.Path.rename
 moments = {
-    "at the 4th image": lambda: setattr(conversion.Conversion, "__call__", after(conversion.Conversion.__call__, 4)),
-    "before the statistics": lambda: setattr(prepared, "save", die),
-    "after the statistics": lambda: setattr(prepared, "save", after(prepared.save, 1)),
+    "at the 4th image": lambda: setattr(convert.Conversion, "__call__", after(convert.Conversion.__call__, 4)),
+    "before the statistics": lambda: setattr(records, "save", die),
+    "after the statistics": lambda: setattr(records, "save", after(records.save, 1)),
     "while replacing": lambda: setattr(pathlib.Path, "rename", after(rename, 1)),
 }
 for moment, arm in moments.items():
@@ -82,13 +84,13 @@ def test_killed_at_any_moment_nothing_looks_whole(forks, tmp_path):
     expected = input_pipeline.prepare(SPEC, cache_dir=str(tmp_path))
     caches = list((forks[0] / "killed").iterdir())
     assert len(caches) == 4
-    for cache in caches:
-        assert all(d.name.startswith("incomplete.") for d in directories(cache))
-        assert list(cache.rglob("incomplete.*")), f"{cache} was killed before it began"
-        prepared = input_pipeline.prepare(SPEC, cache_dir=str(cache))
+    for folder in caches:
+        assert all(d.name.startswith("incomplete.") for d in directories(folder))
+        assert list(folder.rglob("incomplete.*")), f"{folder} was killed before it began"
+        prepared = input_pipeline.prepare(SPEC, cache_dir=str(folder))
         assert prepared.statistics == expected.statistics
         assert contents(prepared) == contents(expected)
-        assert not list(cache.rglob("incomplete.*"))
+        assert not list(folder.rglob("incomplete.*"))
 
 
 def test_two_at_once_make_one(forks):
@@ -101,7 +103,7 @@ def test_two_at_once_make_one(forks):
 
 def test_a_living_run_is_not_cleaned_away(tmp_path):
     leaf = tmp_path / "streets" / "other-options"
-    with preparation._locked(leaf):
+    with cache._locked(leaf):
         (leaf / "incomplete.ABC_1.0.0").mkdir()
         input_pipeline.prepare(SPEC, cache_dir=str(tmp_path))
         assert (leaf / "incomplete.ABC_1.0.0").exists()

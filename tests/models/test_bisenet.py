@@ -3,14 +3,14 @@
 import numpy as np
 
 import models
+from models import weights
 from tests.parity import fill, test_parity
-from tfseg import torch_weights
 
 
 def test_auxiliary_output():
     witness = fill.read(fill.FOLDER / "witnesses" / "bisenet_r18_coincheung_aux16.json.gz")
     model = models.build("bisenet(auxiliary=True)", witness["num_classes"], normalization=None)
-    torch_weights.load(model, fill.state_dict(witness))
+    weights.load(model, fill.state_dict(witness))
     for case in witness["cases"]:
         test_parity.check(np.asarray(model(fill.image(case))["aux_0"]), case)
 

@@ -4,9 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from models import frrn, layers
+from models import frrn, layers, weights
 from tests.parity import fill, test_parity
-from tfseg import torch_weights
 
 # Units, channels and scales of the port, whose decoder ends with fewer channels than the authors'.
 PORT = {
@@ -24,7 +23,7 @@ def test_units_in_the_port(variant, monkeypatch):
     monkeypatch.setattr(frrn, "EPSILON", 1e-5)
     witness = fill.read(fill.FOLDER / "witnesses" / f"frrn_{variant}_guanfuchen.json.gz")
     model = _port(*PORT[variant], witness["num_classes"])
-    torch_weights.load(model, fill.state_dict(witness))
+    weights.load(model, fill.state_dict(witness))
     for case in witness["cases"]:
         test_parity.check(np.asarray(model(fill.image(case))), case)
 

@@ -7,7 +7,7 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
 from models.backbones import inception_resnet_v2, xception
-from tfseg import keras_weights
+from models.weights import keras_applications
 
 CLASSES = 7
 
@@ -39,7 +39,7 @@ def test_same_logits(family, application, size, tmp_path):
     source = make(weights=str(tmp_path / "published.h5"), **arguments)
     (variant,) = family.VARIANTS
     model = classifier(family, variant, (None, None, 3))
-    keras_weights.copy(source, model)
+    keras_applications.copy(source, model)
     images = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
     expected, logits = np.asarray(original(images)), np.asarray(model(images))
     assert expected.std() > 1e-3
@@ -51,7 +51,7 @@ def test_what_does_not_fit_is_named():
     source = keras.Model(inputs, keras.layers.Conv2D(4, 3, name="block1_conv1")(inputs))
     model = classifier(xception, "xception", (71, 71, 3))
     with pytest.raises(ValueError, match=r"missing .*block1_conv2.*of other shapes \['block1_conv1"):
-        keras_weights.copy(source, model)
+        keras_applications.copy(source, model)
 
 
 def _randomize_norms(model):

@@ -3,9 +3,8 @@
 import numpy as np
 
 import models
-from models import erfnet
+from models import erfnet, weights
 from tests.parity import fill, test_parity
-from tfseg import torch_weights
 
 
 def test_pytorchcv(monkeypatch):
@@ -17,6 +16,6 @@ def test_pytorchcv(monkeypatch):
     assert [shape for _, shape in keys] == [shape for _, shape, _ in witness["state"]]
     arrays = fill.state_dict(witness).values()
     model = models.build("erfnet", 12, normalization=None)
-    torch_weights.load(model, {key: array for (key, _), array in zip(keys, arrays, strict=True)})
+    weights.load(model, {key: array for (key, _), array in zip(keys, arrays, strict=True)})
     for case in witness["cases"]:
         test_parity.check(np.asarray(model(fill.image(case))["logits"]), case)

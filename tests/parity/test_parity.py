@@ -8,9 +8,9 @@ import pytest
 
 import models
 import tfseg.spec as specs
-from models import backbones
+from models import backbones, weights
 from tests.parity import fill
-from tfseg import profile, torch_weights
+from tfseg import profile
 
 SPECS = json.loads((fill.FOLDER / "specs.json").read_text())
 FILES = {path.name.removesuffix(".json.gz"): path for path in sorted(fill.FOLDER.glob("*.json.gz"))}
@@ -91,9 +91,9 @@ def check(outputs, case):
 def _network(spec, parity, native):
     model = models.build(spec, parity["num_classes"], normalization=None, native_resolution=native)
     try:
-        torch_weights.load(model, fill.state_dict(parity))
+        weights.load(model, fill.state_dict(parity))
     except ValueError:  # the unused heads may be missing, all of them
-        torch_weights.load(model, fill.state_dict(parity, drop=parity["unused"]))
+        weights.load(model, fill.state_dict(parity, drop=parity["unused"]))
     return model
 
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tests.tfseg.test_train import lines, weights
-from tfseg import checkpoint, evaluate, loss_scale, network, train, workdir
+from tfseg import checkpoint, evaluate, gradients, network, train, workdir
 
 CLASSES = 10  # of streets
 
@@ -84,7 +84,7 @@ def test_half_precision_trains_and_evaluates_as_training_did(config):
 
 
 def test_an_overflow_in_float16_takes_no_step_and_halves_the_scale(config, monkeypatch):
-    monkeypatch.setattr(loss_scale, "INITIAL", 2.0**126)  # any gradient above 4 overflows float32 itself
+    monkeypatch.setattr(gradients, "INITIAL", 2.0**126)  # any gradient above 4 overflows float32 itself
     config = dataclasses.replace(config, precision="mixed_float16", steps=2, checkpoint_every=1, optimizer="sgd")
     train.train(config)
     scales = [line["loss_scale"] for line in lines(config) if "loss" in line]
@@ -104,8 +104,8 @@ def test_an_overflow_in_float16_takes_no_step_and_halves_the_scale(config, monke
 
 
 def test_the_scale_grows_and_falls_by_hand(monkeypatch):
-    monkeypatch.setattr(loss_scale, "GROWTH_STEPS", 3)
-    scale = loss_scale.LossScale()
+    monkeypatch.setattr(gradients, "GROWTH_STEPS", 3)
+    scale = gradients.LossScale()
     seen = []
     for finite in (True, True, True, True, False, True, True, True, False, False):
         scale.update(tf.constant(finite))

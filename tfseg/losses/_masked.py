@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from tfseg import IGNORE
+from input_pipeline import IGNORE
 
 
 def pixels(logits, label):

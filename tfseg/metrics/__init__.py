@@ -10,7 +10,7 @@ that is neither in the labels nor in the predictions, is NaN, and None in what `
 import numpy as np
 import tensorflow as tf
 
-from tfseg import IGNORE
+from input_pipeline import IGNORE
 from tfseg import spec as specs
 
 

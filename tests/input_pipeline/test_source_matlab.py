@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import pytest
 
-from input_pipeline import matlab
+from input_pipeline.source import matlab
 
 
 def element(code, body):

@@ -2,9 +2,19 @@
 
 import numpy as np
 
-from input_pipeline.datasets import _things as things
-from input_pipeline.datasets._canvas import Canvas
-from input_pipeline.datasets._things import BUILDING, MARKING, PAVEMENT, ROAD, SKY, TREE, any_color, gray, leaves
+from input_pipeline.datasets._streets import things
+from input_pipeline.datasets._streets.canvas import Canvas
+from input_pipeline.datasets._streets.things import (
+    BUILDING,
+    MARKING,
+    PAVEMENT,
+    ROAD,
+    SKY,
+    TREE,
+    any_color,
+    gray,
+    leaves,
+)
 
 FAR = 400.0  # metres: where the ground ends
 WALLS = (

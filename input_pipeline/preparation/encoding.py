@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from input_pipeline import files
+from input_pipeline.source import files
 from tfseg.spec import apply, parse
 
 

@@ -16,12 +16,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from input_pipeline import files, preparation, prepared
-from input_pipeline.conversion import check_sizes, contents, in_parallel, reason
-from input_pipeline.files import IGNORE
-from input_pipeline.listing import Example, some
-from input_pipeline.prepared import Class
-from input_pipeline.suggestion import Value, suggest
+from input_pipeline import records
+from input_pipeline.checking.advice import Value, suggest
+from input_pipeline.preparation import cache
+from input_pipeline.preparation.convert import check_sizes, contents, in_parallel, reason
+from input_pipeline.source import files
+from input_pipeline.source.class_tables import Class
+from input_pipeline.source.files import IGNORE
+from input_pipeline.source.listing import Example, some
 
 UNKNOWN = -1  # in a tile's label, pixels outside the class table
 TILES, TILE_WIDTH = 12, 320  # of the contact sheet: how many, and their width in pixels
@@ -105,11 +107,11 @@ class Report:
 
 def check(spec: str, data_dir: str = "") -> Report:
     """Reads every image and mask of a source tree; raises only where its files cannot be listed at all."""
-    if data_dir and prepared.is_prepared(Path(data_dir).expanduser()):
+    if data_dir and records.is_prepared(Path(data_dir).expanduser()):
         raise ValueError(
             f"Expected data_dir to be the source tree. Received: {data_dir}, which is records made and checked of one."
         )
-    builder = preparation.source_builder(spec, data_dir)
+    builder = cache.source_builder(spec, data_dir)
     splits = {split: len(examples) for split, examples in builder.splits.items()}
     values = _table(builder)
     lenient = builder.conversion.lenient

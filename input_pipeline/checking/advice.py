@@ -3,8 +3,8 @@
 import dataclasses
 import itertools
 
-from input_pipeline.files import IGNORE, color_text
-from input_pipeline.listing import some
+from input_pipeline.source.files import IGNORE, color_text
+from input_pipeline.source.listing import some
 
 _NEAR = 32  # largest difference of a channel, 0..255, that JPEG or smooth scaling is taken to have made
 _RARE = 1e-4  # share of all pixels below which a value is taken for a slip

@@ -1,7 +1,7 @@
 """Weights of a keras.applications network into the backbone that computes its function.
 
     source = keras.applications.Xception(weights="xception_weights_tf_dim_ordering_tf_kernels.h5")
-    keras_weights.copy(source, model)
+    keras_applications.copy(source, model)
 
 keras.applications reads its own files by the order of its layers, since the names in them are of old versions of Keras: so it
 does the reading.

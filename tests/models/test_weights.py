@@ -6,8 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from models import layers
-from tfseg import torch_weights
+from models import layers, weights
 
 
 @keras.saving.register_keras_serializable(package="tfseg_tests")
@@ -65,7 +64,7 @@ def state_dict():
 
 def test_load_puts_every_entry_in_its_layout(model):
     state = state_dict()
-    torch_weights.load(model, {**state, "stem.0.bn.num_batches_tracked": np.array(7)})
+    weights.load(model, {**state, "stem.0.bn.num_batches_tracked": np.array(7)})
     conv, depthwise = model.get_layer("stem.0.conv").kernel.numpy(), model.get_layer("depthwise").kernel.numpy()
     up, grouped = model.get_layer("up").kernel.numpy(), model.get_layer("grouped").kernel.numpy()
     assert conv[2, 0, 1, 5] == state["stem.0.conv.weight"][5, 1, 2, 0]
@@ -83,7 +82,7 @@ def test_load_puts_every_entry_in_its_layout(model):
 
 def test_depthwise_convolution_computes_what_torch_computes(model):
     state = state_dict()
-    torch_weights.load(model, state)
+    weights.load(model, state)
     x = np.random.default_rng(1).standard_normal((1, 3, 3, 6)).astype(np.float32)
     got = model.get_layer("depthwise")(x)[0, 1, 1].numpy()
     expected = [(x[0, :, :, channel // 2] * state["depthwise.weight"][channel, 0]).sum() for channel in range(12)]
@@ -96,7 +95,7 @@ def test_load_renames(model):
     renamed = {}
     for key, array in state.items():
         renamed[key.replace("stem.", "backbone.features.").replace("0.conv.", "0.c.")] = array
-    torch_weights.load(model, renamed)
+    weights.load(model, renamed)
     np.testing.assert_array_equal(model.get_layer("stem.0.conv").bias, state["stem.0.conv.bias"])
 
 
@@ -107,7 +106,7 @@ def test_load_names_what_is_left_over_and_changes_nothing(model):
     state["head.fc.weight"] = np.zeros((4, 5))
     state.update({f"aux.{i}.weight": np.zeros(1) for i in range(12)})
     with pytest.raises(ValueError, match="Expected a state dict") as error:
-        torch_weights.load(model, state)
+        weights.load(model, state)
     message = str(error.value)
     assert "stem.0.bn.moving_variance (as stem.0.bn.running_var)" in message
     assert "12 keys without a variable: aux.0.weight" in message
@@ -121,7 +120,7 @@ def test_a_transposed_kernel_of_the_same_size_is_refused():
     inputs = keras.Input((None, None, 4))
     square = keras.Model(inputs, layers.conv(inputs, 4, (3, 1), "conv", bias=False))
     with pytest.raises(ValueError, match=r"conv\.weight: \(1, 3, 4, 4\) for \(3, 1, 4, 4\)"):
-        torch_weights.load(square, {"conv.weight": np.zeros((4, 4, 1, 3))})
+        weights.load(square, {"conv.weight": np.zeros((4, 4, 1, 3))})
 
 
 def write_safetensors(path, arrays):
@@ -147,7 +146,7 @@ def test_safetensors(tmp_path):
             "steps": ("I64", [], np.int64(7).tobytes()),
         },
     )
-    state = torch_weights.read(path)
+    state = weights.read(path)
     np.testing.assert_array_equal(state["a"], numbers)
     np.testing.assert_array_equal(state["b"], numbers[0])
     np.testing.assert_array_equal(state["c"], numbers.T)
@@ -157,23 +156,23 @@ def test_safetensors(tmp_path):
     for length in (0, 5, 40, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match="cut off"):
-            torch_weights.read(path)
+            weights.read(path)
     path.write_bytes((4).to_bytes(8, "little") + b"{..}")
     with pytest.raises(ValueError, match="no JSON"):
-        torch_weights.read(path)
+        weights.read(path)
     write_safetensors(path, {"a": ("F8_E4M3", [1], b"0")})
     with pytest.raises(ValueError, match="F8_E4M3"):
-        torch_weights.read(path)
+        weights.read(path)
 
 
 def test_pth(tmp_path):
     torch = pytest.importorskip("torch")
     path = tmp_path / "weights.pth"
     torch.save({"state_dict": {"module.conv.weight": torch.ones(2, 3)}, "epoch": 4}, path)
-    np.testing.assert_array_equal(torch_weights.read(path)["conv.weight"], np.ones((2, 3)))
+    np.testing.assert_array_equal(weights.read(path)["conv.weight"], np.ones((2, 3)))
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="whole checkpoint"):
-        torch_weights.read(path)
+        weights.read(path)
 
 
 def test_pth_is_unwrapped(tmp_path, monkeypatch):
@@ -194,13 +193,13 @@ def test_pth_is_unwrapped(tmp_path, monkeypatch):
     loaded = {"state_dict": {"module.a": Tensor([1.0]), "module.b": Tensor([2.0], "bfloat16")}, "epoch": 4}
     torch = types.SimpleNamespace(load=lambda path, **options: loaded, Tensor=Tensor, bfloat16="bfloat16")
     monkeypatch.setitem(sys.modules, "torch", torch)
-    assert torch_weights.read(path) == {"a": [1.0], "b": [2.0]}
+    assert weights.read(path) == {"a": [1.0], "b": [2.0]}
     loaded = {"epoch": 4}
     with pytest.raises(ValueError, match="tensors only"):
-        torch_weights.read(path)
+        weights.read(path)
     torch.load = lambda path, **options: (_ for _ in ()).throw(RuntimeError("failed finding central directory"))
     with pytest.raises(ValueError, match=r"whole checkpoint.*central directory"):
-        torch_weights.read(path)
+        weights.read(path)
 
 
 def test_pth_without_torch(tmp_path, monkeypatch):
@@ -208,12 +207,12 @@ def test_pth_without_torch(tmp_path, monkeypatch):
     path.write_bytes(b"")
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match="pip install torch"):
-        torch_weights.read(path)
+        weights.read(path)
 
 
 def test_other_files(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.pth"):
-        torch_weights.read(tmp_path / "none.pth")
+        weights.read(tmp_path / "none.pth")
     (tmp_path / "weights.npz").write_bytes(b"")
     with pytest.raises(ValueError, match=r"\.pth or \.safetensors"):
-        torch_weights.read(tmp_path / "weights.npz")
+        weights.read(tmp_path / "weights.npz")

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from input_pipeline import files
-from input_pipeline.files import IGNORE
-from input_pipeline.listing import Example, Part, some
-from input_pipeline.prepared import Class
-from input_pipeline.statistics import count
-from input_pipeline.storage import Storage
+from input_pipeline.preparation.counts import Counted, count
+from input_pipeline.preparation.encoding import Storage
+from input_pipeline.source import files
+from input_pipeline.source.class_tables import Class
+from input_pipeline.source.files import IGNORE
+from input_pipeline.source.listing import Example, Part, some
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Converted:
     id: str
     record: dict | None = None
     fault: str = ""
-    counts: tuple | None = None  # as `statistics.count` gives them
+    counts: Counted | None = None
     turned: bool = False  # whether EXIF turned the image
     outside: dict = dataclasses.field(default_factory=dict)  # {colour code: pixels} that a lenient table ignored
 

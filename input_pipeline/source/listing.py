@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from input_pipeline import files
+from input_pipeline.source import files
 
 _NAMED = 10  # names that a message gives; the rest are counted
 
@@ -35,7 +35,7 @@ class Example:
     id: str
     image: Path | Part | np.ndarray
     mask: Path | Part | np.ndarray
-    boxes: Part | None = None  # whose `read` returns `boxes.Boxes`
+    boxes: Part | None = None  # whose `read` returns `annotations.Boxes`
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,36 +9,19 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from input_pipeline.files import message
+from input_pipeline.source.class_tables import Class
+from input_pipeline.source.files import message
 
 STATISTICS = "statistics.json"
 SKIPPED = "skipped.txt"  # beside it, where examples were left out: `split <tab> file: what is wrong with it`
 
 
 @dataclasses.dataclass(frozen=True)
-class Class:
-    """One row of a class table: its train id is its place in the table, `raw` the id that the source's masks hold."""
-
-    name: str
-    color: tuple[int, int, int]
-    raw: int | None = None
-
-
-def color_of(index: int) -> tuple[int, int, int]:
-    """The colour of a class that has none: PASCAL VOC's rule, where each index spreads its bits over r, g and b."""
-    color, index = [0, 0, 0], index + 1  # 0 would be black, which is what ignored pixels are shown as
-    for bit in range(8):
-        for channel in range(3):
-            color[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
-    return tuple(color)
-
-
-@dataclasses.dataclass(frozen=True)
 class Prepared:
     """The records of one data set, and what they hold.
 
-    `statistics` are those of `statistics.py`; `skipped` counts the examples of each split that were left out as bad;
-    `boxes`, where there are boxes, is the largest number of them that an image of a split has.
+    `statistics` are those of `preparation.counts.Counts.statistics`; `skipped` counts the examples of each split that were
+    left out as bad; `boxes`, where there are boxes, is the largest number of them that an image of a split has.
     """
 
     name: str

@@ -5,15 +5,15 @@
 Workers read the source tree and write to the cache, so both must be on a file system that all of them see.
 """
 
-import pickle
+import json
 
 from tensorflow_datasets.core.utils.lazy_imports_utils import apache_beam as beam
 
-from input_pipeline.tally import Tally
+from input_pipeline.preparation.counts import Counts
 
 
 def converted(builder, split: str):
-    """Returns the transform of a split's examples to (id, record); what it counts goes to the file that `tally` reads."""
+    """Returns the transform of a split's examples to (id, record); what it counts goes to the file that `counts` reads."""
     try:
         beam.PTransform  # noqa: B018  imports it
     except ImportError as error:
@@ -45,10 +45,10 @@ def converted(builder, split: str):
     return convert()
 
 
-def tally(builder, split: str) -> Tally:
+def counts(builder, split: str) -> Counts:
     """Returns what was counted of a split, once its pipeline has run."""
     path = _path(builder, split)
-    found = pickle.loads(path.read_bytes())
+    found = Counts.from_json(json.loads(path.read_text()))
     path.unlink()
     return found
 
@@ -56,7 +56,7 @@ def tally(builder, split: str) -> Tally:
 def _combine_fn(num_classes):
     class Count(beam.CombineFn):
         def create_accumulator(self):
-            return Tally(num_classes)
+            return Counts(num_classes)
 
         def add_input(self, accumulator, result):
             accumulator.add(result)
@@ -75,9 +75,9 @@ def _combine_fn(num_classes):
 
 
 def _path(builder, split):
-    return builder.data_path / f"tally.{split}.pickle"
+    return builder.data_path / f"counts.{split}.json"
 
 
 def _write(path, found):
-    with open(path, "wb") as file:
-        pickle.dump(found, file)
+    with open(path, "w") as file:
+        json.dump(found.to_json(), file)

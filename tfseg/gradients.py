@@ -1,11 +1,33 @@
-"""--accumulate_steps: the gradient of a batch, computed in parts that fit into memory one after the other."""
+"""Gradients that need more than one tape: in parts that fit into memory, and in float16."""
 
 from collections.abc import Callable
 
 import tensorflow as tf
 
+INITIAL, GROWTH_STEPS = 2.0**15, 2000
 
-def gradients(
+
+class LossScale(tf.Module):
+    """A power of 2 that halves at an overflow and doubles after 2000 steps without one; made inside the strategy's scope.
+
+    The step multiplies its loss by `value` and divides its gradients by it, both exact. A step that overflows all the same
+    is not applied.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.value = tf.Variable(INITIAL, trainable=False)
+        self._steps = tf.Variable(0, trainable=False)  # since the last change
+
+    def update(self, finite: tf.Tensor) -> None:
+        """Adapts the scale to whether the step's gradients were finite; called across replicas."""
+        steps = tf.where(finite, self._steps + 1, 0)
+        grown = tf.where(steps == GROWTH_STEPS, 2.0 * self.value, self.value)
+        self.value.assign(tf.where(finite, grown, tf.maximum(0.5 * self.value, 1.0)))
+        self._steps.assign(tf.where(steps == GROWTH_STEPS, 0, steps))
+
+
+def accumulate(
     totals: Callable, shares: Callable, batch: dict, parts: int, variables: list, loss_scale: tf.Tensor
 ) -> tuple[dict, list]:
     """The loss of a batch and its gradients, part by part: the same as at once, batch norm and dropout aside.

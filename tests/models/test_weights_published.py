@@ -15,7 +15,8 @@ from keras.src.legacy.saving import legacy_h5_format
 import models
 from models import backbones
 from models.backbones import resnet, xception
-from tfseg import initialize, published_weights
+from models.weights import published
+from tfseg import initialize
 
 RESNET = 'classifier(backbone="resnet18")'
 
@@ -50,7 +51,7 @@ def server(data, declared=None):
             running.shutdown()
 
 
-def published(url, sha256, **fields):
+def row(url, sha256, **fields):
     return backbones.Weights(f"{url}/net-{sha256[:8]}.safetensors", sha256, None, "a test", **fields)
 
 
@@ -72,13 +73,13 @@ def sha256(data):
 def test_downloads_once(cache, digits):
     data = safetensors({"a": np.arange(3.0)})
     with server(data) as (url, asked):
-        weights = published(url, sha256(data)[:digits])
+        weights = row(url, sha256(data)[:digits])
         for _ in range(2):
-            path = published_weights.fetch(weights)
+            path = published.fetch(weights)
         assert len(asked) == 1
     assert path.parent == cache
     assert path.read_bytes() == data
-    assert published_weights.fetch(weights) == path  # the server is gone
+    assert published.fetch(weights) == path  # the server is gone
     assert [file.name for file in cache.iterdir()] == [path.name]
 
 
@@ -86,15 +87,15 @@ def test_md5_where_nothing_better_is_published():
     data = b"weights"
     with server(data) as (url, _):
         good = backbones.Weights(f"{url}/a.h5", "", None, "a test", md5=hashlib.md5(data).hexdigest())
-        assert published_weights.fetch(good).read_bytes() == data
+        assert published.fetch(good).read_bytes() == data
         with pytest.raises(ValueError, match="hash begins with 00"):
-            published_weights.fetch(backbones.Weights(f"{url}/b.h5", "", None, "a test", md5="00"))
+            published.fetch(backbones.Weights(f"{url}/b.h5", "", None, "a test", md5="00"))
 
 
 def test_wrong_hash(cache):
     data = safetensors({"a": np.arange(3.0)})
     with server(data) as (url, _), pytest.raises(ValueError, match=r"hash begins with 0123abcd.*it is deleted"):
-        published_weights.fetch(published(url, "0123abcd"))
+        published.fetch(row(url, "0123abcd"))
     assert not list(cache.iterdir())
 
 
@@ -104,32 +105,32 @@ def test_broken_transfer(cache, announced):
     data = safetensors({"a": np.arange(1000.0)})
     error = FileNotFoundError if announced else ValueError
     with server(data[:-100], len(data) if announced else None) as (url, _), pytest.raises(error, match="net-"):
-        published_weights.fetch(published(url, sha256(data)))
+        published.fetch(row(url, sha256(data)))
     assert not list(cache.iterdir())
 
 
 def test_a_file_that_does_not_match_is_replaced(cache):
     data = safetensors({"a": np.arange(3.0)})
     with server(data) as (url, asked):
-        weights = published(url, sha256(data))
+        weights = row(url, sha256(data))
         path = cache / weights.url.rpartition("/")[2]
         cache.mkdir(parents=True)
         path.write_bytes(data[:-1])
-        assert published_weights.fetch(weights).read_bytes() == data
+        assert published.fetch(weights).read_bytes() == data
         assert len(asked) == 1
 
 
 def test_without_a_network_says_what_to_put_where(cache):
     with server(b"") as (url, _):
-        weights = published(url, "0123abcd")
+        weights = row(url, "0123abcd")
     path = cache / "net-0123abcd.safetensors"
     with pytest.raises(FileNotFoundError) as caught:
-        published_weights.fetch(weights)
+        published.fetch(weights)
     assert weights.url in str(caught.value)
     assert f"put it at {path}" in str(caught.value)
     path.write_bytes(b"something else")
     with pytest.raises(FileNotFoundError, match=f"another hash, {sha256(b'something else')}"):
-        published_weights.fetch(weights)
+        published.fetch(weights)
     assert path.exists()  # it is the user's
 
 
@@ -154,7 +155,7 @@ def resnet18():
 def served(resnet18, monkeypatch):
     data = safetensors(resnet18)
     with server(data) as (url, _):
-        monkeypatch.setitem(resnet.WEIGHTS, "resnet18", published(url, sha256(data)))
+        monkeypatch.setitem(resnet.WEIGHTS, "resnet18", row(url, sha256(data)))
         yield resnet18
 
 
@@ -189,7 +190,7 @@ def test_other_channels(served, channels):
 def test_a_file_that_lacks_a_variable(resnet18, monkeypatch):
     data = safetensors({key: array for key, array in resnet18.items() if key != "layer2.0.conv1.weight"})
     with server(data) as (url, _):
-        monkeypatch.setitem(resnet.WEIGHTS, "resnet18", published(url, sha256(data)))
+        monkeypatch.setitem(resnet.WEIGHTS, "resnet18", row(url, sha256(data)))
         with pytest.raises(ValueError, match=r"layer2\.0\.conv1"):
             models.build(RESNET, 7, weights="imagenet")
 
@@ -217,17 +218,15 @@ def test_keys_of_older_files():
     data = safetensors({"features.denselayer1.norm.1.weight": np.ones(2), "layer7.0.downsample.0.weight": np.ones(2)})
     renames = ((r"(denselayer\d+\.(?:norm|conv))\.([12])", r"\1\2"),)
     with server(data) as (url, _):
-        weights = published(url, sha256(data), renames=renames, unused=("layer7.0.downsample.",))
-        assert list(published_weights.read(published_weights.fetch(weights), weights)) == [
-            "features.denselayer1.norm1.weight"
-        ]
+        weights = row(url, sha256(data), renames=renames, unused=("layer7.0.downsample.",))
+        assert list(published.read(published.fetch(weights), weights)) == ["features.denselayer1.norm1.weight"]
 
 
 def test_nothing_to_download():
     with pytest.raises(ValueError, match=r"built on a backbone.*'enet'"):
         models.build("enet", 7, weights="imagenet")
     with pytest.raises(ValueError, match=r"published weights: .*resnet50.*'resnet50_deep'"):
-        published_weights.load(models.build('classifier(backbone="resnet50_deep")', 7, (32, 32, 3)))
+        published.load(models.build('classifier(backbone="resnet50_deep")', 7, (32, 32, 3)))
 
 
 def test_every_published_file_is_named_by_its_hash():

@@ -14,9 +14,9 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 from absl import logging
 
-from input_pipeline import prepared
-from input_pipeline.prepared import Prepared
-from input_pipeline.storage import Storage
+from input_pipeline import records
+from input_pipeline.preparation.encoding import Storage
+from input_pipeline.records import Prepared
 from tfseg.spec import apply, find, parse
 
 PACKAGE = "input_pipeline.datasets"
@@ -50,7 +50,7 @@ def prepare(
     call = parse(spec)
     module = find(PACKAGE, call.name)
     source = Path(data_dir).expanduser() if data_dir else None
-    if source and prepared.is_prepared(source):
+    if source and records.is_prepared(source):
         if overwrite:
             raise ValueError(
                 f"Expected data_dir to be a source tree with overwrite. Received: {source}, which is records."
@@ -60,7 +60,7 @@ def prepare(
     builder = source_builder(spec, data_dir, cache / storage.folder)
     builder.conversion.storage, builder.skip_bad, builder.on_beam = storage, skip_bad, beam is not None
     directory = Path(builder.data_dir)
-    if overwrite or not prepared.is_prepared(directory):
+    if overwrite or not records.is_prepared(directory):
         _build(builder, directory, overwrite, beam)
     return _load(directory)
 
@@ -88,7 +88,7 @@ def _build(builder, directory, overwrite, beam=None):
         unfinished = any(leaf.glob(f"{_INCOMPLETE}*"))
         for other in leaf.parent.iterdir():
             _remove_leftovers(other, held=other == leaf)
-        if prepared.is_prepared(directory) and not overwrite:
+        if records.is_prepared(directory) and not overwrite:
             return
         if unfinished:
             logging.info("%s: an earlier run was stopped before its end: beginning again from the start.", builder.name)
@@ -146,7 +146,7 @@ def _log_changed_source(builder, leaf):
     """Says so where the same source, with the same options, was prepared before and is another now."""
     options = builder.options | builder.conversion.storage.options
     wanted = {"source": str(builder.source), "options": _as_json(options)}
-    for statistics in leaf.parent.glob(f"*/*/{prepared.STATISTICS}"):
+    for statistics in leaf.parent.glob(f"*/*/{records.STATISTICS}"):
         with contextlib.suppress(OSError, ValueError):
             facts = json.loads(statistics.read_text())
             if builder.source and leaf not in statistics.parents and wanted.items() <= facts.items():
@@ -157,30 +157,30 @@ def _log_changed_source(builder, leaf):
 
 
 def _load(directory):
-    records = prepared.load(directory)
-    if records.skipped:
-        left_out = ", ".join(f"{count} of {split}" for split, count in records.skipped.items())
-        logging.warning("Bad examples were left out: %s; see %s.", left_out, records.skipped_list)
-    return records
+    prepared = records.load(directory)
+    if prepared.skipped:
+        left_out = ", ".join(f"{count} of {split}" for split, count in prepared.skipped.items())
+        logging.warning("Bad examples were left out: %s; see %s.", left_out, prepared.skipped_list)
+    return prepared
 
 
 def _open(directory, call, module, storage):
     """Opens records given as data_dir: they must be of the data set, and of the options, that the spec asks for."""
-    records = _load(directory)
-    if records.name != call.name:
+    prepared = _load(directory)
+    if prepared.name != call.name:
         raise ValueError(
-            f"Expected records of {call.name}. Received: data_dir={directory}, which holds {records.name}. "
-            f"Ask for {records.name}, or give another data_dir."
+            f"Expected records of {call.name}. Received: data_dir={directory}, which holds {prepared.name}. "
+            f"Ask for {prepared.name}, or give another data_dir."
         )
     asked = apply(functools.partial(_options, inspect.signature(module.Builder)), call)
-    options = dataclasses.asdict(Storage()) | {"boxes": ""} | records.options
+    options = dataclasses.asdict(Storage()) | {"boxes": ""} | prepared.options
     for key, value in _as_json(asked | storage.options).items():
         if options.get(key, value) != value:
             raise ValueError(
                 f"Expected records prepared with {key}={value!r}. Received: data_dir={directory}, prepared with "
                 f"{key}={options[key]!r}. Leave {key} out, or prepare them from the source tree."
             )
-    return records
+    return prepared
 
 
 def _options(signature, *args, **kwargs):

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from models import backbones
-from tfseg import keras_weights, torch_weights
+from models.weights import files, keras_applications, state_dict
 
 CLASSES = 1000
 
@@ -59,19 +59,19 @@ def _fill(model, spec, path, published, everything):
     """Loads a file into a model that has its layers: all of them, or with others in the file."""
     if path.suffix == ".h5":  # of keras.applications, which reads its own by the order of the layers
         application = getattr(keras.applications, backbones.find(spec)[1].APPLICATION)
-        keras_weights.copy(application(weights=str(path)), model)
+        keras_applications.copy(application(weights=str(path)), model)
         return
     state = read(path, published)
     if not everything:
         layers = {layer.name for layer in model.layers}
         state = {key: value for key, value in state.items() if key.rpartition(".")[0] in layers}
-    torch_weights.load(model, state)
+    state_dict.load(model, state)
 
 
 def read(path: pathlib.Path, published: backbones.Weights) -> dict:
     """The state dict of a published file of torch's, its keys made our layer names."""
     state = {}
-    for key, value in torch_weights.read(path).items():
+    for key, value in files.read(path).items():
         if not key.startswith(published.unused or ("\0",)):
             for pattern, replacement in published.renames:
                 key = re.sub(pattern, replacement, key)

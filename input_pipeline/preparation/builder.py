@@ -18,12 +18,12 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core import shuffle
 
-from input_pipeline import prepared
-from input_pipeline.conversion import Conversion, in_parallel
-from input_pipeline.files import IGNORE
-from input_pipeline.listing import Example, Part, some
-from input_pipeline.prepared import Class
-from input_pipeline.tally import Tally
+from input_pipeline import records
+from input_pipeline.preparation.convert import Conversion, in_parallel
+from input_pipeline.preparation.counts import Counts
+from input_pipeline.source.class_tables import Class
+from input_pipeline.source.files import IGNORE
+from input_pipeline.source.listing import Example, Part, some
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -82,7 +82,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.source, self.classes, self.splits, self.options = source, tuple(classes), found, options or {}
         rows = [(row, i) for i, row in enumerate(classes)] + [(row, IGNORE) for row in ignored] + list(merged)
         self.conversion, self.boxes = Conversion(rows, by_color, lenient), boxes
-        self.skip_bad = self.on_beam = False  # what `preparation.prepare` was asked for
+        self.skip_bad = self.on_beam = False  # what `cache.prepare` was asked for
         for split, examples in found.items():
             ids = collections.Counter(e.id for e in examples) if source else {}
             twice = [name for name, n in ids.items() if n > 1]
@@ -118,36 +118,36 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _download_and_prepare(self, dl_manager, download_config):
         """Writes the records, then what is known of them, into the directory that TFDS renames when this returns."""
-        self._tallies = {}
+        self._counts = {}
         # TFDS holds 1 GB of records before it spills to 1000 open files: memory flat from the start, and fewer files.
         assign = tfds.core.utils.temporary_assignment
         with assign(shuffle, "MAX_MEM_BUFFER_SIZE", 64 << 20), assign(shuffle, "BUCKETS_NUMBER", 64):
             super()._download_and_prepare(dl_manager=dl_manager, download_config=download_config)
         if self.on_beam:
-            from input_pipeline import spread
+            from input_pipeline.preparation import beam
 
             for split in self.splits:
-                self._settle(split, spread.tally(self, split))
-        skipped = [f"{split}\t{fault}\n" for split, tally in self._tallies.items() for fault in tally.faults]
+                self._settle(split, beam.counts(self, split))
+        skipped = [f"{split}\t{fault}\n" for split, counts in self._counts.items() for fault in counts.faults]
         if skipped:
-            (Path(self.data_path) / prepared.SKIPPED).write_text("".join(skipped))
+            (Path(self.data_path) / records.SKIPPED).write_text("".join(skipped))
         shards = {}
         for split, info in self.info.splits.items():
             paths = [self.data_path / name for name in sorted(info.filenames)]
             lengths = zip(paths, info.shard_lengths, strict=True)
             shards[split] = [{"file": p.name, "records": n, "bytes": p.stat().length} for p, n in lengths]
-        prepared.save(
+        records.save(
             Path(self.data_path),
             self.name,
             self.classes,
-            {split: tally.statistics.result() for split, tally in self._tallies.items()},
+            {split: counts.statistics() for split, counts in self._counts.items()},
             self.options | self.conversion.storage.options,
             shards,
             version=str(self.VERSION),
             source=str(self.source or ""),
-            **({"boxes": {split: tally.boxes for split, tally in self._tallies.items()}} if self.boxes else {}),
-            outside={s: tally.outside().result() for s, tally in self._tallies.items() if self.conversion.lenient},
-            skipped={split: len(tally.faults) for split, tally in self._tallies.items() if tally.faults},
+            **({"boxes": {split: counts.boxes for split, counts in self._counts.items()}} if self.boxes else {}),
+            outside={s: counts.outside() for s, counts in self._counts.items() if self.conversion.lenient},
+            skipped={split: len(counts.faults) for split, counts in self._counts.items() if counts.faults},
         )
 
     def _log_download_bytes(self):
@@ -157,23 +157,23 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager):
         if self.on_beam:
-            from input_pipeline import spread  # apache-beam is an optional extra
+            from input_pipeline.preparation import beam  # apache-beam is an optional extra
 
-            return {split: spread.converted(self, split) for split in self.splits}
+            return {split: beam.converted(self, split) for split in self.splits}
         return {split: self._generate_examples(split) for split in self.splits}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
         """Yields the records of a split; after the last file, all the files that are at fault are one error."""
-        examples, tally = self.splits[split], Tally(len(self.classes))
+        examples, counts = self.splits[split], Counts(len(self.classes))
         for converted in in_parallel(self.conversion, examples, len(examples), f"{self.name} {split}"):
-            tally.add(converted)
-            if not converted.fault and (self.skip_bad or not tally.faults):
+            counts.add(converted)
+            if not converted.fault and (self.skip_bad or not counts.faults):
                 yield converted.id, converted.record
-        self._settle(split, tally)
+        self._settle(split, counts)
 
-    def _settle(self, split, tally):
+    def _settle(self, split, counts):
         """Keeps what was counted of a split; raises where files of it are at fault and are not to be left out."""
-        self._tallies[split], total, faults = tally, len(self.splits[split]), tally.faults
+        self._counts[split], total, faults = counts, len(self.splits[split]), counts.faults
         if len(faults) == total or (faults and not self.skip_bad):
             raise ValueError(
                 f"Expected whole pairs of image and mask. Received: {len(faults)} of {total} at fault in the {split} "
@@ -182,8 +182,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             )
         if faults:
             logging.warning("%s: left out %d of %d in %s: %s", self.name, len(faults), total, split, some(faults, "; "))
-        counted = tally.statistics.result()
-        tally.outside().report(f"{self.name} {split}", sum(counted["pixels"]) + counted["ignored"])
+        counts.warn_outside(f"{self.name} {split}")
 
 
 def _fingerprint(facts, source, splits):

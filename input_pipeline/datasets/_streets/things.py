@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from input_pipeline.datasets._canvas import Canvas
+from input_pipeline.datasets._streets.canvas import Canvas
 
 SKY, BUILDING, ROAD, MARKING, PAVEMENT, TREE, POLE, SIGN, CAR, PEDESTRIAN, BONNET = range(11)
 

@@ -1,0 +1,37 @@
+"""Weights from files into a Keras model: `.pth`, `.safetensors`, `.keras`, `.weights.h5`, and published ImageNet weights.
+
+weights.load(model, weights.read("erfnet.pth"))   # a state dict of PyTorch, entry by entry
+weights.fill(model, "imagenet")                   # whatever `models.build(.., weights=..)` takes
+"""
+
+import pathlib
+
+from models.weights import published
+from models.weights.files import read
+from models.weights.state_dict import layers_with_variables, listed, load, match, variables
+
+__all__ = ["KINDS", "fill", "layers_with_variables", "listed", "load", "match", "read", "variables"]
+
+KERAS, TORCH = (".keras", ".h5"), (".pth", ".pt", ".bin", ".safetensors")
+KINDS = "'imagenet' or a .weights.h5, .keras, .pth or .safetensors file"
+
+
+def fill(model, source: str) -> None:
+    """Fills a model with all of the weights in a file, or with "imagenet" the backbone that it is built on.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        ValueError: where it is of another kind, damaged, or of another network.
+    """
+    if str(source) == "imagenet":
+        published.load(model)
+        return
+    path = pathlib.Path(source)
+    if path.suffix not in (*KERAS, *TORCH):
+        raise ValueError(f"Expected weights as {KINDS}. Received: {str(source)!r}.")
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a weights file. Received: {path}, which is not there.")
+    if path.suffix in KERAS:
+        model.load_weights(path)  # takes both, and names the first layer that does not fit
+    else:
+        load(model, read(path))
