@@ -126,7 +126,7 @@ def test_the_saved_model_predicts_in_a_process_with_tensorflow_only(trained, tmp
         (["--dataset=camvid", "--data_dir=/no/such/folder", "--workdir=/tmp/x"], "/no/such/folder"),
         (
             ["--mode=evaluate", "--workdir=/no/such/run", "--dataset=streets(train=1, val=1)"],
-            "Expected --workdir of a run",
+            "Expected the workdir of a run",
         ),
     ],
 )

@@ -6,10 +6,16 @@ config = load("/path/of/workdir")       # what a run was started with
 """
 
 import dataclasses
+import os
 import pathlib
 import typing
 
 from absl import flags
+
+# Options that name a file or a folder: `~` is the home folder, and a relative path becomes absolute, so that a workdir
+# can be used from any folder. Those of the second row may also hold a word that is no path.
+PATHS = ("workdir", "data_dir", "cache_dir", "images", "output_dir")
+PERHAPS_PATHS = ("init_from", "class_weights")
 
 
 def _option(default, text, choices=None):
@@ -20,7 +26,9 @@ def _option(default, text, choices=None):
 class Config:
     """The options of one run. Specs are `name` or `name(key=value)`; see tfseg/spec.py."""
 
-    mode: str = _option("train", "What to do.", ("train", "evaluate", "predict", "prepare", "check", "profile"))
+    mode: str = _option(
+        "train", "What to do.", ("train", "evaluate", "predict", "prepare", "check", "profile", "export")
+    )
     workdir: str = _option("", "Folder of the run: flags, checkpoints, TensorBoard events, metrics, evaluations.")
 
     # Data
@@ -118,6 +126,8 @@ class Config:
     output_dir: str = _option("", "Where predictions go.")
 
     def __post_init__(self):
+        for name in (*PATHS, *PERHAPS_PATHS):
+            object.__setattr__(self, name, _absolute(name, getattr(self, name)))
         for name in ("batch_size", "log_every", "keep", "learning_rate", "accumulate_steps", "steps_per_call"):
             self._check(name, getattr(self, name) > 0, "a positive number")
         for name in (
@@ -164,7 +174,7 @@ def from_flags(flag_values: flags.FlagValues, start: Config | None = None) -> Co
     hints, given = typing.get_type_hints(Config), {}
     for field in dataclasses.fields(Config):
         flag = flag_values[field.name]
-        if flag.present:
+        if flag.present or field.name == "mode":  # its default depends on the program: export.py's is `export`
             given[field.name] = flag.value
             if typing.get_origin(hints[field.name]) is tuple:
                 given[field.name] = tuple(_integers(field.name, flag.value))
@@ -182,8 +192,63 @@ def load(workdir: str) -> Config:
         raise FileNotFoundError(f"Expected the workdir of a run, with its options in {path}. Received: no such file.")
     flag_values = flags.FlagValues()
     define_flags(flag_values)
-    flag_values(["load", *path.read_text().splitlines()])
-    return dataclasses.replace(from_flags(flag_values), overwrite=False)  # Asked for once, not for ever.
+    try:
+        flag_values(["load", *path.read_text().splitlines()])
+    except flags.Error as error:
+        raise ValueError(
+            f"Expected the options of a run of this version of tfseg in {path}. Received: {error}. Use the version that made "
+            "the run, or remove these lines from the file."
+        ) from error
+    return dataclasses.replace(from_flags(flag_values), overwrite=False)  # --overwrite holds for one command only.
+
+
+def with_flagfiles(words: list[str], folder: str = "", seen: tuple[str, ...] = ()) -> list[str]:
+    """Command-line words with each `--flagfile=<path>` replaced by the lines of that file.
+
+    absl reads flagfiles too, but looks for a relative path in the current folder only. Here a path inside a flagfile may
+    also be relative to that file's folder, or to the folder above it (`configs/_camvid.flags` in configs/camvid_enet.flags).
+
+    Args:
+        words: the command line.
+        folder: of the flagfile that holds the words; "" for the command line itself.
+        seen: the flagfiles that led here.
+
+    Raises:
+        FileNotFoundError: where there is no such flagfile.
+        ValueError: where a flagfile contains itself, or cannot be read as UTF-8.
+    """
+    found, words = [], list(words)
+    while words:
+        word = words.pop(0)
+        if word in ("--flagfile", "-flagfile") and words:
+            word = f"--flagfile={words.pop(0)}"
+        if not word.startswith(("--flagfile=", "-flagfile=")):
+            found.append(word)
+            continue
+        given = os.path.expanduser(word.partition("=")[2])
+        tried = [os.path.abspath(os.path.join(start, given)) for start in dict.fromkeys(("", folder, f"{folder}/.."))]
+        path = next((path for path in tried if os.path.isfile(path)), None)
+        if path is None:
+            raise FileNotFoundError(f"Expected a flagfile at {tried[0]}. Received: no such file.")
+        if path in seen:
+            raise ValueError(f"Expected flagfiles that do not contain themselves. Received: {path}, from {seen[-1]}.")
+        try:
+            lines = [line.strip() for line in pathlib.Path(path).read_text(encoding="utf-8-sig").splitlines()]
+        except UnicodeDecodeError as error:
+            raise ValueError(f"Expected a flagfile in UTF-8. Received: {path}: {error}. Save it as UTF-8.") from error
+        lines = [line for line in lines if line and not line.startswith(("#", "//"))]
+        found += with_flagfiles(lines, os.path.dirname(path), (*seen, path))
+    return found
+
+
+def _absolute(name, value):
+    """The absolute path of an option, with `~` as the home folder; what is no path stays as it is."""
+    if not value or "://" in value or (name in PERHAPS_PATHS and not (value.startswith("~") or os.path.exists(value))):
+        return value
+    path = os.path.expanduser(value)
+    if path.startswith("~"):
+        raise ValueError(f"Expected --{name} below a home folder. Received: {value}, a user that is not known here.")
+    return os.path.abspath(path)
 
 
 def _integers(name, words):

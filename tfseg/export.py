@@ -1,0 +1,120 @@
+"""--mode=export: a SavedModel of a run. python export.py --workdir=<run> --output_dir=<folder>
+
+The SavedModel needs TensorFlow only. Its signatures, for images of any size:
+
+    serving_default(image: uint8 [batch, height, width, 3])   an image as RGB
+    encoded(data: string [batch])                             PNG, JPEG, BMP or GIF files; one size in a batch
+    -> label: int32 [batch, height, width], probabilities: float32 [batch, height, width, classes]
+
+`assets.extra/classes.json` names the classes and their colours.
+"""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+import input_pipeline
+from tfseg import config as config_lib
+from tfseg import evaluate, inference, prepare
+
+SAMPLES = 4
+
+
+class Serving(tf.Module):
+    """What a SavedModel holds: the network, and the way from pixels or files to labels."""
+
+    def __init__(self, model, scores):
+        super().__init__()
+        self.model = model  # Tracked, so that its variables are saved.
+        self._scores = scores
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")])
+    def image(self, image):
+        """Labels and probabilities of RGB images."""
+        scores = self._scores(image)
+        return {"label": tf.argmax(scores, -1, tf.int32), "probabilities": tf.nn.softmax(scores)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="data")])
+    def encoded(self, data):
+        """Labels and probabilities of image files."""
+        return self.image(tf.map_fn(_decode, data, fn_output_signature=tf.TensorSpec([None, None, 3], tf.uint8)))
+
+
+def export(config: config_lib.Config) -> float:
+    """Writes the SavedModel of a run's best checkpoint; returns its largest difference to the live model.
+
+    Raises:
+        ValueError: where the folder is not empty (without --overwrite), or the export computes something else.
+    """
+    if not (config.workdir and config.output_dir):
+        raise ValueError(f"Expected --workdir and --output_dir. Received: {config.workdir!r}, {config.output_dir!r}.")
+    output_dir = pathlib.Path(config.output_dir)
+    filled = output_dir.exists() and any(output_dir.iterdir())
+    if filled and not (config.overwrite and (output_dir / "saved_model.pb").is_file()):
+        raise ValueError(
+            f"Expected an empty --output_dir, or with --overwrite one that holds an export. Received: {output_dir}, with files."
+        )
+    model, state = evaluate.trained_model(config)
+    scores = inference.build(config.inference, model)
+    serving = Serving(model, scores)
+    aside = output_dir.with_name(output_dir.name + ".writing")
+    shutil.rmtree(aside, ignore_errors=True)
+    tf.saved_model.save(serving, str(aside), {"serving_default": serving.image, "encoded": serving.encoded})
+    (aside / "assets.extra").mkdir()
+    classes = [{"id": i, "name": c.name, "color": c.color, "raw": c.raw} for i, c in enumerate(state.class_table())]
+    (aside / "assets.extra" / "classes.json").write_text(json.dumps(classes, indent=1))
+    # As evaluation runs it: op by op, ENet's pools would break ties otherwise.
+    live = tf.function(scores, reduce_retracing=True)
+    difference = compare(aside, live, _samples(config))
+    shutil.rmtree(output_dir, ignore_errors=True)
+    aside.rename(output_dir)
+    print(f"SavedModel of step {state.step} in {output_dir}; largest difference to the live model {difference:.2g}.")
+    return difference
+
+
+def compare(saved_model: pathlib.Path, live, images: list[np.ndarray]) -> float:
+    """Largest difference in probability between a SavedModel and the live function, over images and encoded images.
+
+    Raises:
+        ValueError: where fewer than 99.99 % of the labels agree.
+    """
+    loaded = tf.saved_model.load(str(saved_model)).signatures
+    difference, equal, count = 0.0, 0, 0
+    for image in images:
+        scores = live(tf.constant(image[np.newaxis]))
+        expected, label = tf.nn.softmax(scores).numpy(), tf.argmax(scores, -1).numpy()
+        calls = (
+            loaded["serving_default"](image=tf.constant(image[np.newaxis])),
+            loaded["encoded"](data=tf.io.encode_png(image)[tf.newaxis]),
+        )
+        for got in calls:
+            difference = max(difference, float(np.max(np.abs(got["probabilities"] - expected))))
+            equal += int(np.sum(got["label"].numpy() == label))
+            count += label.size
+    if equal < 0.9999 * count:
+        raise ValueError(f"Expected the labels of the live model. Received: {equal / count:.4%} of them equal.")
+    return difference
+
+
+def _decode(data):
+    return tf.io.decode_image(data, channels=3, expand_animations=False)
+
+
+def _samples(config):
+    """A few images of the run's data set where its records are at hand, and noise of odd sizes."""
+    random = np.random.default_rng(0)
+    images = [
+        random.integers(0, 256, (height, width, 3), np.uint8) for height, width in ((64, 96), (73, 105), (33, 47))
+    ]
+    try:
+        prepared = prepare.records(config)
+    except (FileNotFoundError, ValueError) as error:
+        logging.warning("The export is checked on noise only, since the data set is not at hand: %s", error)
+        return images
+    split = config.split if config.split in prepared.splits else next(iter(prepared.splits))
+    examples = prepared.encoded(split).take(SAMPLES).map(input_pipeline.decode)
+    return [*images, *(example["image"] for example in examples.as_numpy_iterator())]
