@@ -4,6 +4,7 @@ A directory that holds `statistics.json` is whole: it is written aside and renam
 """
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -38,6 +39,12 @@ class Prepared:
     def num_classes(self) -> int:
         """How many classes the train ids 0..C-1 name."""
         return len(self.classes)
+
+    @property
+    def digest(self) -> str:
+        """A short hash of what the records hold: the same on every machine, and another one for other data."""
+        facts = [self.name, self.splits, self.statistics, [dataclasses.astuple(c) for c in self.classes]]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def skipped_list(self) -> Path:

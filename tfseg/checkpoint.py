@@ -18,7 +18,9 @@ import tensorflow as tf
 from absl import logging
 
 import input_pipeline
+from tfseg import class_names
 from tfseg import config as config_lib
+from tfseg import workdir as workdir_lib
 
 # What TensorFlow raises for a checkpoint that is not whole: a truncated file is an IndexError.
 DAMAGED = (tf.errors.OpError, OSError, ValueError, AssertionError, LookupError, RuntimeError)
@@ -35,10 +37,31 @@ class State:
     stale: int = 0  # Evaluations since the best one.
     num_classes: int = 0  # Of the network.
     classes: list = dataclasses.field(default_factory=list)  # Of the data set: [name, [red, green, blue], raw id] each.
+    data: dict = dataclasses.field(default_factory=dict)  # What identifies the records that the run was trained on.
 
     def class_table(self) -> list[input_pipeline.Class]:
         """The class table that the run was trained with; `raw` is None where it is not known."""
         return [input_pipeline.Class(name, tuple(color), *raw) for name, color, *raw in self.classes]
+
+    def describe(self, prepared: "input_pipeline.Prepared") -> None:
+        """Notes the classes of a data set, and what identifies its records."""
+        self.classes = [[c.name, list(c.color), c.raw] for c in prepared.classes]
+        self.data = {"digest": prepared.digest, "directory": str(prepared.directory), "splits": prepared.splits}
+
+
+def check_data(state: State, prepared: "input_pipeline.Prepared") -> None:
+    """Checks that the classes of a data set are those of a checkpoint, and says so where its examples are not.
+
+    Raises:
+        ValueError: where they have other names or another order.
+    """
+    if state.classes:
+        class_names.check_resumed(state.class_table(), prepared.classes)
+    if state.data and state.data["digest"] != prepared.digest:
+        logging.warning(
+            "The run resumes with other data: %s in %s (before: %s in %s).", prepared.splits, prepared.directory,
+            state.data["splits"], state.data["directory"],
+        )  # fmt: skip
 
 
 def variables(model: keras.Model, optimizer: keras.optimizers.Optimizer, **more) -> tf.train.Checkpoint:
@@ -77,6 +100,7 @@ def save(workdir: pathlib.Path, values: tf.train.Checkpoint, state: State, confi
         shutil.rmtree(final)
     aside.rename(final)
     _flush(folder)
+    workdir_lib.write_flags(workdir, config)
     if state.best_step == state.step:
         _keep_best(folder, state.step)
     for old in _folders(folder, "last")[config.keep :]:
@@ -148,7 +172,9 @@ def _folders(folder, kind):
 
 
 def _state(folder):
-    return State(**json.loads((folder / "state.json").read_text()))
+    values = json.loads((folder / "state.json").read_text())
+    known = {field.name for field in dataclasses.fields(State)}
+    return State(**{name: value for name, value in values.items() if name in known})  # a later version may add some
 
 
 def _keep_best(folder, step):

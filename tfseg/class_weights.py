@@ -10,6 +10,11 @@ import input_pipeline
 RULES = {"none": lambda statistics: None, **input_pipeline.CLASS_WEIGHTS}
 
 
+def unknown(rule: str) -> str:
+    """What to say of a rule that is neither known nor a file."""
+    return f"Expected --class_weights={'|'.join(RULES)} or an existing file. Received: {rule!r}."
+
+
 def build(rule: str, statistics: dict, num_classes: int) -> list[float] | None:
     """Weights of the network's classes, or None for equal ones.
 
@@ -24,7 +29,7 @@ def build(rule: str, statistics: dict, num_classes: int) -> list[float] | None:
     elif pathlib.Path(rule).is_file():
         weights = np.loadtxt(rule, ndmin=1)
     else:
-        raise ValueError(f"Expected --class_weights={'|'.join(RULES)} or an existing file. Received: {rule!r}.")
+        raise ValueError(unknown(rule))
     if weights is None:
         return None
     if len(weights) not in (known, num_classes) or not np.all(np.isfinite(weights)) or np.any(weights < 0):

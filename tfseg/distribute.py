@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+ROLES = ("chief", "worker")  # of TF_CONFIG: every process trains; parameter servers and evaluators are not used
+
 
 def build(name: str = "auto") -> tf.distribute.Strategy:
     """The strategy over the devices; called before TensorFlow does anything else.
@@ -17,16 +19,16 @@ def build(name: str = "auto") -> tf.distribute.Strategy:
             devices; `auto`: multi_worker where TF_CONFIG names several workers, else mirrored.
 
     Raises:
-        ValueError: for `multi_worker` without a TF_CONFIG that names several workers and which of them this one is.
+        ValueError: for a TF_CONFIG that is not understood, and for `multi_worker` where it does not name several workers.
     """
-    workers, task = _cluster()
-    if name == "multi_worker" or (name == "auto" and workers > 1):
-        if workers < 2 or not 0 <= task < workers:
-            raise ValueError(
-                "Expected TF_CONFIG to name the cluster's workers and this one's index: "
-                '{"cluster": {"worker": ["host1:port", "host2:port"]}, "task": {"type": "worker", "index": 0}}. '
-                f"Received: TF_CONFIG={os.environ.get('TF_CONFIG', '')!r}."
-            )
+    workers = workers_of(os.environ.get("TF_CONFIG", ""))
+    if name == "multi_worker" and workers < 2:
+        raise ValueError(not_understood(os.environ.get("TF_CONFIG", ""), "several workers for --strategy=multi_worker"))
+    if workers > 1 and name in ("auto", "multi_worker"):
+        # TensorFlow reads TF_CONFIG too, and fails on an index that is a text.
+        config = json.loads(os.environ["TF_CONFIG"])
+        config["task"]["index"] = int(config["task"]["index"])
+        os.environ["TF_CONFIG"] = json.dumps(config)
         return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_logical_devices("GPU")
     devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
@@ -38,9 +40,11 @@ def build(name: str = "auto") -> tf.distribute.Strategy:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes to the workdir: the only one, or worker 0."""
+    """Whether this process is the one that writes to the workdir: the only one, the chief, or worker 0 where there is none."""
     resolver = strategy.cluster_resolver
-    return not resolver or not resolver.task_id
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return not resolver or not resolver.task_id
+    return not resolver.task_id and (resolver.task_type == "chief" or "chief" not in resolver.cluster_spec().jobs)
 
 
 def agreement(strategy: tf.distribute.Strategy) -> Callable[[int | None], int | None]:
@@ -73,10 +77,38 @@ def together() -> Iterator[None]:
         ) from error
 
 
-def _cluster():
-    """(number of workers, this one's index) by TF_CONFIG; (0, -1) where there is none that can be read."""
+def workers_of(text: str) -> int:
+    """The number of workers (with the chief) that a TF_CONFIG names; 0 where it is blank or names no cluster.
+
+    Raises:
+        ValueError: where the text is not understood: a worker that trains alone by mistake would go unnoticed.
+    """
+    if not text.strip():
+        return 0
     try:
-        config = json.loads(os.environ.get("TF_CONFIG") or "{}")
-        return len(config["cluster"]["worker"]), config["task"]["index"]
-    except (ValueError, KeyError, TypeError):
-        return 0, -1
+        config = json.loads(text)
+    except ValueError as error:
+        raise ValueError(not_understood(text, f"JSON ({error})")) from error
+    if not isinstance(config, dict) or not isinstance(config.get("cluster", {}), dict):
+        raise ValueError(not_understood(text, "an object with `cluster` and `task`"))
+    cluster = config.get("cluster", {})
+    if not cluster and not config.get("task"):
+        return 0
+    for role, hosts in cluster.items():
+        if role not in ROLES or not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
+            raise ValueError(not_understood(text, f"lists of hosts for the roles {' and '.join(ROLES)} only"))
+    task = config.get("task", {})
+    role, index = (task.get("type"), task.get("index")) if isinstance(task, dict) else (None, None)
+    number = int(index) if isinstance(index, (int, str)) and str(index).strip().isdigit() else -1
+    if not 0 <= number < len(cluster.get(role, [])) or isinstance(index, bool):
+        raise ValueError(not_understood(text, "a task of the cluster: its role, and its index from 0"))
+    return sum(len(hosts) for hosts in cluster.values())
+
+
+def not_understood(text: str, expected: str) -> str:
+    """What to say of a TF_CONFIG in which something is missing."""
+    return (
+        f"Expected TF_CONFIG to hold {expected}, for example "
+        '{"cluster": {"worker": ["host1:port", "host2:port"]}, "task": {"type": "worker", "index": 0}}. '
+        f"Received: TF_CONFIG={text!r}. Correct it, or unset it to train on this machine alone."
+    )

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 import input_pipeline
 from input_pipeline import pipeline
-from tfseg import checkpoint, distribute, inference, initialize, metrics, network, prepare
+from tfseg import checkpoint, class_names, distribute, inference, initialize, metrics, network, preflight, prepare
 from tfseg import config as config_lib
 
 BAR_SECONDS = 0.5 if sys.stderr.isatty() else 30.0  # Between updates of a progress bar: a log file wants few.
@@ -82,14 +82,23 @@ def save(workdir: pathlib.Path, split: str, result: dict) -> pathlib.Path:
 
 
 def evaluate(config: config_lib.Config) -> dict:
-    """--mode=evaluate: the best checkpoint of a workdir, or --model with --init_from, on --split."""
+    """--mode=evaluate: the best checkpoint of a workdir, or --model with --init_from, on --split.
+
+    The classes of the network and of the data set are matched by their names.
+    """
+    preflight.check_inference(config)
     prepared = prepare.records(config)
     if config.split not in prepared.splits:
         raise ValueError(f"Expected --split to be one of {sorted(prepared.splits)}. Received: {config.split!r}.")
     strategy = distribute.build(config.strategy)
     with strategy.scope():
         model, state = trained_model(config, prepared.num_classes)
+    outputs, order = model.output["logits"].shape[-1], None
+    if state.classes:
+        order = class_names.columns(state.class_table(), prepared.classes, outputs)
     confusion = evaluator(model, prepared, strategy, config, config.split)()
+    if order:
+        confusion = confusion[:, order]
     result = report(confusion, prepared, config.split, state.step)
     print(metrics.table(result, confusion))
     if config.workdir:
@@ -116,6 +125,9 @@ def trained_model(config: config_lib.Config, num_classes: int = 0) -> tuple[kera
             "Expected --workdir of a run with a checkpoint, or --model and --init_from. "
             f"Received: --workdir={config.workdir!r} --model={config.model!r} --init_from={config.init_from!r}."
         )
-    model = network.build(config, config.num_classes or num_classes)
+    state = checkpoint.State(num_classes=config.num_classes or num_classes)
+    if (pathlib.Path(config.init_from) / "checkpoints").is_dir():
+        state = checkpoint.latest(config.init_from)[1]
+    model = network.build(config, config.num_classes or state.num_classes)
     initialize.load(model, config.init_from)
-    return model, checkpoint.State(num_classes=config.num_classes or num_classes)
+    return model, state

@@ -1,8 +1,12 @@
-"""Gradients that need more than one tape: in parts that fit into memory, and in float16."""
+"""Gradients beyond one tape: computed in parts that fit into memory, in float16, and checked to be finite."""
 
+import pathlib
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
+
+from tfseg.workdir import has_checkpoint
 
 INITIAL, GROWTH_STEPS = 2.0**15, 2000
 
@@ -74,3 +78,24 @@ def _split(batch, parts):
 
 def _add(before, values):
     return list(values) if before is None else [a + b for a, b in zip(before, values, strict=True)]
+
+
+def check_finite(steps: list[tuple], workdir: pathlib.Path) -> None:
+    """Raises FloatingPointError naming the first step, loss term and examples that are not finite.
+
+    Args:
+        steps: (step, {name: number}, ids of the examples on each replica) of the steps since the last check.
+        workdir: of the run.
+    """
+    for step, logged, ids in steps:
+        wrong = [name for name, value in logged.items() if not np.isfinite(value)]
+        if wrong:
+            examples = ", ".join(i.decode() for replica in ids for i in replica.numpy())
+            advice = f"resume from the last checkpoint in {workdir}, which is from before this step,"
+            if not has_checkpoint(workdir):
+                advice = "start again (there is no checkpoint yet)"
+            raise FloatingPointError(
+                f"Expected finite losses and gradients. Received: {', '.join(wrong)} not finite at step {step}, "
+                f"examples {examples}. Look at these images and labels, or {advice} with a lower --learning_rate or with "
+                "--clip_norm."
+            )

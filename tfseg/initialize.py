@@ -3,15 +3,34 @@
 import io
 import pathlib
 import zipfile
+from collections.abc import Sequence
 
 import h5py
 import keras
 import numpy as np
 from absl import logging
 
+import input_pipeline
 from models import backbones, weights
 from tfseg import checkpoint, network
 from tfseg import config as config_lib
+
+
+def check(model: keras.Model, source: str) -> None:
+    """Raises FileNotFoundError or ValueError where `source` can be no start for a network, before anything is read.
+
+    Args:
+        model: a network of the same architecture.
+        source: as `load`'s.
+    """
+    if source == "imagenet":
+        weights.check_published(model)
+        return
+    path = _existing(source)
+    if path.is_dir():
+        checkpoint.latest(source)
+    elif path.suffix not in weights.SUFFIXES:
+        raise ValueError(f"Expected --init_from as a workdir, {weights.KINDS}. Received: {source}.")
 
 
 def load(model: keras.Model, source: str) -> None:
@@ -32,15 +51,18 @@ def load(model: keras.Model, source: str) -> None:
         weights.fill(model, source)
 
 
-def transfer(model: keras.Model, source: str) -> None:
+def transfer(model: keras.Model, source: str, classes: Sequence["input_pipeline.Class"] = ()) -> None:
     """Fills the layers of a model for which a source has weights of the same shapes; the others stay as they are.
 
-    A run so begins with the weights of another class count, of a part of its network, or of more than it. The log says
-    which layers were filled, which are of another shape, and which the source lacks.
+    So a run can start from a network with other classes, from a part of its network, or from a larger one. The log says
+    which layers were filled, which are of another shape, and which the source lacks. Where the source is a run that was
+    trained on other classes, or on the same ones in another order, what its last layers know of a class goes to the class
+    of the same name; the others keep their random start.
 
     Args:
         model: the network.
         source: as `load`'s; "imagenet" must fit as there.
+        classes: the class table of the data set that the model is for; () keeps the order of the source.
 
     Raises:
         FileNotFoundError: where there is no such file or folder.
@@ -50,6 +72,8 @@ def transfer(model: keras.Model, source: str) -> None:
         weights.fill(model, source)
         return
     found, spare = _arrays(model, _existing(source))
+    if classes and _existing(source).is_dir():
+        _match_classes(model, found, source, [c.name for c in classes])
     filled, wrong, missing = [], [], []
     for layer in weights.layers_with_variables(model):
         shapes = [tuple(variable.shape) for variable in weights.variables(layer)]
@@ -134,6 +158,39 @@ def _of_keras(path):
     if not found:
         raise ValueError(f"Expected a .keras or .weights.h5 file of Keras 3. Received: {path}, which names no layers.")
     return found
+
+
+def _match_classes(model, found, workdir, names):
+    """Reorders, in the arrays of a run's layers, what depends on the class, to the classes called `names`."""
+    _, state = checkpoint.latest(str(workdir))
+    before = [c.name for c in state.class_table()]
+    if not before or before == names:
+        return
+    # The axis of the classes is the one that grows with their number.
+    wider = network.build(config_lib.load(str(workdir)), state.num_classes + 1)
+    shapes = {layer.name: [v.shape for v in weights.variables(layer)] for layer in weights.layers_with_variables(wider)}
+    shared = [(before.index(name), i) for i, name in enumerate(names) if name in before]
+    for layer in weights.layers_with_variables(model):
+        arrays = found.get(layer.name)
+        if not arrays:
+            continue
+        for number, (variable, array) in enumerate(zip(weights.variables(layer), list(arrays), strict=False)):
+            grows = [a for a, (m, n) in enumerate(zip(array.shape, shapes[layer.name][number], strict=True)) if m != n]
+            if not grows:
+                continue
+            ours = np.moveaxis(variable.numpy(), grows[0], -1).copy()
+            theirs = np.moveaxis(array, grows[0], -1)
+            if len(grows) > 1 or theirs.shape[-1] != state.num_classes or theirs.shape[:-1] != ours.shape[:-1]:
+                arrays[number] = None  # it depends on the classes in another way: the layer stays as it is
+                continue
+            for source, target in shared:
+                ours[..., target] = theirs[..., source]
+            arrays[number] = np.moveaxis(ours, -1, grows[0])
+    new = [name for name in names if name not in before]
+    logging.info(
+        "Classes of %s are matched by name: %d of %d are known%s.", workdir, len(shared), len(names),
+        f"; new: {', '.join(new)}" if new else "",
+    )  # fmt: skip
 
 
 def _shapes(shapes):

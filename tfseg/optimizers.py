@@ -180,6 +180,14 @@ def clip(gradients: list[tf.Tensor], norm: tf.Tensor, limit: float) -> list[tf.T
     return [gradient * factor for gradient in gradients]
 
 
+def follow(average: keras.Model, model: keras.Model, decay: float, iterations: tf.Tensor) -> None:
+    """Moves the average towards the model's weights and statistics; faster at first, as tf.train's average does."""
+    step = tf.cast(iterations, tf.float32)
+    decay = tf.minimum(decay, (1.0 + step) / (10.0 + step))
+    for slow, fast in zip(average.weights, model.weights, strict=True):
+        slow.assign(decay * slow + (1.0 - decay) * fast)
+
+
 def _find(known, call, kind):
     if call.name not in known:
         raise ValueError(f"Expected {kind} to be one of: {', '.join(known)}. Received: {call.name!r}.")

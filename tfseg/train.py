@@ -21,6 +21,7 @@ from tfseg import (
     metrics,
     network,
     optimizers,
+    preflight,
     prepare,
     summaries,
     workdir,
@@ -55,16 +56,8 @@ def run(
 ) -> dict:
     """Trains as `train` says, from what is in the workdir `folder`, and writes to `output`."""
     replicas = strategy.num_replicas_in_sync
-    if config.batch_size % (replicas * config.accumulate_steps):
-        raise ValueError(
-            f"Expected --batch_size to be a multiple of the {replicas} replicas times --accumulate_steps="
-            f"{config.accumulate_steps}. Received: {config.batch_size}."
-        )
-    if config.jit_compile and replicas > 1:
-        raise ValueError(
-            f"Expected one replica with --jit_compile: XLA cannot compile what replicas exchange. Received: {replicas}. "
-            "Leave it out, or add --strategy=one_device."
-        )
+    config = workdir.claim(config)
+    preflight.check(config, replicas)
 
     # --- Data ---------------------------------------------------------------------------------------------------------
     prepared = prepare.records(config)
@@ -76,7 +69,6 @@ def run(
     steps_per_epoch = prepared.splits["train"] / config.batch_size
     total_steps = config.steps or max(1, round(config.epochs * steps_per_epoch))
     eval_steps = max(1, round(config.eval_every * steps_per_epoch)) if config.eval_every else total_steps
-    workdir.claim(config, chief=folder == output)
 
     # --- Network, loss, optimizer: everything with variables, inside the scope ------------------------------------------
     weights = class_weights.build(config.class_weights, prepared.statistics["train"], num_classes)
@@ -104,15 +96,16 @@ def run(
     values = checkpoint.variables(model, optimizer, average=average, loss_scale=scale)
     state = checkpoint.restore(folder, values)
     if state:
+        checkpoint.check_data(state, prepared)
+        workdir.write_flags(output, config)
         logging.info("Resumed at step %d of %d.", state.step, total_steps)
     else:
-        state = checkpoint.State(
-            num_classes=num_classes, classes=[[c.name, list(c.color), c.raw] for c in prepared.classes]
-        )
+        state = checkpoint.State(num_classes=num_classes)
         if config.init_from:
-            initialize.transfer(model, config.init_from)
+            initialize.transfer(model, config.init_from, prepared.classes)
         if average is not None:
             average.set_weights(model.get_weights())
+    state.describe(prepared)
 
     # --- One step -------------------------------------------------------------------------------------------------------
     forward = functools.partial(model, training=True)
@@ -172,7 +165,7 @@ def run(
             logged["loss_scale"] = tf.identity(scale.value)
             scale.update(finite)
         if average is not None:
-            _follow(average, model, config.ema_decay, optimizer.iterations)
+            optimizers.follow(average, model, config.ema_decay, optimizer.iterations)
         return logged
 
     @tf.function
@@ -204,7 +197,7 @@ def run(
     result, unlogged = {}, []  # Steps whose numbers are still on the device: reading each at once would stall it.
 
     def save():
-        _check_finite(unlogged, folder)
+        gradients_lib.check_finite(unlogged, folder)
         checkpoint.save(output, values, state, config)
 
     with bar, log, Interruption() as interruption:
@@ -215,7 +208,7 @@ def run(
             due = state.step > 0 and (state.step % eval_steps == 0 or state.step >= total_steps)
             signal = agree(interruption.requested)
             if due and state.evaluated != state.step and not signal:
-                _check_finite(unlogged, folder)
+                gradients_lib.check_finite(unlogged, folder)
                 pause = time.monotonic()
                 confusion = evaluate(lambda: agree(interruption.requested)) if evaluate else None
                 signal = agree(interruption.requested)
@@ -248,7 +241,7 @@ def run(
                 unlogged.append((state.step, logged, strategy.experimental_local_results(batch["id"])))
             bar.update(len(some))
             if state.step % config.log_every == 0:
-                _check_finite(unlogged, folder)
+                gradients_lib.check_finite(unlogged, folder)
                 means = {k: float(np.mean([logged[k] for _, logged, _ in unlogged])) for k in unlogged[0][1]}
                 rate = len(unlogged) * config.batch_size / (time.monotonic() - clock)
                 means["learning_rate"] = float(schedule(state.step - 1))
@@ -278,24 +271,3 @@ def _at_one_size(logits, label, resolution):
     if resolution == "output":
         return logits, tf.image.resize(label[..., tf.newaxis], tf.shape(logits)[1:3], "nearest")[..., 0]
     return tf.image.resize(tf.cast(logits, tf.float32), tf.shape(label)[1:3]), label
-
-
-def _follow(average, model, decay, iterations):
-    """Moves the average towards the model's weights and statistics; faster at first, as tf.train's average does."""
-    step = tf.cast(iterations, tf.float32)
-    decay = tf.minimum(decay, (1.0 + step) / (10.0 + step))
-    for slow, fast in zip(average.weights, model.weights, strict=True):
-        slow.assign(decay * slow + (1.0 - decay) * fast)
-
-
-def _check_finite(steps, folder):
-    """Raises FloatingPointError naming the first step, loss term and examples that are not finite."""
-    for step, logged, ids in steps:
-        wrong = [name for name, value in logged.items() if not np.isfinite(value)]
-        if wrong:
-            examples = ", ".join(i.decode() for replica in ids for i in replica.numpy())
-            raise FloatingPointError(
-                f"Expected finite losses and gradients. Received: {', '.join(wrong)} not finite at step {step}, "
-                f"examples {examples}. The last checkpoint in {folder} is from before this step: look at these images "
-                "and labels, or go on from it with a lower --learning_rate or with --clip_norm."
-            )

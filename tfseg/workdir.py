@@ -1,6 +1,7 @@
-"""The folder of a run: held by one process at a time, claimed by one set of options, with a note of every recovery."""
+"""The folder of a run: used by one process at a time, kept for one set of options, with a note of every recovery."""
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -50,29 +51,45 @@ def held(config: config_lib.Config, chief: bool = True) -> Iterator[pathlib.Path
         yield workdir
 
 
-def claim(config: config_lib.Config, chief: bool = True) -> None:
-    """Checks that the run in the folder is this one, and writes its flags.
+def claim(config: config_lib.Config) -> config_lib.Config:
+    """Checks that the run in the folder is this one; returns the options to go on with.
+
+    A folder belongs to a run from its first checkpoint on: before that, any options may be tried in it.
 
     Raises:
-        ValueError: where the folder holds a run with other options, naming them.
+        ValueError: where the folder holds the checkpoint of a run with other options, naming them.
     """
     workdir = pathlib.Path(config.workdir)
-    if (workdir / "flags").is_file():
-        before = config_lib.load(workdir)
-        differing = [f for f in FIXED if getattr(before, f) != getattr(config, f)]
-        if differing:
-            raise ValueError(
-                f"Expected the options of the run in {workdir}: {_flags(before, differing)}. "
-                f"Received: {_flags(config, differing)}. Use these options, or another --workdir for another run."
-            )
-        changed = [f for f in CHANGEABLE if getattr(before, f) != getattr(config, f)]
-        if changed:
-            logging.warning("The run goes on with %s (before: %s).", _flags(config, changed), _flags(before, changed))
-    if chief:
-        workdir.mkdir(parents=True, exist_ok=True)
-        aside = workdir / f".flags-{os.getpid()}"
-        config.save(aside)
-        aside.replace(workdir / "flags")
+    if not has_checkpoint(workdir) or not (workdir / "flags").is_file():
+        return config
+    before = config_lib.load(workdir)
+    differing = [f for f in FIXED if getattr(before, f) != getattr(config, f)]
+    if differing:
+        raise ValueError(
+            f"Expected the options of the run in {workdir}: {_flags(before, differing)}. "
+            f"Received: {_flags(config, differing)}. Use these options, or another --workdir for another run."
+        )
+    changed = [f for f in CHANGEABLE if getattr(before, f) != getattr(config, f)]
+    if changed:
+        logging.warning("The run goes on with %s (before: %s).", _flags(config, changed), _flags(before, changed))
+    if config.init_from and config.init_from != before.init_from:
+        logging.warning(
+            "--init_from=%s has no effect: the run in %s resumes from its own checkpoint. Use another --workdir to start "
+            "from these weights.", config.init_from, workdir
+        )  # fmt: skip
+    return dataclasses.replace(config, init_from=before.init_from)
+
+
+def has_checkpoint(workdir: pathlib.Path) -> bool:
+    """Whether the folder holds a checkpoint."""
+    return any(workdir.glob("checkpoints/last-*"))
+
+
+def write_flags(workdir: pathlib.Path, config: config_lib.Config) -> None:
+    """Writes the options as `<workdir>/flags`, from which evaluation, prediction and export read them."""
+    aside = workdir / f".flags-{os.getpid()}"
+    config.save(aside)
+    aside.replace(workdir / "flags")
 
 
 def recoveries(workdir: pathlib.Path) -> list[str]:

@@ -10,10 +10,27 @@ from models.weights import published
 from models.weights.files import read
 from models.weights.state_dict import layers_with_variables, listed, load, match, variables
 
-__all__ = ["KINDS", "fill", "layers_with_variables", "listed", "load", "match", "read", "variables"]
+__all__ = [
+    "KINDS",
+    "SUFFIXES",
+    "check_published",
+    "fill",
+    "layers_with_variables",
+    "listed",
+    "load",
+    "match",
+    "read",
+    "variables",
+]
 
 KERAS, TORCH = (".keras", ".h5"), (".pth", ".pt", ".bin", ".safetensors")
+SUFFIXES = (*KERAS, *TORCH)
 KINDS = "'imagenet' or a .weights.h5, .keras, .pth or .safetensors file"
+
+
+def check_published(model) -> None:
+    """Raises ValueError where there are no published weights for the backbone of a model."""
+    published.weights_of(model)
 
 
 def fill(model, source: str) -> None:
@@ -27,7 +44,7 @@ def fill(model, source: str) -> None:
         published.load(model)
         return
     path = pathlib.Path(source)
-    if path.suffix not in (*KERAS, *TORCH):
+    if path.suffix not in SUFFIXES:
         raise ValueError(f"Expected weights as {KINDS}. Received: {str(source)!r}.")
     if not path.is_file():
         raise FileNotFoundError(f"Expected a weights file. Received: {path}, which is not there.")

@@ -34,10 +34,7 @@ def load(model: keras.Model) -> None:
         ValueError: where the model has no backbone, nothing is published for it, or the file is not the published one.
         FileNotFoundError: where it cannot be downloaded; says which file to put where.
     """
-    spec = getattr(model, "backbone", "")
-    if not spec:
-        raise ValueError(f"Expected a network that is built on a backbone. Received: {model.name!r}, which has none.")
-    published = backbones.weights(spec)
+    published, spec = weights_of(model), model.backbone
     path = fetch(published)
     channels, logits = model.input_shape[-1], model.output["logits"].shape
     if len(logits) == 2 and logits[-1] == CLASSES and channels == 3:
@@ -53,6 +50,18 @@ def load(model: keras.Model) -> None:
         if target.weights[0].shape != arrays[0].shape:
             arrays[0] = _for_channels(arrays[0], channels)
         target.set_weights(arrays)
+
+
+def weights_of(model: keras.Model) -> backbones.Weights:
+    """The published file for the backbone of a model of `models.build`.
+
+    Raises:
+        ValueError: where the model has no backbone, or nothing is published for it.
+    """
+    spec = getattr(model, "backbone", "")
+    if not spec:
+        raise ValueError(f"Expected a network that is built on a backbone. Received: {model.name!r}, which has none.")
+    return backbones.weights(spec)
 
 
 def _fill(model, spec, path, published, everything):

@@ -163,16 +163,22 @@ def test_another_class_count_is_named(tmp_path):
         checkpoint.restore_model(folder, network(5))
 
 
+def begun(run):
+    """Writes the flags of a run, and the folder of a checkpoint, with which the workdir belongs to it."""
+    folder = pathlib.Path(run.workdir)
+    (folder / "checkpoints" / "last-00000001").mkdir(parents=True)
+    workdir.write_flags(folder, run)
+
+
 def test_a_workdir_of_another_run_is_refused_naming_the_options(tmp_path):
     run = Config(workdir=str(tmp_path), model="enet", dataset="camvid", batch_size=4)
-    workdir.claim(run)
+    begun(run)
     workdir.claim(run)  # the same run again
     with pytest.raises(ValueError, match=r"--model=enet --batch_size=4.*Received: --model=unet --batch_size=8"):
         workdir.claim(Config(workdir=str(tmp_path), model="unet", dataset="camvid", batch_size=8))
 
 
 def test_a_longer_run_goes_on_and_says_so(tmp_path, caplog):
-    workdir.claim(Config(workdir=str(tmp_path), steps=10))
+    begun(Config(workdir=str(tmp_path), steps=10))
     workdir.claim(Config(workdir=str(tmp_path), steps=20))
     assert "--steps=20 (before: --steps=10)" in caplog.text
-    assert "--steps=20" in (tmp_path / "flags").read_text()

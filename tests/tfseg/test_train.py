@@ -165,6 +165,12 @@ def test_a_loss_that_is_not_finite_stops_and_names_step_term_and_examples(config
     assert all(np.all(np.isfinite(v)) for v in weights(config).values() if v.dtype == np.float32)
 
 
+def test_a_loss_that_is_not_finite_before_the_first_checkpoint_promises_none(config):
+    config = dataclasses.replace(config, learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match=r"or start again \(there is no checkpoint yet\) with a lower"):
+        train.train(config)
+
+
 def test_a_signal_during_evaluation_loses_nothing(config, monkeypatch):
     config = dataclasses.replace(config, eval_every=1.0)
     evaluator = evaluate.evaluator

@@ -1,0 +1,106 @@
+"""Before a run does any work: every spec, value and combination of options is tried on something tiny.
+
+Preparing a data set can take hours, so a mistyped --loss must not wait for it.
+"""
+
+import contextlib
+import os
+import types
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from input_pipeline import ops
+from tfseg import class_weights, inference, initialize, losses, network, optimizers
+from tfseg import config as config_lib
+
+CLASSES, SIZE = 3, (8, 8)  # of what the options are tried on; the size is in pixels
+
+
+def check(config: config_lib.Config, replicas: int) -> None:
+    """Raises ValueError or FileNotFoundError, naming the option, where a run with these options could not start."""
+    check_combinations(config, replicas)
+    classes = config.num_classes or CLASSES
+    with trial("loss", config.loss):
+        _try_losses(config, classes)
+    with trial("augment", config.augment):
+        _try_augmentation(config)
+    with trial("optimizer", config.optimizer):
+        _try_optimizer(config)
+    check_inference(config)
+    with trial("model", config.model):
+        model = network.build(config, classes)
+    if config.freeze or config.backbone_learning_rate != 1:
+        initialize.backbone_layers(model)
+    if config.init_from:
+        initialize.check(model, config.init_from)
+
+
+def check_combinations(config: config_lib.Config, replicas: int) -> None:
+    """Raises ValueError where options contradict one another, or the number of devices."""
+    if config.batch_size % (replicas * config.accumulate_steps):
+        raise ValueError(
+            f"Expected --batch_size to be a multiple of the {replicas} replicas times --accumulate_steps="
+            f"{config.accumulate_steps}. Received: {config.batch_size}."
+        )
+    if config.jit_compile and replicas > 1:
+        raise ValueError(
+            f"Expected one replica with --jit_compile: XLA cannot compile what replicas exchange. Received: {replicas}. "
+            "Leave it out, or add --strategy=one_device."
+        )
+
+
+def check_inference(config: config_lib.Config) -> None:
+    """Raises ValueError where --inference is no chain of known ways with valid options."""
+    stand_in = types.SimpleNamespace(output={"logits": tf.zeros([1, 1, 1, CLASSES])})
+    with trial("inference", config.inference):
+        inference.build(config.inference, stand_in)
+
+
+@contextlib.contextmanager
+def trial(option: str, value: str) -> Iterator[None]:
+    """Turns what a value of the wrong type makes Python, Keras or TensorFlow raise into a ValueError that names the option."""
+    try:
+        yield
+    except ValueError as error:
+        if str(error).startswith("Expected"):
+            raise
+        raise ValueError(f"Expected valid options in --{option}. Received: --{option}={value}: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, tf.errors.OpError) as error:
+        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"Expected valid options in --{option}. Received: --{option}={value}: {said}") from error
+
+
+def _try_losses(config, classes):
+    if config.class_weights not in class_weights.RULES and not os.path.isfile(config.class_weights):
+        raise ValueError(class_weights.unknown(config.class_weights))
+    weights = None if config.class_weights == "none" else [1.0] * classes
+    logits = np.linspace(-1, 1, classes * SIZE[0] * SIZE[1], dtype=np.float32).reshape(1, *SIZE, classes)
+    label = np.arange(SIZE[0] * SIZE[1]).reshape(1, *SIZE).astype(np.uint8) % classes
+    for term in losses.build(config.loss, weights):
+        total, count = term.function(logits, label)
+        if not np.isfinite(total) or not np.isfinite(count):
+            raise ValueError(f"Expected finite losses from --loss={config.loss}. Received: {total} from {term.name}.")
+
+
+def _try_augmentation(config):
+    augment = ops.build(config.augment, SIZE, (0.0, 0.0, 0.0), config.crop_max_class_share)
+    example = {"image": tf.zeros([*SIZE, 3], tf.uint8), "label": tf.zeros(SIZE, tf.uint8)}
+    augment(example, tf.constant([0, 0]))
+
+
+def _try_optimizer(config):
+    with trial("schedule", config.schedule):
+        schedule = optimizers.Schedule(config.schedule, config.learning_rate, 10, min(config.warmup_steps, 1))
+        rates = [float(schedule(step)) for step in (0, 5, 9)]
+        if not np.all(np.isfinite(rates)) or min(rates) < 0:
+            raise ValueError(
+                f"Expected learning rates of 0 or more. Received: {rates} from --schedule={config.schedule}."
+            )
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    optimizer = optimizers.build(config.optimizer, schedule, model, weight_decay=config.weight_decay)
+    optimizer.apply([tf.ones_like(variable) for variable in model.trainable_variables])
+    if not all(np.all(np.isfinite(variable)) for variable in model.trainable_variables):
+        raise ValueError(f"Expected a finite step of --optimizer={config.optimizer}. Received: NaN or infinity.")
