@@ -1,10 +1,10 @@
 """Files of PyTorch weights (.pth, .safetensors) as dicts of NumPy arrays."""
 
-import json
 import pathlib
 from collections.abc import Mapping
 
 import numpy as np
+import safetensors
 
 _SAFETENSORS = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2",
@@ -49,34 +49,19 @@ def _read_pth(path):
 
 
 def _read_safetensors(path):
-    """Eight bytes of header length, a JSON header {key: {dtype, shape, data_offsets}}, then the little-endian data."""
-    data = path.read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or len(data) < 8 + length:
-        raise ValueError(
-            f"Expected a whole .safetensors file. Received: {path}, cut off in its header ({len(data)} bytes)."
-        )
     try:
-        header = json.loads(data[8 : 8 + length])
-    except ValueError as error:
+        entries = safetensors.deserialize(path.read_bytes())
+    except safetensors.SafetensorError as error:
         raise ValueError(
-            f"Expected a .safetensors file. Received: {path}, whose header is no JSON: {error}."
+            f"Expected a whole .safetensors file. Received: {path}, cut off or not of this format: {error}. Download it again."
         ) from error
-    header.pop("__metadata__", None)
-    body, state = memoryview(data)[8 + length :], {}
-    for key, entry in header.items():
-        begin, end = entry["data_offsets"]
-        if end > len(body):
-            missing = f"cut off: {key} ends at byte {8 + length + end} of {len(data)}"
-            raise ValueError(f"Expected a whole .safetensors file. Received: {path}, {missing}.")
-        raw = body[begin:end]
-        if entry["dtype"] == "BF16":  # the upper half of a float32
-            array = (np.frombuffer(raw, "<u2").astype("<u4") << 16).view("<f4")
-        elif entry["dtype"] in _SAFETENSORS:
-            array = np.frombuffer(raw, _SAFETENSORS[entry["dtype"]])
-        else:
-            raise ValueError(
-                f"Expected one of {', '.join(_SAFETENSORS)}, BF16. Received: {key} of {entry['dtype']} in {path}."
-            )
-        state[key] = array.reshape(entry["shape"])
-    return state
+    return {key: _array(path, key, entry).reshape(entry["shape"]) for key, entry in entries}
+
+
+def _array(path, key, entry):
+    if entry["dtype"] == "BF16":  # the upper half of a float32, which NumPy has no type for
+        return (np.frombuffer(entry["data"], "<u2").astype("<u4") << 16).view("<f4")
+    if entry["dtype"] not in _SAFETENSORS:
+        known = ", ".join(_SAFETENSORS)
+        raise ValueError(f"Expected tensors of {known} or BF16. Received: {key} of {entry['dtype']} in {path}.")
+    return np.frombuffer(entry["data"], _SAFETENSORS[entry["dtype"]])

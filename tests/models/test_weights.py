@@ -158,7 +158,12 @@ def test_safetensors(tmp_path):
         with pytest.raises(ValueError, match="cut off"):
             weights.read(path)
     path.write_bytes((4).to_bytes(8, "little") + b"{..}")
-    with pytest.raises(ValueError, match="no JSON"):
+    with pytest.raises(ValueError, match="not of this format"):
+        weights.read(path)
+    # One that lies about its data: two tensors on the same bytes.
+    header = json.dumps({key: {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]} for key in "ab"}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"0")
+    with pytest.raises(ValueError, match=r"whole \.safetensors file"):
         weights.read(path)
     write_safetensors(path, {"a": ("F8_E4M3", [1], b"0")})
     with pytest.raises(ValueError, match="F8_E4M3"):
