@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 import safetensors
 
+from models.weights import pth
+
 _SAFETENSORS = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2",
     "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
@@ -13,7 +15,7 @@ _SAFETENSORS = {
 
 
 def read(path):
-    """Reads a `.pth` (needs torch) or `.safetensors` file into a dict of key -> numpy array."""
+    """Reads a `.pth` or `.safetensors` file into a dict of key -> numpy array."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected a weights file. Received: {path}, which is not there.")
@@ -25,27 +27,18 @@ def read(path):
 
 
 def _read_pth(path):
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError(
-            f"Expected the torch package, to read {path.name}. Received: none. "
-            "`pip install torch`, or save the weights as .safetensors."
-        ) from error
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its unpickler and its zip reader raise
-        raise ValueError(
-            f"Expected a whole checkpoint of tensors. Received: {path}, which torch refuses: {error}"
-        ) from error
+    state = pth.load(path)
     for wrapper in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(isinstance(value, pth.Tensor) for value in state.values()):
         raise ValueError(f"Expected a state dict, of tensors only. Received: {path} holding {type(state).__name__}.")
     if all(key.startswith("module.") for key in state):  # saved from torch.nn.DataParallel
         state = {key.removeprefix("module."): value for key, value in state.items()}
-    return {key: (value.float() if value.dtype == torch.bfloat16 else value).numpy() for key, value in state.items()}
+    try:
+        return {key: value.numpy() for key, value in state.items()}
+    except ValueError as error:
+        raise ValueError(f"Expected a whole checkpoint of tensors. Received: {path}: {error}.") from error
 
 
 def _read_safetensors(path):

@@ -9,8 +9,7 @@ against the published hash every time it is read, and its variables are copied i
 - where the image has other than 3 channels, channel i takes the kernels of RGB channel i mod 3, times 3 / channels; a single
   channel takes the sum of the three. A grey image copied to every channel so gives what its RGB form gave.
 
-Most files are .pth: reading them needs torch (an optional dependency, `weights_only=True`). Those of keras.applications are
-.h5.
+Most files are .pth, which `pth.py` reads. Those of keras.applications are .h5.
 """
 
 import hashlib

@@ -1,6 +1,4 @@
 import json
-import sys
-import types
 
 import keras
 import numpy as np
@@ -167,51 +165,6 @@ def test_safetensors(tmp_path):
         weights.read(path)
     write_safetensors(path, {"a": ("F8_E4M3", [1], b"0")})
     with pytest.raises(ValueError, match="F8_E4M3"):
-        weights.read(path)
-
-
-def test_pth(tmp_path):
-    torch = pytest.importorskip("torch")
-    path = tmp_path / "weights.pth"
-    torch.save({"state_dict": {"module.conv.weight": torch.ones(2, 3)}, "epoch": 4}, path)
-    np.testing.assert_array_equal(weights.read(path)["conv.weight"], np.ones((2, 3)))
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="whole checkpoint"):
-        weights.read(path)
-
-
-def test_pth_is_unwrapped(tmp_path, monkeypatch):
-    """The same with a stand-in for torch, which the tests do not install."""
-
-    class Tensor:
-        def __init__(self, array, dtype="float32"):
-            self.array, self.dtype = np.asarray(array, np.float32), dtype
-
-        def float(self):
-            return Tensor(self.array)
-
-        def numpy(self):
-            return {"float32": self.array}[self.dtype]
-
-    path = tmp_path / "weights.pth"
-    path.write_bytes(b"")
-    loaded = {"state_dict": {"module.a": Tensor([1.0]), "module.b": Tensor([2.0], "bfloat16")}, "epoch": 4}
-    torch = types.SimpleNamespace(load=lambda path, **options: loaded, Tensor=Tensor, bfloat16="bfloat16")
-    monkeypatch.setitem(sys.modules, "torch", torch)
-    assert weights.read(path) == {"a": [1.0], "b": [2.0]}
-    loaded = {"epoch": 4}
-    with pytest.raises(ValueError, match="tensors only"):
-        weights.read(path)
-    torch.load = lambda path, **options: (_ for _ in ()).throw(RuntimeError("failed finding central directory"))
-    with pytest.raises(ValueError, match=r"whole checkpoint.*central directory"):
-        weights.read(path)
-
-
-def test_pth_without_torch(tmp_path, monkeypatch):
-    path = tmp_path / "weights.pth"
-    path.write_bytes(b"")
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ImportError, match="pip install torch"):
         weights.read(path)
 
 
