@@ -21,6 +21,7 @@ import models
 import tfseg.spec as specs
 from models import backbones
 from tfseg import config as config_lib
+from tfseg import pictures
 
 SECONDS, RUNS, WARM_UP = 3.0, (5, 100), 2  # Timed for so long, within so many runs, after so many that do not count.
 CLASSES = {"classifier": 1000}
@@ -55,7 +56,7 @@ def profile(config: config_lib.Config) -> list[dict]:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
-        cv2.imwrite(str(folder / "profile.png"), picture(rows)[..., ::-1])
+        cv2.imwrite(str(folder / "profile.png"), pictures.costs_picture(rows, label)[..., ::-1])
         print(f"Written to {folder}: profile.csv, profile.png")
     if failed:
         logging.warning("Not measured:\n%s", "\n".join(failed))
@@ -136,64 +137,10 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def picture(rows: list[dict], width: int = 960, height: int = 640) -> np.ndarray:
-    """Latency against parameters, both logarithmic, the area of a dot by MACs: RGB uint8 [height, width, 3]."""
-    left, right, top, bottom = 80, 40, 40, 60
-    paper = np.full((height, width, 3), 255, np.uint8)
-    xs, ys = (np.log10([row[key] for row in rows]) for key in ("parameters", "p50_ms"))
-    (x0, x1), (y0, y1) = ((v.min() - 0.2, v.max() + 0.2) for v in (xs, ys))
-
-    def place(x, y):
-        return (
-            round(left + (x - x0) / (x1 - x0) * (width - left - right)),
-            round(height - bottom - (y - y0) / (y1 - y0) * (height - top - bottom)),
-        )
-
-    cv2.rectangle(paper, (left, top), (width - right, height - bottom), (120, 120, 120))
-    for low, high, vertical in ((x0, x1, True), (y0, y1, False)):
-        for power in range(int(np.floor(low)), int(np.ceil(high)) + 1):
-            for digit in (1, 2, 5):
-                value = power + np.log10(digit)
-                if not low < value < high:
-                    continue
-                a, b = (place(value, y0), place(value, y1)) if vertical else (place(x0, value), place(x1, value))
-                cv2.line(paper, a, b, (230, 230, 230))
-                at = (a[0] - 14, a[1] + 20) if vertical else (a[0] - 48, a[1] + 5)
-                _write(paper, _short(10**value), at)
-    largest = max(row["gmacs"] for row in rows)
-    taken = []
-    for row, x, y in sorted(zip(rows, xs, ys, strict=True), key=lambda one: -one[0]["gmacs"]):
-        center, radius = place(x, y), max(3, round(24 * (row["gmacs"] / largest) ** 0.5))
-        cv2.circle(paper, center, radius, (70, 130, 180), cv2.FILLED, cv2.LINE_AA)
-        cv2.circle(paper, center, radius, (255, 255, 255), 1, cv2.LINE_AA)
-        label = specs.parse(row["model"]).kwargs.get("backbone") if "classifier(" in row["model"] else row["model"]
-        taken.append(_free(taken, center[0] + radius + 4, center[1] + 5, label, width))
-        _write(paper, label, taken[-1][:2])
-    _write(paper, "parameters", ((left + width - right) // 2 - 36, height - 16))
-    _write(paper, "milliseconds an image (median); the area of a dot is its multiply-accumulates", (left, top - 14))
-    return paper
-
-
-def _free(taken, x, y, label, width):
-    """Where a label goes, (x, y, width): inside the picture, moved down until it covers none of those before it."""
-    length = 8 * len(label)
-    x = min(x, width - length - 4)
-    while any(
-        abs(y - other_y) < 13 and x < other_x + other and other_x < x + length for other_x, other_y, other in taken
-    ):
-        y += 13
-    return x, y, length
-
-
-def _short(value):
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= 0.999 * size:
-            return f"{value / size:.0f}{letter}"
-    return f"{value:g}" if value >= 1 else f"{value:.2g}"
-
-
-def _write(paper, text, at):
-    cv2.putText(paper, text, at, (40, 40, 40), cv2.FontFace("sans"), 13, 400)
+def label(row: dict) -> str:
+    """What a network is called in the picture: a classifier by its backbone."""
+    call = specs.parse(row["model"])
+    return call.kwargs.get("backbone", row["model"]) if call.name == "classifier" else row["model"]
 
 
 def _peak_memory():

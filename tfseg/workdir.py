@@ -2,12 +2,12 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import pathlib
 from collections.abc import Iterator
 
+import filelock
 from absl import logging
 
 from tfseg import config as config_lib
@@ -36,19 +36,20 @@ def held(config: config_lib.Config, chief: bool = True) -> Iterator[pathlib.Path
         yield workdir
         return
     workdir.mkdir(parents=True, exist_ok=True)
-    with open(workdir / ".lock", "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise ValueError(
-                f"Expected a --workdir that no other process is training in. Received: {workdir}, held by process "
-                f"{lock.read().strip() or 'unknown'}. Wait for it, stop it, or use another --workdir."
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    holder, lock = workdir / ".process", filelock.FileLock(workdir / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        process = holder.read_text() if holder.is_file() else "unknown"
+        raise ValueError(
+            f"Expected a --workdir that no other process is training in. Received: {workdir}, held by process {process}. "
+            "Wait for it, stop it, or use another --workdir."
+        ) from error
+    try:
+        holder.write_text(str(os.getpid()))
         yield workdir
+    finally:
+        lock.release()
 
 
 def claim(config: config_lib.Config) -> config_lib.Config:

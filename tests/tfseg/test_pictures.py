@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from tfseg import pictures
+from tfseg.pictures import plots
+from tfseg.pictures import text as text_lib
 
 NAMES = ("Sky", "Building", "traffic_light")
 COLORS = ((128, 128, 128), (128, 0, 0), (10, 20, 230))
@@ -97,7 +99,7 @@ def test_confusion_picture(classes):
 def test_confusion_picture_rows_are_labels():
     # Of label 0 all is right, of label 1 all is taken for 0, label 2 has no pixels: gray.
     picture = check(pictures.confusion_picture([[5, 0, 0], [7, 0, 0], [0, 0, 0]], NAMES))
-    right, wrong, pale = (np.argwhere(has(picture, c)) for c in (pictures.RIGHT, pictures.WRONG, pictures.PALE))
+    right, wrong, pale = (np.argwhere(has(picture, c)) for c in (plots.RIGHT, plots.WRONG, plots.PALE))
     assert np.ptp(right, 0).max() < 40  # one cell
     assert np.ptp(wrong, 0).max() < 40
     np.testing.assert_array_equal(wrong.min(0) - right.min(0), [40, 0])  # beneath it
@@ -110,14 +112,23 @@ def test_confusion_picture_gathers_extra_classes():
     confusion[1, 1] = confusion[2, 2] = 1
     with_other, without = (pictures.confusion_picture(c, NAMES) for c in (confusion, confusion[:3, :3]))
     assert with_other.shape[1] == without.shape[1] + 40
-    wrong = np.argwhere(has(check(with_other), pictures.WRONG))
-    assert wrong[:, 1].min() > np.argwhere(has(with_other, pictures.RIGHT))[:, 1].max()
+    wrong = np.argwhere(has(check(with_other), plots.WRONG))
+    assert wrong[:, 1].min() > np.argwhere(has(with_other, plots.RIGHT))[:, 1].max()
 
 
 def test_text_is_not_clipped():
     for text in ("Ägjpqy_|", "W", "100", "Éçf"):
         for size in (9, 11, 14, 20):
-            for weight in (400, 600):
-                line = pictures._line(text, size, weight=weight)
-                border = np.concatenate([line[-1], line[:, 0], line[:, -1]])
-                assert border.min() > 100, (text, size, weight)
+            for bold in (False, True):
+                line = text_lib.line(text, size, bold=bold)
+                border = np.concatenate([line[0], line[-1], line[:, 0], line[:, -1]])
+                assert border.min() > 100, (text, size, bold)
+
+
+def test_costs_are_drawn_with_every_name():
+    rows = [{"model": f"network {i}", "parameters": 10**i, "p50_ms": 2.0**i, "gmacs": i} for i in range(5, 9)]
+    picture = pictures.costs_picture([*rows, rows[0]], lambda row: row["model"])
+    assert picture.shape == (640, 960, 3)
+    # The largest dot has a diameter of 30 pixels, of which half a pixel at each end is its white edge: 14.5**2 * pi = 661,
+    # without the mixed pixels of its smooth edge.
+    assert 550 < has(picture[:200, 700:], (70, 130, 180)).sum() < 661
