@@ -21,7 +21,7 @@ import models
 import tfseg.spec as specs
 from models import backbones
 from tfseg import config as config_lib
-from tfseg import pictures
+from tfseg import pictures, tables
 
 SECONDS, RUNS, WARM_UP = 3.0, (5, 100), 2  # Timed for so long, within so many runs, after so many that do not count.
 CLASSES = {"classifier": 1000}
@@ -127,14 +127,10 @@ def multiply_accumulates(model: keras.Model) -> int:
 
 def table(rows: list[dict]) -> str:
     """The rows as aligned text."""
-    width = max(len("model"), *(len(row["model"]) for row in rows))
-    lines = [
-        f"{'model':{width}}{'parameters':>13}{'GMAC':>9}{'p50 ms':>9}{'p90':>8}{'p99':>8}{'img/s':>8}{'peak MB':>9}"
-    ]
-    for row in rows:
-        _, *values = (row[column] for column in COLUMNS)
-        lines.append("{:{}}{:13,}{:9.3f}{:9.1f}{:8.1f}{:8.1f}{:8.1f}{:9.0f}".format(row["model"], width, *values))
-    return "\n".join(lines)
+    header = ("model", "parameters", "GMAC", "p50 ms", "p90", "p99", "img/s", "peak MB")
+    forms = ("{}", "{:,}", "{:.3f}", "{:.1f}", "{:.1f}", "{:.1f}", "{:.1f}", "{:.0f}")
+    cells = [[form.format(row[key]) for form, key in zip(forms, COLUMNS, strict=True)] for row in rows]
+    return tables.text(header, cells)
 
 
 def label(row: dict) -> str:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from input_pipeline import IGNORE
 from tfseg import spec as specs
+from tfseg import tables
 
 
 def names() -> list[str]:
@@ -89,17 +90,10 @@ def table(metrics: dict, confusion=None) -> str:
         pixels = np.asarray(confusion)[: len(classes)].sum(1)
         shares = pixels / pixels.sum() if pixels.any() else [None] * len(classes)
         columns["pixels"] = dict(zip(classes, shares, strict=True))
-    rows = [["class", *(f"{n} %" for n in columns)]]
-    rows += [[name, *(percent(column[name]) for column in columns.values())] for name in classes]
+    rows = [[name, *(percent(column[name]) for column in columns.values())] for name in classes]
     rows += [[]] * bool(classes)
     rows += [[name, percent(value)] for name, value in numbers.items()]
-    widths = [max(len(row[i]) for row in rows if len(row) > i) for i in range(len(rows[0]))]
-
-    def line(row):
-        cells = zip(row, widths, strict=False)
-        return "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(cells))
-
-    return "\n".join(map(line, rows))
+    return tables.text(["class", *(f"{n} %" for n in columns)], rows)
 
 
 def _number(value):
