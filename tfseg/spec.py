@@ -13,6 +13,7 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import warnings
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -88,7 +89,9 @@ def check(function: Callable, call: Call, *args, **kwargs) -> None:
 
 def _expression(text):
     try:
-        return ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of regular expressions: "\\d" is no escape of Python and stays as it is
+            return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         raise ValueError(f"Expected a spec such as `name(key=1)`. Received: {text!r} ({error.msg}).") from error
 

@@ -20,10 +20,11 @@ from input_pipeline import records
 from input_pipeline.checking.advice import Value, suggest
 from input_pipeline.preparation import cache
 from input_pipeline.preparation.convert import check_sizes, contents, in_parallel, reason
-from input_pipeline.source import files
+from input_pipeline.source import files, sequences
 from input_pipeline.source.class_tables import Class
 from input_pipeline.source.files import IGNORE
 from input_pipeline.source.listing import Example, some
+from input_pipeline.source.walk import is_picture
 
 UNKNOWN = -1  # in a tile's label, pixels outside the class table
 TILES, TILE_WIDTH = 12, 320  # of the contact sheet: how many, and their width in pixels
@@ -62,6 +63,7 @@ class Report:
     repeated: list[str] = dataclasses.field(default_factory=list)  # the same image twice in a split
     alone: list[str] = dataclasses.field(default_factory=list)  # masks without an image
     unlisted: list[str] = dataclasses.field(default_factory=list)  # images that no split names
+    sequences: list[str] = dataclasses.field(default_factory=list)  # of frames of a video, that are in two splits
     tiles: list[Tile] = dataclasses.field(default_factory=list)
 
     @property
@@ -80,7 +82,10 @@ class Report:
                 + some(self.leaks)
             )
         if self.alone:
-            found.append(f"{_files(len(self.alone), 'mask')} without an image; add it, or remove: {some(self.alone)}")
+            found.append(
+                f"{_files(len(self.alone), 'mask')} without an image; add the image, or rename one of the two: "
+                + some(self.alone)
+            )
         return found
 
     @property
@@ -93,6 +98,7 @@ class Report:
             "images turned upright, as their EXIF says": self.turned,
             "images that are twice in their split": self.repeated,
             "images that are in no split": self.unlisted,
+            sequences.NOTE: self.sequences,
         }
         lines = [f"{len(names)} {what}: {some(names)}" for what, names in lines.items() if names]
         return lines + ["Preparation will ignore these pixels. " + line for line in self._strange if self.lenient]
@@ -121,6 +127,8 @@ def check(spec: str, data_dir: str = "") -> Report:
     look = functools.partial(_look, builder.conversion)
     for seen in in_parallel(look, _items(builder.splits), total, f"{builder.name} check"):
         _add(report, seen, first_of)
+    if getattr(builder, "chosen_by_name", False):
+        report.sequences = sequences.split_sequences(builder.splits)
     if builder.source:
         report.alone, report.unlisted = _strays(builder.splits)
     return report
@@ -277,7 +285,7 @@ def _strays(splits):
 
 def _pictures(folders):
     found = (p for folder in sorted(folders) if folder.is_dir() for p in sorted(folder.iterdir()))
-    return (p for p in found if p.suffix.lower() in files.IMAGES and not p.name.startswith("."))
+    return (p for p in found if is_picture(p.name) and not p.is_dir())
 
 
 def _sibling(path, stems):

@@ -22,7 +22,7 @@ import tensorflow_datasets as tfds
 
 from input_pipeline.preparation import builder
 from input_pipeline.source import files, listing, matlab
-from input_pipeline.source.class_tables import Class, color_of
+from input_pipeline.source.class_tables import Class, voc_color
 from input_pipeline.source.listing import Example, Part
 
 # Names of shelhamer/fcn.berkeleyvision.org, data/nyud/classes.txt; there is no official palette.
@@ -84,7 +84,7 @@ CLASSES_13 = (
     Class("wall", (249, 139, 0), 12),
     Class("window", (225, 229, 194), 13),
 )
-CLASSES = {40: tuple(Class(name, color_of(i), i + 1) for i, name in enumerate(NAMES)), 13: CLASSES_13}
+CLASSES = {40: tuple(Class(name, voc_color(i + 1), i + 1) for i, name in enumerate(NAMES)), 13: CLASSES_13}
 IGNORED = (Class("unlabelled", (0, 0, 0), 0),)
 SPLITS = {"train": 795, "test": 654}
 # For each of the 40 classes its id among the 13: class13Mapping.mat of ankurhanda/nyuv2-meta-data.

@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 
 from input_pipeline.preparation import builder
 from input_pipeline.source import listing
-from input_pipeline.source.class_tables import Class, color_of
+from input_pipeline.source.class_tables import Class, voc_color
 
 # seg37list.mat of the official toolbox; there is no official palette. The first 37 of NYUv2's 40 classes are the same.
 NAMES = (
@@ -56,7 +56,7 @@ NAMES = (
     "bathtub",
     "bag",
 )
-CLASSES = tuple(Class(name, color_of(i), i + 1) for i, name in enumerate(NAMES))
+CLASSES = tuple(Class(name, voc_color(i + 1), i + 1) for i, name in enumerate(NAMES))
 IGNORED = (Class("unlabelled", (0, 0, 0), 0),)
 SPLITS = {"train": 5285, "test": 5050}
 BEFORE = {"train": 5050, "test": 0}  # masks that come before those of the split

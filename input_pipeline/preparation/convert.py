@@ -131,7 +131,7 @@ def check_sizes(image: np.ndarray, raw: np.ndarray, turned: bool) -> None:
 def reason(error: Exception) -> str:
     """What went wrong with a file, in a line."""
     if isinstance(error, FileNotFoundError):
-        return "Expected a file. Received: none. Add it, or remove its partner"
+        return "Expected a file. Received: none. Put it there, or leave the pair out with --skip_bad"
     return str(error) if isinstance(error, ValueError) else f"Expected a whole file. Received: {files.message(error)}"
 
 

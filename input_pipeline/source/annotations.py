@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from input_pipeline.source import files
+from input_pipeline.source import files, texts
 from input_pipeline.source.class_tables import Class
 from input_pipeline.source.listing import Example, Part, Zipped, some
 
@@ -77,8 +77,8 @@ def listed(path: Path, by_id: Mapping[int, int], names: Sequence[str]) -> dict[s
     A line is `name.jpg x1 y1 x2 y2 c x1 y1 x2 y2 c ...`; `by_id` gives the train ids of the ids c.
     """
     found = {}
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    for number, (name, *values) in ((i, line.split()) for i, line in enumerate(lines, 1) if line.strip()):
+    lines, known = texts.lines(path), set(names)
+    for number, (name, *values) in ((i, _fields(line, known)) for i, line in enumerate(lines, 1) if line):
         try:
             rows = np.array(values, np.float64).reshape(-1, 5)
             classes = np.array([by_id[int(c)] for c in rows[:, 4]], int)
@@ -87,21 +87,34 @@ def listed(path: Path, by_id: Mapping[int, int], names: Sequence[str]) -> dict[s
                 f"Expected `name x1 y1 x2 y2 id ...` with ids {', '.join(map(str, sorted(by_id)))}. "
                 f"Received: {lines[number - 1]!r} ({path}, line {number})."
             ) from error
-        stem = str(Path(name).with_suffix("")) if Path(name).suffix.lower() in files.IMAGES else name
+        stem = _stem(name)
         kept = classes != files.IGNORE
         found[stem] = Part(path, f"line {number}", functools.partial(Boxes, rows[kept, :4], classes[kept]))
-    alone = sorted(found.keys() - set(names))
+    alone = sorted(found.keys() - known)
     if alone:
         logging.warning("%d names of %s have no image and are left out: %s", len(alone), path, some(alone))
     nothing = Part(path, "no line", functools.partial(Boxes, (), ()))
     return {name: found.get(name, nothing) for name in names}
 
 
+def _stem(name):
+    """A name without the extension of a picture."""
+    return str(Path(name).with_suffix("")) if Path(name).suffix.lower() in files.IMAGES else name
+
+
+def _fields(line, known):
+    """The words of a line, the first being the name, which may have blanks where an image is called so."""
+    words = line.split()
+    names = (" ".join(words[:i]) for i in range(len(words), 0, -5))  # the rest are boxes, of five numbers each
+    name = next((name for name in names if _stem(name) in known), words[0])
+    return [name, *words[len(name.split()) :]]
+
+
 def _read(source, by_name):
     """Reads an annotation."""
-    data = source.read() if isinstance(source, Part) else files.read(source)
+    data, file = source.read() if isinstance(source, Part) else files.read(source), str(source)
     try:
-        return (_xml if source.name.endswith(".xml") else _polygons)(data, by_name)
+        return _xml(data, by_name) if source.name.endswith(".xml") else _polygons(texts.decode(data, file), by_name)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(
             f"Expected the boxes of PASCAL VOC (.xml) or the polygons of Cityscapes (.json). Received: {error!r}. "

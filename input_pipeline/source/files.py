@@ -30,6 +30,7 @@ FAULTS = (
 )
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 _UNKNOWN = -1
+_TABLE = 1 << 25  # entries of a lookup's table; ids that are spread further (no-data as -2147483648) are searched for
 # First column and row of each pass of an interlaced PNG, and the steps between columns and rows (PNG specification, 8.2).
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
@@ -123,18 +124,27 @@ def color_code(rgb) -> np.ndarray:
 
 
 class Lookup:
-    """Raw ids (or colour codes) to train ids, by one table; an id outside it is an error."""
+    """Raw ids (or colour codes) to train ids, by one table; an id outside it is an error. Ids may be negative."""
 
     def __init__(self, train_ids: dict[int, int]):
         self.known = sorted(train_ids)
-        # The last entry answers for everything beyond the table.
-        self._table = np.full(max(self.known) + 2, _UNKNOWN, np.int16)
-        for raw, train_id in train_ids.items():
-            self._table[raw] = train_id
+        # The ends answer for everything beyond the table; ids below 0 are counted from its back, as NumPy does.
+        self._ends = min(self.known[0] - 1, -1), max(self.known[-1] + 1, 0)
+        self._dense = self._ends[1] - self._ends[0] <= _TABLE
+        self._table = np.full(self._ends[1] - self._ends[0] + 1 if self._dense else len(self.known), _UNKNOWN, np.int16)
+        for place, raw in enumerate(self.known):
+            self._table[raw if self._dense else place] = train_ids[raw]
 
     def __call__(self, raw: np.ndarray, otherwise: int | None = None) -> np.ndarray:
         """Returns the train ids uint8 of `raw` (integers of any width); unknown ids are `otherwise`, or an error."""
-        label = self._table[np.clip(raw.astype(np.int32, copy=False), -1, len(self._table) - 1)]
+        low, high = self._ends
+        narrow = low >= -(1 << 31) and high < 1 << 31 and np.can_cast(raw.dtype, np.int32)
+        codes = raw.astype(np.int32 if narrow else np.int64, copy=False)
+        if self._dense:
+            label = self._table[np.clip(codes, low, high)]
+        else:
+            place = np.minimum(np.searchsorted(self.known, codes), len(self.known) - 1)
+            label = np.where(np.asarray(self.known)[place] == codes, self._table[place], _UNKNOWN)
         unknown = label == _UNKNOWN
         if unknown.any() and otherwise is None:
             raise UnknownIdsError(*np.unique(raw[unknown], return_counts=True))

@@ -4,16 +4,30 @@ import dataclasses
 import functools
 import hashlib
 import os
+import re
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 
-from input_pipeline.source import files
+from input_pipeline.source import missing, walk
+from input_pipeline.source.walk import pictures, some
 
-_NAMED = 10  # names that a message gives; the rest are counted
+__all__ = [
+    "Example",
+    "Part",
+    "Zipped",
+    "held_out",
+    "mask_files",
+    "mask_of",
+    "pairs",
+    "pictures",
+    "root",
+    "some",
+    "stems",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +39,7 @@ class Part:
     read: Callable[[], np.ndarray | bytes]
 
     def __str__(self):
-        return f"{self.file} ({self.name})"
+        return f"{self.file} ({self.name})" if self.name else str(self.file)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,61 +83,152 @@ def root(source: Path, *folders: str, holds: str) -> Path:
     return next((source / folder for folder in ("", *folders) if (source / folder / holds).exists()), source)
 
 
-def pairs(images: Path | Zipped, masks: Path | Zipped, image_end: str = "", mask_end: str = "") -> list[Example]:
+def pairs(
+    images: Path | Zipped, masks: Path | Zipped, image_end: str = "", mask_end: str = "", own: bool = False
+) -> list[Example]:
     """The images of a folder and its sub-folders with the masks of the same names; [] where there is no such folder.
 
     The names are the same but for `image_end` and `mask_end`; a file whose name ends otherwise is none of them. A mask
-    that is missing is found when the pair is read, so that it is reported with whatever else is at fault there.
+    that is missing, or of a kind that is not read, is found when the pair is read, so that it is reported with whatever
+    else is at fault there. In a layout of the user's `own`, no mask at all is one error, which names what lies there
+    instead.
     """
     if not images.is_dir():
         return []
-    found, labelled = stems(images, image_end), stems(masks, mask_end)
+    names = list(_names(images))
+    found = _outside(_by_stem(images, filter(walk.is_picture, names), image_end), images, masks)
     if not found:
-        names = f"*{image_end} ({' '.join(files.IMAGES)})"
-        raise ValueError(f"Expected images {names}. Received: none in {images}. Copy them there.")
-    alone = [str(labelled[stem]) for stem in sorted(labelled.keys() - found.keys())]
+        raise missing.images_error(images, image_end)
+    if isinstance(images, Path):
+        walk.say_unread(images, _outside(dict.fromkeys(names), images, masks))
+    labelled = _outside(mask_files(masks, mask_end), masks, images)
+    if own:
+        missing.check_masks(found, labelled, masks, mask_end)
+    alone = [str(labelled[s]) for s in sorted(labelled.keys() - found.keys()) if walk.is_picture(str(labelled[s]))]
     if alone:
         logging.warning("%d masks have no image in %s and are left out: %s", len(alone), images, some(alone))
-    return [Example(stem, path, labelled.get(stem, masks / f"{stem}{mask_end}.png")) for stem, path in found.items()]
+    near = missing.by_likeness(labelled)
+    return [
+        Example(s, image, mask_of(s, labelled.get(s), masks / f"{s}{mask_end}.png", near)) for s, image in found.items()
+    ]
 
 
 def stems(folder: Path | Zipped, end: str = "") -> dict[str, Path | Part]:
-    """{path below `folder` without `end` and extension: file} of every image in it; two of one name are an error."""
+    """{path below `folder` without `end` and extension: file} of every picture in it; two of one name are an error."""
+    return _by_stem(folder, filter(walk.is_picture, _names(folder)), end)
+
+
+def mask_files(folder: Path | Zipped, end: str = "") -> dict[str, Path | Part]:
+    """What `stems` returns of masks; where there is no picture of a name, another file of it, which is no mask yet."""
+    names = list(_names(folder))
+    others = {}
+    for name in (name for name in names if not walk.is_picture(name) and not walk.is_left_behind(name)):
+        stem = os.path.splitext(name)[0]
+        if stem.endswith(end):
+            others.setdefault(Path(stem.removesuffix(end)).as_posix(), folder / name)
+    return others | _by_stem(folder, filter(walk.is_picture, names), end)
+
+
+def mask_of(stem: str, file: Path | Part | None, expected: Path | Part, near: Mapping[str, Path | Part]) -> Path | Part:
+    """The mask of an image: the `file` of its name, or the `expected` one, whose reading fails with the reason."""
+    other = near.get(missing.likeness(stem))
+    if isinstance(file, Path) and (why := missing.unread(file)):
+        return Part(file, "", functools.partial(_refuse, why))
+    if file is None and other is not None and isinstance(expected, Path):
+        why = (
+            f"Expected a file of this name. Received: {other}, whose name is written otherwise. Rename one of the pair"
+        )
+        return Part(expected, "", functools.partial(_refuse, why))
+    return expected if file is None else file
+
+
+def _by_stem(folder, names, end):
     found = {}
-    if isinstance(folder, Zipped):
-        names = folder.names()
-    else:  # not rglob, which does not follow a link to a folder
-        below = ((parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names)
-        names = (os.path.relpath(os.path.join(parent, name), folder) for parent, name in below)
     for name in sorted(names):
-        stem, extension = os.path.splitext(name)
-        if extension.lower() in files.IMAGES and not os.path.basename(name).startswith(".") and stem.endswith(end):
-            stem, file = Path(stem.removesuffix(end)).as_posix(), folder / name
+        stem, file = os.path.splitext(name)[0], folder / name
+        if stem.endswith(end):
+            stem = Path(stem.removesuffix(end)).as_posix()
             if stem in found:
                 raise ValueError(
-                    f"Expected one file of a name. Received: {found[stem]} and {file}. Remove one of them."
+                    f"Expected one file of a name. Received: {found[stem]} and {file}. Move the one that is not meant "
+                    "elsewhere, or give it another name."
                 )
             found[stem] = file
     return found
 
 
-def held_out(examples: Sequence[Example], fraction: float, seed: int = 0) -> dict[str, Sequence[Example]]:
-    """Splits examples in train and val, by a hash of their names: the same files go the same way on every machine."""
+def _names(folder):
+    """The paths below a folder of its files; none where there is no such folder."""
+    if isinstance(folder, Zipped):
+        return folder.names()
+    return walk.below(folder) if folder.is_dir() else ()
+
+
+def _outside(found, folder, other):
+    """The files that are not in `other`, where that is a folder in `folder`: masks/ in a folder of images."""
+    if not (isinstance(folder, Path) and isinstance(other, Path) and other.is_dir()):
+        return found
+    inner, outer = os.path.realpath(other), os.path.realpath(folder)
+    if inner == outer or not inner.startswith(os.path.join(outer, "")):
+        return found
+    start = f"{Path(os.path.relpath(inner, outer)).as_posix()}/"
+    return {stem: file for stem, file in found.items() if not stem.startswith(start)}
+
+
+def _refuse(why):
+    raise ValueError(why)
+
+
+def held_out(
+    examples: Sequence[Example], fraction: float, seed: int = 0, group: str = ""
+) -> dict[str, Sequence[Example]]:
+    """Splits examples in train and val, by a hash of their names: the same files go the same way on every machine.
+
+    `group` is a regular expression, searched for in each name (without extension): images for which its first group, or
+    the whole of what it matches where it has no group, is the same text stay together. Val then has about `fraction` of
+    the images, and at least one group.
+    """
     if not 0 <= fraction < 1:
         raise ValueError(f"Expected val_fraction in [0, 1). Received: {fraction}.")
+    groups = _groups(examples, group) if group else {e.id: [e.id] for e in examples}
     if not examples or not fraction:
         return {"train": examples}
-    count = min(max(1, round(fraction * len(examples))), len(examples) - 1)
-    order = sorted(examples, key=lambda e: hashlib.sha256(f"{seed} {e.id}".encode()).digest())
-    val = {e.id for e in order[:count]}
-    logging.info("Of %d images %d, chosen by name, are the val split.", len(examples), count)
+    if group and len(groups) < 2:
+        raise ValueError(
+            f"Expected a group that gives at least two groups of images. Received: group={group!r}, by which all "
+            f"{len(examples)} are of {next(iter(groups))!r}. Give another one, or lists train.txt and val.txt."
+        )
+    wanted = min(max(1, round(fraction * len(examples))), len(examples) - 1)
+    val = set()
+    for name in sorted(groups, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest()):
+        count = len(val) + len(groups[name])
+        if abs(count - wanted) < abs(len(val) - wanted) and count < len(examples):  # nearer with it than without
+            val |= set(groups[name])
+    if not val and len(examples) > 1:  # each group has more than twice what is wanted
+        val = set(min(groups.values(), key=len))
+    logging.info(
+        "Of %d images %d, chosen by %s, are the val split.", len(examples), len(val), "group" if group else "name"
+    )
     return {"train": [e for e in examples if e.id not in val], "val": [e for e in examples if e.id in val]}
 
 
-def some(names: Sequence[str], separator: str = ", ") -> str:
-    """The first few of `names`, and how many more there are."""
-    more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
-    return separator.join([*names[:_NAMED], *more])
+def _groups(examples, pattern):
+    """{group: ids of its images}."""
+    try:
+        found = {e.id: re.search(pattern, e.id) for e in examples}
+    except re.error as error:
+        raise ValueError(f"Expected group to be a regular expression. Received: {pattern!r}: {error}.") from error
+    names = {name: match and match[min(1, match.re.groups)] for name, match in found.items()}
+    without = [name for name, of in names.items() if of is None]
+    if without:
+        raise ValueError(
+            f"Expected group to match the name, without extension, of every image. Received: group={pattern!r}, which "
+            f"does not match {some(without)}. Give one that matches these too, or rename them."
+        )
+    groups = {}
+    for name, of in names.items():
+        groups.setdefault(of, []).append(name)
+    return groups
 
 
 def _archive(path):

@@ -112,6 +112,26 @@ def test_a_text_list(tmp_path, caplog):
             annotations.listed(path, {7: 0, 9: 1}, ["a"])
 
 
+def test_a_list_of_boxes_whose_names_have_blanks(tmp_path):
+    path = tmp_path / "boxes.txt"
+    path.write_text("photo 1.jpg 1 2 3 4 7\nphoto 2.jpg\nplain 1 2 3 4 7 5 6 7 8 7\n", encoding="utf-16")
+    found = annotations.listed(path, {7: 0}, ["photo 1", "photo 2", "plain"])
+    assert {name: part.read().boxes.tolist() for name, part in found.items()} == {
+        "photo 1": [[1, 2, 3, 4]],
+        "photo 2": [],
+        "plain": [[1, 2, 3, 4], [5, 6, 7, 8]],
+    }
+    path.write_text("Straße 1 2 3 4 7\n", encoding="cp1252")
+    with pytest.raises(ValueError, match=r"boxes\.txt.*Save it as UTF-8"):
+        annotations.listed(path, {7: 0}, [])
+
+
+def test_annotations_of_another_encoding_are_named(tmp_path):
+    (tmp_path / "a.json").write_bytes('{"objects": [], "city": "Köln", "imgHeight": 2, "imgWidth": 2}'.encode("cp1252"))
+    with pytest.raises(ValueError, match=r"a\.json.*Save it as UTF-8"):
+        annotations.annotation(tmp_path / "a.json", {}).read()
+
+
 def folder(root, names=("a", "b", "c"), size=(40, 60)):
     """Images with masks that paint class 1 into the box [10, 5, 30, 25] and class 2 into [40, 20, 55, 38]."""
     label = np.zeros(size, np.uint8)

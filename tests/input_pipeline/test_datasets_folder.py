@@ -205,7 +205,7 @@ def test_generated_colours_are_distinct():
         ("id,name\n0,a\n1,a\n", r"names: a more than once"),
         ("id,name,r,g,b\n0,a,1,2,3\n1,b,1,2,3\n", r"colours: \(1, 2, 3\) more than once"),
         ("id,name,r,g,b\n0,a,1,2,300\n", r"line 2: 0,a,1,2,300"),
-        ("id,name\n-1,a\n", r"line 2"),
+        ("id,name\n0.5,a\n1,b\n", r"line 2: 0\.5,a"),
     ],
 )
 def test_a_bad_class_table_is_refused(table, message, data, tmp_path):

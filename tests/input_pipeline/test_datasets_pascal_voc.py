@@ -7,7 +7,7 @@ import pytest
 
 import input_pipeline
 from input_pipeline.datasets import pascal_voc
-from input_pipeline.source.class_tables import color_of
+from input_pipeline.source.class_tables import voc_color
 from tests.input_pipeline import trees
 
 MASK = np.array([[0, 15, 255, 20], [0, 2, 255, 20]], np.uint8)  # as VOC draws it: 255 is the border
@@ -163,8 +163,8 @@ def test_real_files(tmp_path):
 
 
 def test_the_colours_are_by_vocs_rule():
-    # Background is black; the rule spreads the bits of the index, as `color_of` does for the index after.
-    assert [c.color for c in pascal_voc.CLASSES] == [color_of(i - 1) for i in range(21)]
-    assert pascal_voc.IGNORED[0].color == color_of(254)
+    # Background is black; the rule spreads the bits of the index.
+    assert [c.color for c in pascal_voc.CLASSES] == [voc_color(i) for i in range(21)]
+    assert pascal_voc.IGNORED[0].color == voc_color(255)
     assert [c.raw for c in pascal_voc.CLASSES] == list(range(21))
     assert pascal_voc.CLASSES[15].name == "person"

@@ -57,7 +57,7 @@ def test_folder_without_images_masks_or_table(tmp_path):
     (tmp_path / "data").mkdir()
     with pytest.raises(FileNotFoundError, match=r"id,name.*classes\.csv"):
         prepare(tmp_path / "data", "folder")
-    (tmp_path / "data/classes.csv").write_text("id,name\n0,a\n")
+    (tmp_path / "data/classes.csv").write_text("id,name\n0,a\n1,b\n")
     with pytest.raises(FileNotFoundError, match=r"images/, masks/"):
         prepare(tmp_path / "data", "folder")
     with pytest.raises(FileNotFoundError, match=r"pairs\.txt"):
@@ -115,7 +115,7 @@ def test_unknown_colours(tmp_path):
     (tree / "classes.csv").write_text("id,name,r,g,b\n0,a,0,0,0\n1,b,9,9,9\n")
     with pytest.raises(ValueError, match=r"colours.*\(9, 9, 9\)\. Received: \(1, 2, 3\) on 2 pixels"):
         prepare(tree, "folder")
-    (tree / "classes.csv").write_text("id,name\n0,a\n")
+    (tree / "classes.csv").write_text("id,name\n0,a\n1,b\n")
     with pytest.raises(ValueError, match=r"no colours\. Received: an RGB mask"):
         prepare(tree, "folder")
 
@@ -229,7 +229,7 @@ def test_an_image_listed_twice(tmp_path):
     tree = tmp_path / "data"
     save(tree / "images/a.png", np.zeros((*SHAPE, 3), np.uint8))
     save(tree / "masks/a.png", np.zeros(SHAPE, np.uint8))
-    (tree / "classes.csv").write_text("id,name\n0,a\n")
+    (tree / "classes.csv").write_text("id,name\n0,a\n1,b\n")
     (tree / "train.txt").write_text("a\na\n")
     with pytest.raises(ValueError, match=r"each image of train once.*: a\."):
         prepare(tree, "folder")

@@ -40,10 +40,12 @@ def table(tree, *rows, header="id,name"):
 
 
 def recode(tree, **ids):
-    """Replaces ids of all masks: a=7 writes 7 where class a is."""
+    """Replaces ids of all masks: a=7 writes 7 where class a is; c is in the first row."""
     for path in tree.glob("masks/*/*.png"):
         mask = np.asarray(Image.open(path))
-        save(path, np.where(mask == 0, ids.get("a", 0), ids.get("b", 1)).astype(np.uint8))
+        mask = np.where(mask == 0, ids.get("a", 0), ids.get("b", 1)).astype(np.uint8)
+        mask[0] = ids.get("c", mask[0, 0])
+        save(path, mask)
 
 
 def findings(tree):
@@ -139,7 +141,7 @@ def test_an_id_outside_the_table_has_its_share_an_example_and_a_row_to_add(tree)
     ("ids", "rows", "message"),
     [
         ({"a": 1, "b": 2}, ("0,a", "1,b"), "one higher than in the class table"),
-        ({"a": 0, "b": 1}, ("0,a",), "one id more than classes. If 0 means unlabelled"),
+        ({"a": 0, "b": 1, "c": 2}, ("0,a", "1,b"), "one id more than classes. If 0 means unlabelled"),
         ({"a": 0, "b": 255}, ("0,a", "1,b"), "255 is ignored: give b the id 255"),
         ({"a": 100, "b": 200}, ("0,a", "1,b"), "100 is a, 200 is b"),
         ({"a": 0, "b": 1}, ("0,a", "1,b"), ""),
@@ -213,6 +215,39 @@ def test_notes_on_classes_that_never_occur_and_on_exif(tree):
         "1 classes without a pixel: c",
         "1 images turned upright, as their EXIF says: val/val0",
     ]
+
+
+def test_frames_of_a_video_in_two_splits_are_noted(tmp_path):
+    """Where chance divides 12 frames and 2 photos; not where their owner does, or the frames stay together."""
+    for i, name in enumerate([f"clip_{i:04}" for i in range(12)] + ["cat", "dog"]):
+        save(tmp_path / f"images/{name}.png", np.full((*SHAPE, 3), i, np.uint8))
+        save(tmp_path / f"masks/{name}.png", (np.indices(SHAPE).sum(0) % 2).astype(np.uint8))
+    table(tmp_path, "0,a", "1,b")
+    (note,) = checking.check("folder(val_fraction=0.5)", str(tmp_path)).notes
+    assert note.startswith("1 groups of images have names like frames of one video")
+    assert 'folder(group="' in note
+    assert "clip_0000 .. clip_0011: " in note
+    assert checking.check(r'folder(group="(.*?)(_\d+)?$")', str(tmp_path)).notes == []
+    (tmp_path / "train.txt").write_text("".join(f"clip_{i:04}\n" for i in range(6)) + "cat\n")
+    (tmp_path / "val.txt").write_text("".join(f"clip_{i:04}\n" for i in range(6, 12)) + "dog\n")
+    assert checking.check("folder", str(tmp_path)).notes == []
+
+
+def test_the_advice_for_an_id_below_0_works(tree):
+    """16-bit masks with -1 for unlabelled, as rasters have: check says `-1,ignore`, and that row is taken."""
+    mask = np.ones(SHAPE, np.int16)
+    mask[:3], mask[0] = 0, -1
+    for path in tree.glob("masks/*/*.png"):
+        path.unlink()
+        cv2.imwrite(str(path.with_suffix(".tif")), mask)
+    assert "-1: 16.6667 % of the pixels, 6 images, as train/train0: add a row for it, or -1,ignore" in findings(tree)
+    table(tree, "0,a", "-1,ignore", "1,b")
+    assert findings(tree) == ""
+    report = checking.check("folder", str(tree))
+    assert {v.code: v.train_id for v in report.values.values() if v.images} == {0: 0, 1: 1, -1: 255}
+    records = input_pipeline.prepare("folder", str(tree), str(tree.parent / "cache"))
+    for example in records.encoded("val").map(input_pipeline.decode):
+        np.testing.assert_array_equal(example["label"], np.where(mask == -1, 255, mask))
 
 
 def test_kinds_of_masks(tree):

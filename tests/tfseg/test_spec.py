@@ -56,3 +56,9 @@ def test_an_unknown_option_lists_the_known():
 
 def test_a_call_prints_as_it_was_written():
     assert str(spec.parse("a(1, b='x')")) == "a(1, b='x')"
+
+
+def test_a_regular_expression_is_taken_as_it_is_written(recwarn):
+    r"""`\d` is no escape of Python's, which would warn of it, and later refuse it."""
+    assert spec.parse(r'folder(group="(.*)_\d+")').kwargs == {"group": r"(.*)_\d+"}
+    assert not recwarn.list

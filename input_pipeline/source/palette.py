@@ -1,0 +1,73 @@
+"""Colours for classes that have none: told apart at a glance, clear of what pictures use for something else."""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+BACKGROUND = ("background", "bg", "void", "other", "others", "unlabeled", "unlabelled", "nothing")
+GRAYS = ((128, 128, 128), (168, 168, 168), (92, 92, 92))  # of classes called so: they are not what one looks for
+COUNT = 255  # the train ids that there are
+_TAKEN = (
+    (0, 0, 0),
+    (255, 255, 255),
+    (255, 0, 255),
+    *GRAYS,
+)  # black: ignored; white: its stripes; magenta: outside a table
+_STEPS = (0, 26, 51, 77, 102, 128, 153, 179, 204, 230, 255)  # the values of a channel that are tried
+_RECENT = 4  # how many classes before it a colour must differ from most
+
+
+def colors_of(names: Sequence[str]) -> list[tuple[int, int, int]]:
+    """The colours of classes by their places: gray for the background, the rest far from one another and from gray.
+
+    A class keeps its colour when others change their names.
+    """
+    grays, colors = list(GRAYS), []
+    for index, name in enumerate(names):
+        plain = name.casefold().strip("_- ") in BACKGROUND
+        colors.append(grays.pop(0) if plain and grays else color_of(index))
+    return colors
+
+
+def color_of(index: int) -> tuple[int, int, int]:
+    """The colour of train id `index`, 0..254, where its class has none of its own."""
+    return _palette()[index % COUNT]
+
+
+def voc_color(index: int) -> tuple[int, int, int]:
+    """PASCAL VOC's colour of an id, 0..255: the id's bits spread over r, g and b, highest first; 0 is black."""
+    color = [0, 0, 0]
+    for bit in range(8):
+        for channel in range(3):
+            color[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
+    return tuple(color)
+
+
+@functools.cache
+def _palette():
+    """COUNT colours, each the one that is farthest from those before it; ties go to the first.
+
+    Integers only: the colours are part of what a data set's records are known by, so no rounding may change them.
+    """
+    steps = np.array(_STEPS)
+    tried = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
+    luma = tried @ (299, 587, 114)  # ITU-R BT.601, in thousandths
+    # Neither dark nor pale, and with a hue.
+    tried = tried[(tried.max(1) >= 102) & (luma >= 45_000) & (luma <= 215_000) & (tried.max(1) - tried.min(1) >= 77)]
+    nearest = np.min([_distance(tried, color) for color in _TAKEN], 0)
+    colors = []
+    for _ in range(COUNT):
+        score = nearest.copy()
+        for color in colors[-_RECENT:]:
+            score = np.minimum(score, _distance(tried, color) // 2)  # squared: 1.4 times as far from these
+        best = int(np.argmax(score))
+        colors.append(tuple(tried[best].tolist()))
+        nearest = np.minimum(nearest, _distance(tried, tried[best]))
+    return tuple(colors)
+
+
+def _distance(colors, other):
+    """The squares of about how different colours look: https://www.compuphase.com/cmetric.htm, for colours [n, 3]."""
+    red, (r, g, b) = (colors[:, 0] + other[0]) // 2, (colors - np.asarray(other)).T
+    return ((512 + red) * r * r >> 8) + 4 * g * g + ((767 - red) * b * b >> 8)

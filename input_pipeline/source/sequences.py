@@ -1,0 +1,41 @@
+"""Frames of one video, told by their names: images that are nearly the same and must not be in two splits."""
+
+import collections
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+
+from input_pipeline.source.listing import Example
+
+# What `checking` says of them, after their number.
+NOTE = (
+    "groups of images have names like frames of one video, and neighbours in two splits; if they are frames, scores are "
+    r'too good: keep each video together with folder(group="(.*?)\d+\D*$"), or divide a single one by lists train.txt '
+    "and val.txt"
+)
+_FEWEST = 4  # images that are taken for a sequence: two or three with running numbers may be anything
+
+
+def split_sequences(splits: Mapping[str, Sequence[Example]]) -> list[str]:
+    """The sequences that have neighbouring frames in two splits, each as `first .. last: count train, count val`.
+
+    A sequence is at least four images whose names differ in their last number alone. Neighbours are next to each other in
+    it and as near as most of its frames are: 30 apart where every thirtieth was kept.
+    """
+    frames = collections.defaultdict(list)  # {what the names share: [(number, id, split)]}
+    for split, examples in splits.items():
+        for example in examples:
+            if match := re.fullmatch(r"(.*?)(\d+)(\D*)", example.id, re.DOTALL):
+                frames[match[1], match[3]].append((int(match[2]), example.id, split))
+    found = []
+    for _, sequence in sorted(frames.items()):
+        sequence.sort()
+        if len(sequence) < _FEWEST:
+            continue
+        pairs = [(after[0] - before[0], after[2] != before[2]) for before, after in itertools.pairwise(sequence)]
+        usual = sorted(step for step, _ in pairs)[len(pairs) // 2]
+        if any(parted and step <= usual for step, parted in pairs):
+            counts = collections.Counter(split for _, _, split in sequence)
+            shares = ", ".join(f"{counts[split]} {split}" for split in splits if counts[split])
+            found.append(f"{sequence[0][1]} .. {sequence[-1][1]}: {shares}")
+    return found

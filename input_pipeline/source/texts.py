@@ -1,0 +1,43 @@
+"""Text files of a source tree: UTF-8, or UTF-16 and UTF-32 that say so; anything else is an error, never a guess."""
+
+import codecs
+from pathlib import Path
+
+# UTF-32's mark begins with that of UTF-16, so it comes first.
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def read(path: Path) -> str:
+    """Returns the text of a file, without its byte order mark. Raises ValueError where it is not Unicode text."""
+    return decode(path.read_bytes(), path)
+
+
+def decode(data: bytes, path: Path | str) -> str:
+    """Returns what `read` does, of a file's bytes; `path` is what an error calls it."""
+    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        around = data.splitlines()[line - 1].decode("ascii", "replace").strip() if encoding == "utf-8" else ""
+        raise ValueError(
+            f"Expected text in UTF-8. Received: {path}, whose byte {error.start} (0x{data[error.start]:02x}, in line "
+            f"{line}{f': {around!r}' if around else ''}) is not {encoding.upper()}. Save it as UTF-8."
+        ) from error
+    if "\0" in text:
+        raise ValueError(
+            f"Expected text in UTF-8. Received: {path}, which holds zero bytes, as UTF-16 without its mark does. "
+            "Save it as UTF-8."
+        )
+    return text
+
+
+def lines(path: Path) -> list[str]:
+    """The lines of a file, without white space around them; only line ends divide them, no other separator."""
+    return [line.strip() for line in read(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")]
