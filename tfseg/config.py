@@ -20,7 +20,9 @@ def _option(default, text, choices=None):
 class Config:
     """The options of one run. Specs are `name` or `name(key=value)`; see tfseg/spec.py."""
 
-    mode: str = _option("train", "What to do.", ("train", "evaluate", "predict", "prepare", "check", "profile"))
+    mode: str = _option(
+        "train", "What to do.", ("train", "evaluate", "predict", "prepare", "check", "convert", "profile")
+    )
     workdir: str = _option("", "Folder of the run: flags, checkpoints, TensorBoard events, metrics, evaluations.")
 
     # Data

@@ -21,7 +21,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from input_pipeline.preparation import builder
-from input_pipeline.source import class_tables, files, listing
+from input_pipeline.source import class_tables, files, foreign, listing
 from input_pipeline.source.annotations import annotation, ids, listed
 from input_pipeline.source.files import IGNORE
 
@@ -49,6 +49,10 @@ class Builder(builder.Builder):
 
         `boxes` names the folder of annotations, or the text list, of boxes.
         """
+        if not (source / "classes.csv").is_file() or not (list or (source / "masks").is_dir()):
+            told = foreign.recognise(source)
+            if told:
+                raise FileNotFoundError(f"Expected {self.LAYOUT}. Received: none. {told}")
         classes, ignored, by_color = class_tables.read(source / "classes.csv")
         lists = {split: source / f"{split}.txt" for split in SPLITS if (source / f"{split}.txt").is_file()}
         folders = [split for split in SPLITS if (source / "images" / split).is_dir()]
