@@ -7,6 +7,7 @@ import functools
 import io
 import os
 import pathlib
+import shlex
 import shutil
 
 import numpy as np
@@ -53,8 +54,9 @@ def convert(config: config_lib.Config) -> pathlib.Path:
         pathlib.Path(os.path.abspath(pathlib.Path(p).expanduser())) for p in (config.data_dir, config.output_dir)
     )
     if not source.is_dir():
+        what = "a file. Unpack it first" if source.is_file() else "which is not there"
         raise FileNotFoundError(
-            f"Expected data_dir to be a folder, what the tool exported. Received: {source}, which is not."
+            f"Expected data_dir to be a folder, what the tool exported. Received: {source}, {what}."
         )
     _check_output(source, output, config.overwrite)
     tree = tree_lib.Tree(source, without=output)
@@ -186,6 +188,7 @@ def _upright(data):
     """(height and width as EXIF turns it, whether EXIF turns it, extension) of an encoded image."""
     turned = files.is_turned(data)
     with Image.open(io.BytesIO(data)) as image:
+        image.load()  # a cut file is found now, not when the folder is prepared
         sideways = turned and image.getexif().get(_ORIENTATION) in _SIDEWAYS
         size = image.size if sideways else image.size[::-1]
         return size, turned, ".jpg" if image.format in ("JPEG", "MPO") else f".{(image.format or 'png').lower()}"
@@ -242,5 +245,5 @@ def _describe(export, written, splits, notes, source, output, faults):
     if faults:
         lines.append(f"{len(faults)} at fault are left out: {output / REPORT}\n  " + some(faults, "\n  "))
         lists.insert(0, "\nLeft out\n" + "\n".join(faults))
-    lines.append(f"Look at it: python main.py --mode=check --dataset=folder --data_dir={output}")
+    lines.append(f"Look at it: python main.py --mode=check --dataset=folder --data_dir={shlex.quote(str(output))}")
     return "\n".join(lines), "\n".join([*lines, *lists]) + "\n"

@@ -52,7 +52,7 @@ class Builder(builder.Builder):
         if not (source / "classes.csv").is_file() or not (list or (source / "masks").is_dir()):
             told = foreign.recognise(source)
             if told:
-                raise FileNotFoundError(f"Expected {self.LAYOUT}. Received: none. {told}")
+                raise FileNotFoundError(f"Expected {self.LAYOUT}. Received: {told}")
         classes, ignored, by_color = class_tables.read(source / "classes.csv")
         lists = {split: source / f"{split}.txt" for split in SPLITS if (source / f"{split}.txt").is_file()}
         folders = [split for split in SPLITS if (source / "images" / split).is_dir()]

@@ -269,6 +269,20 @@ def test_label_studio_json(source, output, capsys):
     assert "1 tasks without an annotation are left out" in printed
 
 
+def test_label_studio_turns_rectangles_about_their_corner_and_ellipses_about_their_centre(source, output):
+    exports.image(source / "set one" / "a.png", (8, 8))
+    results = [
+        # From 4, 0, of 4 x 2 pixels, a quarter clockwise: columns 2..3, rows 0..3.
+        exports.result("rectanglelabels", "box", (8, 8), x=50, y=0, width=50, height=25, rotation=90),
+        # About 4, 6, of radii 4 and 0.9: half a pixel off its centre line it reaches 4 sqrt(1 - 0.25 / 0.81) = 3.3.
+        exports.result("ellipselabels", "disc", (8, 8), x=50, y=75, radiusX=50, radiusY=11.25, rotation=0),
+    ]
+    exports.write(source / "project.json", [exports.task(results, name="/data/local-files/?d=set%20one/a.png")])
+    mask = converted(source, output)[0]["a"]
+    np.testing.assert_array_equal(mask == 1, filled((8, 8), ((0, 3), (2, 3), 1)))
+    np.testing.assert_array_equal(mask == 2, filled((8, 8), ((5, 6), (1, 6), 1)))
+
+
 def test_label_studio_pngs_find_their_images_in_the_json_or_by_the_task(source, output):
     for number, name in ((11, "a"), (12, "12")):
         exports.image(source / "images" / f"{name}.png")

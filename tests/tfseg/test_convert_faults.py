@@ -36,6 +36,7 @@ def source(tmp_path):
         (exports.labelme([exports.shape("x", BOX)], "b.jpg", (24, 16)), "b.json: Expected an annotation of the image's size"),
         (exports.labelme([exports.shape("x", BOX)], "a.jpg"), "b.json: Expected each image once. Received: a.jpg, also in a"),
         (exports.labelme([{"points": BOX}], "b.jpg"), "b.json: shape 0 has no label"),
+        (exports.labelme([exports.shape("x", [[0, 0, 1], [4, 0, 1]])], "b.jpg"), r"polygon 0 \(x\): expected points x, y"),
         (exports.labelme(3, "b.jpg"), "something else"),
     ],
 )  # fmt: skip
@@ -61,6 +62,13 @@ def test_photos_turned_by_exif_need_upright_annotations(source, tmp_path, capsys
     exports.write(source / "b.json", exports.labelme([exports.shape("x", BOX)], "b.jpg", (24, 16)))
     with pytest.raises(ValueError, match="drawn before it was turned"):
         run(tmp_path, output_dir=str(tmp_path / "other"))
+
+
+def test_cut_images_are_found(source, tmp_path):
+    data = (source / "b.jpg").read_bytes()
+    (source / "b.jpg").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"b\.jpg: Expected a whole file"):
+        run(tmp_path)
 
 
 def test_nothing_is_overwritten_but_an_earlier_conversion(source, tmp_path):
@@ -150,7 +158,7 @@ def test_exports_given_to_folder_are_named(source, tmp_path):
         ("a.xml", "<annotation><object><bndbox>", r"PASCAL VOC XML files \(boxes\)"),
         ("via.json", {"a.jpg123": {"filename": "a.jpg", "size": 3, "regions": []}}, "VGG Image Annotator"),
         ("project.json", {"_via_settings": {}, "_via_img_metadata": {}}, "VGG Image Annotator"),
-        ("labels/a.txt", "0 0.5 0.5 0.1 0.1\n", "YOLO labels that are boxes"),
+        ("labels/a.txt", "0 0.5 0.5 0.1 0.1\n", "YOLO labels that are boxes or key points"),
     ],
 )
 def test_exports_that_are_not_taken_are_named(tmp_path, name, content, named):

@@ -8,6 +8,7 @@ and `read(tree)`.
 """
 
 import contextlib
+import shlex
 from pathlib import Path
 from types import ModuleType
 
@@ -28,7 +29,7 @@ def recognise(folder: Path) -> str:
     if found:
         return (
             f"{folder} holds {' and '.join(found)}. Convert it first: "
-            f"python main.py --mode=convert --data_dir={folder} --output_dir=<new folder>."
+            f"python main.py --mode=convert --data_dir={shlex.quote(str(folder))} --output_dir=<new folder>."
         )
     stranger = strangers.title(tree)
     return f"{folder} holds {stranger}, which --mode=convert does not take. {strangers.ADVICE}" if stranger else ""

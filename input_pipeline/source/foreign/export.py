@@ -68,6 +68,7 @@ def table(rows: Sequence[tuple], background: bool = True) -> Table:
         raise ValueError(
             f"Expected classes, each with a name of its own. Received: {some(twice) or 'none'}. Rename them."
         )
+    alike = sorted({name for name in names for other in names if name != other and name.lower() == other.lower()})
     notes, chosen, own = [], {}, next((name for name in names if _is_background(name)), "")
     plain = [(name, row) for name, row in zip(names, rows, strict=True) if name != "__ignore__"]
     given = [row[2] for _, row in plain]
@@ -102,6 +103,8 @@ def table(rows: Sequence[tuple], background: bool = True) -> Table:
         for name, row in zip(names, rows, strict=True)
     }
     nothing = chosen[own][0] if own else 0
+    if alike:
+        notes.append(f"These are different classes: {some(alike)}. Rename one in the tool where they are not.")
     if background:
         notes.insert(0, f"Pixels that nothing covers are the class {own or 'background'}, id {nothing}.")
     return Table(classes, ids, nothing, notes)

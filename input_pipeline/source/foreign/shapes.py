@@ -42,10 +42,25 @@ def paint(regions: Iterable[Region], size: tuple[int, int], background: int, lar
     return Drawn(ids, dropped)
 
 
+def region(inside: np.ndarray, class_id: int) -> Region:
+    """The region of a mask, bool [height, width], without what lies around it: many of them fit in memory."""
+    rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return Region(inside[:0, :0], class_id)
+    (top, bottom), (left, right) = rows[[0, -1]], columns[[0, -1]]
+    return Region(inside[top : bottom + 1, left : right + 1].copy(), class_id, int(left), int(top))
+
+
 def corners(points: Sequence, least: int, what: str) -> np.ndarray:
-    """Points as float64 [n, 2]. Raises ValueError, about `what`, where they are fewer than `least` or no numbers."""
+    """Points, pairs or x, y, x, y, ... in a row, as float64 [n, 2].
+
+    Raises ValueError, about `what`, where they are fewer than `least` or no numbers.
+    """
     try:
-        found = np.array(points, np.float64).reshape(-1, 2) if len(points) else np.zeros((0, 2))
+        found = np.array(points, np.float64) if len(points) else np.zeros((0, 2))
+        found = found.reshape(-1, 2) if found.ndim == 1 else found
+        if found.ndim != 2 or found.shape[1] != 2:
+            raise ValueError
     except (TypeError, ValueError) as error:
         raise ValueError(f"{what}: expected points x, y. Received: {str(points)[:80]}. Draw it again") from error
     if len(found) < least:
@@ -100,14 +115,14 @@ def run_lengths(rle: dict, size: tuple[int, int], class_id: int) -> Region:
                 "Install it: pip install pycocotools"
             ) from error
         counts = counts.encode() if isinstance(counts, str) else counts
-        return Region(mask.decode({"size": list(size), "counts": counts}).astype(bool), class_id)
+        return region(mask.decode({"size": list(size), "counts": counts}).astype(bool), class_id)
     runs = np.asarray(counts)
     if runs.ndim != 1 or runs.dtype.kind not in "iu" or (runs < 0).any() or runs.sum() != size[0] * size[1]:
         raise ValueError(
             f"Expected run lengths that sum up to {size[0] * size[1]} pixels. Received: {str(counts)[:60]}. Export them again"
         )
     inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    return Region(inside.reshape(size[::-1]).T, class_id)
+    return region(inside.reshape(size[::-1]).T, class_id)
 
 
 def bitmap(data: bytes) -> np.ndarray:

@@ -35,4 +35,4 @@ def title(tree: Tree) -> str:
             with (tree.root / name).open(encoding="utf-8-sig", errors="replace") as file:
                 if re.search(pattern, file.read(4096), re.DOTALL):
                     return held
-    return "YOLO labels that are boxes" if yolo.lines_of_boxes(tree) else ""
+    return "YOLO labels that are boxes or key points" if yolo.lines_of_boxes(tree) else ""

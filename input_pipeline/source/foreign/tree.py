@@ -16,6 +16,7 @@ SAMPLED = 12  # JSON files that are opened to recognise a tool
 LARGE = 64 << 20  # bytes of a JSON file that is kept once it is parsed, which takes seconds
 _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 _SPLITS |= {"test": "test", "testing": "test"}
+_MASKS = ("SegmentationClass", "SegmentationObject")  # PASCAL VOC's folders of masks, and of pictures of masks
 _PLAIN = ("images", "image", "img", "imgs", "jpegimages")
 
 
@@ -26,7 +27,7 @@ class Tree:
         """Lists the folder; `without` is a folder in it that is no part of the export."""
         self.root, self.files = root, sorted(_below(root, without and without.resolve()))
         self.images = [name for name in self.files if name.lower().endswith(files.IMAGES)]
-        self._there, self._parsed = set(self.files), {}
+        self.there, self._parsed = set(self.files), {}  # a set, for questions that every image asks
         self._by_name, self._by_stem = collections.defaultdict(list), collections.defaultdict(list)
         for name in self.images:
             self._by_name[posixpath.basename(name)].append(name)
@@ -84,14 +85,16 @@ class Tree:
         """
         wanted = name.replace("\\", "/")
         direct = posixpath.normpath(posixpath.join(near, wanted))
-        if direct in self._there:
+        if direct in self.there:
             return direct
         return self._nearest(self._by_name[posixpath.basename(wanted)], wanted, split)
 
     def image_of(self, stem: str, split: str = "") -> str:
         """What `image` returns, for a path without an extension; masks, which lie below folders of another name, are none."""
         path = PurePosixPath(stem.replace("\\", "/"))
-        found = [name for name in self._by_stem[path.name] if "Segmentation" not in name]
+        found = [
+            name for name in self._by_stem[path.name] if not any(p.startswith(_MASKS) for p in name.split("/")[:-1])
+        ]
         return self._nearest(found, str(path), split, without_end=True)
 
     def _nearest(self, found, wanted, split, without_end=False):

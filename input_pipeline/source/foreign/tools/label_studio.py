@@ -14,8 +14,8 @@ import numpy as np
 
 from input_pipeline.source import files
 from input_pipeline.source.foreign import brush
-from input_pipeline.source.foreign.export import Export, Item, table
-from input_pipeline.source.foreign.shapes import Region, corners, paint, polygons
+from input_pipeline.source.foreign.export import Export, Item, mask_ids, table
+from input_pipeline.source.foreign.shapes import corners, paint, polygons, region
 from input_pipeline.source.foreign.tree import Tree, listed, split_of
 
 TITLE = "a Label Studio export"
@@ -167,12 +167,12 @@ def _drawer(tree, regions, pngs, found):
         drawn = [_region(label, kind, value, size, found) for label, kind, value, _ in regions]
         brushed = any(kind == "brush" for _, kind, *_ in regions)
         for name, label in () if brushed else pngs:
-            alpha = files.decode_mask(files.read(tree.root / name))
+            alpha = mask_ids(files.read(tree.root / name))
             if alpha.shape != tuple(size):
                 raise ValueError(
                     f"Expected in {name} the size of the image, {size}. Received: {alpha.shape}. Export it again"
                 )
-            drawn.append(Region(alpha >= min(COVERED, max(int(alpha.max()), 1)), found.ids[label]))
+            drawn.append(region(alpha >= min(COVERED, max(int(alpha.max()), 1)), found.ids[label]))
         return paint(drawn, size, found.background)
 
     return draw
@@ -181,7 +181,7 @@ def _drawer(tree, regions, pngs, found):
 def _region(label, kind, value, size, found):
     height, width = size
     if kind == "brush":
-        return Region(brush.decode(value["rle"], size) >= COVERED, found.ids[label])
+        return region(brush.decode(value["rle"], size) >= COVERED, found.ids[label])
     scale = np.array([width, height]) / 100
     if kind == "polygon":
         points = np.asarray(value["points"], np.float64)

@@ -2,7 +2,7 @@
 
 Source: wkentaro/labelme, `_utils/_shape.py` (outlines count, lines are 10 pixels wide, points have a radius of 5) and
 `_label_file.py` (an image is turned as EXIF says before it is annotated). A group_id joins shapes to an object, which makes
-no difference to a mask of classes.
+no difference to a mask of classes. X-AnyLabeling writes the same files; it calls oriented rectangles `rotation`.
 """
 
 import base64
@@ -12,6 +12,7 @@ import posixpath
 
 import numpy as np
 from PIL import Image, ImageDraw
+from tqdm import tqdm
 
 from input_pipeline.source.foreign.export import Drawn, Export, Item, table
 from input_pipeline.source.foreign.shapes import NOTHING, bitmap, corners
@@ -29,7 +30,7 @@ _POINTS = {
     "circle": (2, 2),
     "line": (2, 2),
 }
-_POINTS |= {"linestrip": (2, math.inf), "point": (1, 1), "mask": (2, 2)}
+_POINTS |= {"rotation": (4, 4), "linestrip": (2, math.inf), "point": (1, 1), "mask": (2, 2)}
 
 
 def recognises(tree: Tree) -> bool:
@@ -40,7 +41,7 @@ def recognises(tree: Tree) -> bool:
 def read(tree: Tree) -> Export:
     """Reads every JSON file. The order of the classes is that of labels.txt, or else alphabetical."""
     read, faults, others, kinds = {}, [], [], collections.Counter()
-    for name in tree.ending(".json"):
+    for name in tqdm(tree.ending(".json"), "Reading", unit=" files", delay=1):
         try:
             found = tree.json(name)
             if not isinstance(found, dict) or not found.keys() >= _KEYS:
@@ -69,7 +70,7 @@ def read(tree: Tree) -> Export:
                 continue
             image = posixpath.join(posixpath.dirname(name), posixpath.basename(path.replace("\\", "/")))
         draw = _drawer(shapes, found)
-        items.append(Item(name, image, draw, size, split_of(name), data if image not in tree.images else None))
+        items.append(Item(name, image, draw, size, split_of(name), data if image not in tree.there else None))
     notes = [*found.notes, *listed("JSON files are not labelme's and are left out", others)]
     notes += listed("images have no JSON file and are left out", sorted(set(tree.images) - {i.image for i in items}))
     for kinds_of, how in ((("line", "linestrip"), f"{LINE} pixels wide"), (("point",), f"as discs of radius {POINT}")):

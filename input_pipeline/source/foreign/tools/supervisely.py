@@ -11,10 +11,11 @@ import zlib
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
-from input_pipeline.source.files import FAULTS
+from input_pipeline.source.files import FAULTS, IMAGES
 from input_pipeline.source.foreign.export import Export, Item, table
-from input_pipeline.source.foreign.shapes import Region, bitmap, corners, paint
+from input_pipeline.source.foreign.shapes import Region, bitmap, corners, paint, region
 from input_pipeline.source.foreign.tree import Tree, listed, split_in, split_of
 
 TITLE = "a Supervisely project"
@@ -28,16 +29,24 @@ def recognises(tree: Tree) -> bool:
 
 def read(tree: Tree) -> Export:
     """Reads meta.json and every annotation."""
-    meta = tree.json(tree.called("meta.json")[0])
+    metas = tree.called("meta.json")
+    meta = tree.json(metas[0])
+    if any(tree.json(other).get("classes") != meta["classes"] for other in metas[1:]):
+        raise ValueError(
+            f"Expected one project. Received: {tree.root}, which has {', '.join(metas)}. Give one's folder."
+        )
     found = table([(c["title"], _color(c.get("color")), None) for c in meta["classes"]])
     items, faults = [], []
-    for name in _annotations(tree):
+    for name in tqdm(_annotations(tree), "Reading", unit=" files", delay=1):
         try:
             annotation = tree.json(name)
             regions, size, other = _regions(annotation, found)
             folder = posixpath.dirname(posixpath.dirname(name))
             wanted = posixpath.basename(name).removesuffix(".json")
-            image = tree.image(wanted, posixpath.join(folder, "img"), split_of(name))
+            if wanted.lower().endswith(IMAGES):
+                image = tree.image(wanted, posixpath.join(folder, "img"), split_of(name))
+            else:  # projects of old have ann/<name without extension>.json
+                image = tree.image_of(posixpath.join(folder, "img", wanted))
         except (AttributeError, KeyError, TypeError) as error:
             faults.append(f"{name}: Expected an annotation of Supervisely. Received: {error!r}. Export it again")
         except FAULTS as error:
@@ -113,4 +122,4 @@ def _region(each, size):
         cv2.fillPoly(inside, [outline], 1)
         for hole in holes:
             cv2.fillPoly(inside, [hole], 0)
-    return Region(inside.astype(bool), class_id)
+    return region(inside.astype(bool), class_id)

@@ -22,13 +22,13 @@ _LOOKED_AT = 20  # files
 
 def recognises(tree: Tree) -> bool:
     """Whether labels have polygons."""
-    return any(count >= 7 for count in _counts(tree))
+    return any(count >= 7 for count in _counts(tree)) and not _has_key_points(tree)
 
 
 def lines_of_boxes(tree: Tree) -> bool:
-    """Whether labels have boxes only."""
+    """Whether labels have boxes only, or key points."""
     counts = _counts(tree)
-    return bool(counts) and set(counts) == {5}
+    return bool(counts) and (set(counts) == {5} or _has_key_points(tree))
 
 
 def read(tree: Tree) -> Export:
@@ -38,7 +38,7 @@ def read(tree: Tree) -> Export:
     items, empty = [], []
     for image in tree.images:
         label = posixpath.splitext("/".join("labels" if p == "images" else p for p in image.split("/")))[0] + ".txt"
-        if label in tree.files:
+        if label in tree.there:
             items.append(Item(label, image, _drawer(tree, label, names, found), split=split_of(image)))
         elif "images" in image.split("/"):
             empty.append(image)
@@ -50,6 +50,10 @@ def read(tree: Tree) -> Export:
 
 def _labels(tree):
     return [name for name in tree.ending(".txt") if "labels" in name.split("/")[:-1]]
+
+
+def _has_key_points(tree):
+    return "kpt_shape" in tree.text(tree.called(*_TABLES)[0])
 
 
 def _counts(tree):
