@@ -111,6 +111,8 @@ def _check_output(source, output, overwrite):
 def _replace(incomplete, output):
     """Puts a finished folder in its place; the earlier one is removed last."""
     old = output.with_name(f"{output.name}.old")
+    if (old / REPORT).is_file():  # a conversion was killed here
+        shutil.rmtree(old)
     if output.exists():
         output.rename(old)
     incomplete.rename(output)

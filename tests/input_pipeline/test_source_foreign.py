@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
+from input_pipeline.source import foreign
 from input_pipeline.source.foreign import brush, shapes, tree
 from input_pipeline.source.foreign.export import table
 from tests.input_pipeline import exports
+from tfseg.spec import find, names
 
 
 def test_a_polygon_covers_the_pixels_whose_centres_it_holds():
@@ -41,10 +43,42 @@ def test_polygons_agree_with_pycocotools_up_to_their_edges():
     assert different < 0.02 * covered
 
 
+def test_compressed_run_lengths_are_those_of_pycocotools():
+    mask = pytest.importorskip("pycocotools.mask")
+    random = np.random.default_rng(0)
+    for share in (0, 0.01, 0.3, 0.9, 1):
+        expected = random.uniform(size=(40, 70)) < share
+        expected[:, 20:50] = share > 0.1  # long runs take several characters, and differences of both signs
+        rle = mask.encode(np.asfortranarray(expected.astype(np.uint8)))
+        drawn = shapes.paint([shapes.run_lengths(rle, (40, 70), 1)], (40, 70), 0)
+        np.testing.assert_array_equal(drawn.ids, expected)
+
+
+def test_compressed_run_lengths_by_hand():
+    # 42, 2, 4: 42 = 10 + 32 * 1 is the bits 01010 with more, then 00001: characters 48 + 42, 48 + 1; then 48 + 2, 48 + 4.
+    drawn = shapes.paint([shapes.run_lengths({"size": [6, 8], "counts": "Z124"}, (6, 8), 1)], (6, 8), 0)
+    assert np.argwhere(drawn.ids).tolist() == [[0, 7], [1, 7]]
+    # 10, 2, 30, 2, 4: the fourth is written 2 - 2 = 0, the fifth 4 - 30 = -26: bits 00110 with more, then 11111.
+    drawn = shapes.paint([shapes.run_lengths({"size": [6, 8], "counts": ":2n00VO"}, (6, 8), 1)], (6, 8), 0)
+    assert np.argwhere(drawn.ids).tolist() == [[0, 7], [1, 7], [4, 1], [5, 1]]
+
+
 def test_regions_are_painted_in_order_or_larger_first():
     large, small = (shapes.Region(np.ones((n, n), bool), i, -1, -1) for n, i in ((4, 1), (2, 2)))
     assert shapes.paint([small, large], (2, 2), 0).ids.tolist() == [[1, 1], [1, 1]]
     assert shapes.paint([small, large], (2, 2), 0, larger_first=True).ids.tolist() == [[2, 1], [1, 1]]
+
+
+@pytest.mark.parametrize("name", names(foreign.TOOLS))
+def test_every_tool_keeps_the_contract(name, tmp_path):
+    tool = find(foreign.TOOLS, name)
+    assert tool.TITLE
+    assert tool.recognises.__doc__
+    assert tool.read.__doc__
+    exports.image(tmp_path / "images" / "a.png")
+    for unrelated in ("package.json", "meta.json", "labels.txt", "data.yaml"):
+        exports.write(tmp_path / unrelated, "[]" if unrelated.endswith("json") else "a: 1\n")
+    assert not tool.recognises(tree.Tree(tmp_path))
 
 
 def test_brushes_are_unpacked():
@@ -103,6 +137,9 @@ def test_an_image_is_found_by_the_folders_that_agree(tmp_path):
     assert found.image("C:\\data\\val\\a.png") == "val/a.png"
     assert found.image("a.png", split="train") == "train/a.png"
     assert found.image("../other/b.png", "train") == "other/b.png"
+    exports.write(tmp_path / "d.gif", "x")
+    with pytest.raises(ValueError, match=r"Received: d\.gif"):
+        tree.Tree(tmp_path).image("d.gif")
     with pytest.raises(ValueError, match=r"Received: train/a\.png, val/a\.png"):
         found.image("a.png")
     with pytest.raises(FileNotFoundError, match=r"the image z\.png"):

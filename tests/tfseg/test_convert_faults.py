@@ -109,8 +109,10 @@ def test_images_of_one_name_get_names_of_their_own(source, tmp_path):
     [
         ({"size": [6, 8], "counts": [42, 2]}, "sum up to 48 pixels"),
         ({"size": [8, 6], "counts": [48]}, r"an image of 6 x 8 \(height x width\)"),
-        ({"size": [6, 8], "counts": "~~~~"}, "annotations.json"),
-        ([[0, 0, 1, 1]], "annotation 0, polygon 0 has 2 points"),
+        ({"size": [6, 8], "counts": "0"}, "sum up to 48 pixels"),  # a run of none, which pycocotools takes
+        ({"size": [6, 8], "counts": "P"}, "they are cut"),
+        ({"size": [6, 8], "counts": "! "}, "the character '!'"),
+        ([[0, 0, 1, 1]], r"annotations.json \(a.png\): annotation 0, polygon 0 has 2 points"),
         ([[0, 0, 1, 1, 2]], "annotation 0 has a polygon of 5 numbers"),
         ("text", "annotations.json"),
     ],
@@ -119,14 +121,6 @@ def test_coco_segmentations_at_fault(tmp_path, segmentation, message):
     exports.image(tmp_path / "export" / "a.png")
     exports.write(tmp_path / "export" / "annotations.json", exports.coco([(1, segmentation)], [(1, "cat")]))
     with pytest.raises(ValueError, match=message):
-        run(tmp_path)
-
-
-def test_coco_without_pycocotools_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pycocotools", None)
-    exports.image(tmp_path / "export" / "a.png")
-    exports.write(tmp_path / "export" / "x.json", exports.coco([(1, {"size": [6, 8], "counts": "0"})], [(1, "cat")]))
-    with pytest.raises(ValueError, match="pip install pycocotools"):
         run(tmp_path)
 
 
@@ -177,6 +171,17 @@ def test_unknown_folders_and_two_tools_in_one(source, tmp_path):
         run(tmp_path, data_dir=str(tmp_path / "plain"))
     exports.write(source / "coco" / "c.json", exports.coco([(1, [[0, 0, 1, 1, 2, 2]])], [(1, "cat")]))
     with pytest.raises(ValueError, match=r"which holds COCO JSON, labelme JSON files\. Give the folder of one"):
+        run(tmp_path)
+
+
+def test_a_cut_coco_file_beside_a_whole_one_is_at_fault(tmp_path):
+    for split in ("train", "val"):
+        exports.image(tmp_path / "export" / split / "a.png")
+        content = exports.coco([(1, [[0, 0, 2, 0, 2, 2]])], [(1, "cat")])
+        exports.write(tmp_path / "export" / split / "_annotations.coco.json", content)
+    with (tmp_path / "export" / "train" / "_annotations.coco.json").open("r+") as file:
+        file.truncate(40)
+    with pytest.raises(ValueError, match=r"train/_annotations\.coco\.json: Expected whole JSON"):
         run(tmp_path)
 
 

@@ -95,10 +95,9 @@ def polygons(outlines: Sequence[np.ndarray], size: tuple[int, int], class_id: in
 
 
 def run_lengths(rle: dict, size: tuple[int, int], class_id: int) -> Region:
-    """COCO's run lengths, `{"size": [height, width], "counts": ...}`: numbers, or text, which is compressed.
+    """COCO's run lengths, `{"size": [height, width], "counts": ...}`: numbers, or compressed text.
 
-    The runs go down the columns and begin with those outside. Raises ValueError where they do not fit the image, or
-    pycocotools, which reads the compressed ones, is not installed.
+    The runs go down the columns and begin with those outside. Raises ValueError where they do not fit the image.
     """
     counts = rle.get("counts")
     if list(rle.get("size", ())) != list(size):
@@ -107,15 +106,7 @@ def run_lengths(rle: dict, size: tuple[int, int], class_id: int) -> Region:
             "Export them again"
         )
     if isinstance(counts, (str, bytes)):
-        try:
-            from pycocotools import mask
-        except ImportError as error:
-            raise ValueError(
-                "Expected pycocotools, which reads compressed run lengths. Received: it is not installed. "
-                "Install it: pip install pycocotools"
-            ) from error
-        counts = counts.encode() if isinstance(counts, str) else counts
-        return region(mask.decode({"size": list(size), "counts": counts}).astype(bool), class_id)
+        counts = _unpacked(counts.encode() if isinstance(counts, str) else counts)
     runs = np.asarray(counts)
     if runs.ndim != 1 or runs.dtype.kind not in "iu" or (runs < 0).any() or runs.sum() != size[0] * size[1]:
         raise ValueError(
@@ -123,6 +114,31 @@ def run_lengths(rle: dict, size: tuple[int, int], class_id: int) -> Region:
         )
     inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return region(inside.reshape(size[::-1]).T, class_id)
+
+
+def _unpacked(text):
+    """The run lengths of COCO's compressed text.
+
+    A character less 48 has 5 bits of a number, the lowest first, and a sixth bit where more follow; the number has a sign,
+    and from the fourth on is the difference to the run before the last. (pycocotools' decode returns memory that was never
+    written where the runs are fewer than the image's pixels: cut text became a mask of noise, version 2.0.11.)
+    """
+    runs, value, shift = [], 0, 0
+    for character in text:
+        bits = character - 48
+        if not 0 <= bits < 64:
+            raise ValueError(
+                f"Expected compressed run lengths. Received: the character {chr(character)!r}. Export them again"
+            )
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (bits & 16) << (shift - 4) if bits & 16 else 0
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value, shift = 0, 0
+    if shift:
+        raise ValueError("Expected whole compressed run lengths. Received: they are cut. Export them again")
+    return runs
 
 
 def bitmap(data: bytes) -> np.ndarray:

@@ -6,7 +6,7 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from input_pipeline.source import files
@@ -67,15 +67,27 @@ class Tree:
         every = sorted(self.ending(".json"), key=lambda name: (name.count("/"), name))
         return {name: self.keys(name) for name in every[:: max(1, len(every) // SAMPLED)]}
 
+    def documents(self, wanted: Callable[[frozenset[str]], bool]) -> tuple[dict, list[str], list[str]]:
+        """Returns ({file: content} of the JSON files whose outermost keys are `wanted`, other files, faults)."""
+        found, others, faults = {}, [], []
+        for name in self.ending(".json"):
+            try:
+                content = self.json(name)
+            except ValueError as error:
+                faults.append(str(error))
+                continue
+            if wanted(_keys(content)):
+                found[name] = content
+            else:
+                others.append(name)
+        return found, others, faults
+
     def keys(self, name: str) -> frozenset[str]:
         """The outermost keys of a JSON file, after `[]` where it is a list; none where it cannot be read."""
         try:
-            found = self.json(name)
+            return _keys(self.json(name))
         except (OSError, ValueError):
             return frozenset()
-        if isinstance(found, list):
-            return frozenset(["[]", *(found[0] if found and isinstance(found[0], dict) else ())])
-        return frozenset(found if isinstance(found, dict) else ())
 
     def image(self, name: str, near: str = "", split: str = "") -> str:
         """The path of the image that an annotation calls `name`.
@@ -85,6 +97,10 @@ class Tree:
         """
         wanted = name.replace("\\", "/")
         direct = posixpath.normpath(posixpath.join(near, wanted))
+        if direct in self.there and not direct.lower().endswith(files.IMAGES):
+            raise ValueError(
+                f"Expected an image {' '.join(files.IMAGES)}. Received: {direct}. Convert it to one of them"
+            )
         if direct in self.there:
             return direct
         return self._nearest(self._by_name[posixpath.basename(wanted)], wanted, split)
@@ -105,7 +121,8 @@ class Tree:
             same = next((i for i, pair in enumerate(zip(own, parts, strict=False)) if pair[0] != pair[1]), len(parts))
             return same, bool(split) and split_of(name) == split
 
-        best = [name for name in found if agreement(name) == max(map(agreement, found))]
+        most = max(map(agreement, found), default=None)
+        best = [name for name in found if agreement(name) == most]
         if len(best) > 1:
             raise ValueError(
                 f"Expected one image {wanted}. Received: {some(best)}. Keep one, or the folders that the annotation names"
@@ -129,6 +146,12 @@ def without_split(path: str) -> str:
     """A path without the folders that name its split, or only say that they hold images."""
     *folders, name = PurePosixPath(path).parts
     return "/".join([*(f for f in folders if _word(f) not in _SPLITS and f.lower() not in _PLAIN), name])
+
+
+def _keys(content):
+    if isinstance(content, list):
+        return frozenset(["[]", *(content[0] if content and isinstance(content[0], dict) else ())])
+    return frozenset(content if isinstance(content, dict) else ())
 
 
 def _word(folder):

@@ -25,12 +25,7 @@ def recognises(tree: Tree) -> bool:
 
 def read(tree: Tree) -> Export:
     """Reads every JSON file that has segmentations or panoptic segments."""
-    every, others = {}, []
-    for name in tree.ending(".json"):
-        if _is_coco(tree.keys(name)):
-            every[name] = tree.json(name)
-        else:
-            others.append(name)
+    every, others, faults = tree.documents(_is_coco)
     used = _chosen(every)
     if not used:
         raise ValueError(
@@ -39,9 +34,9 @@ def read(tree: Tree) -> Export:
     others += [name for name in every if name not in used]
     rows, notes = _categories(used)
     found = table(rows)
-    items, faults, empty, crowds = [], [], [], 0
+    items, empty, crowds = [], [], 0
     for name, content in used.items():
-        labels = {c["id"]: found.ids[c["name"]] for c in content["categories"] if c["name"] in found.ids}
+        labels = {c["id"]: found.ids[str(c["name"])] for c in content["categories"] if str(c["name"]) in found.ids}
         by_image = collections.defaultdict(list)
         for annotation in content["annotations"]:
             by_image[annotation.get("image_id")].append(annotation)
@@ -62,12 +57,14 @@ def read(tree: Tree) -> Export:
                 empty += [] if own else [image]
                 panoptic = any("segments_info" in a for a in own)
                 draw = _panoptic(tree, name, own, labels) if panoptic else _drawer(own, labels, found)
-                items.append(Item(name, image, draw, size, split))
+                items.append(Item(f"{name} ({entry['file_name']})", image, draw, size, split or split_of(image)))
         if by_image:
             faults.append(f"{name}: {len(by_image)} ids of images that annotations name are not among its images")
     notes = found.notes + notes + listed("images have no annotation: all of them is background", empty)
     notes += [f"{crowds} crowds are drawn like other objects."] if crowds else []
-    notes += listed("JSON files hold no segmentations and are left out", others)
+    notes += listed(
+        "JSON files have no segmentations, or repeat others as key points or panoptic, and are left out", others
+    )
     return Export(TITLE, found.classes, items, notes, faults)
 
 
@@ -108,8 +105,8 @@ def _categories(used):
             ):
                 notes.append(f"The category {category['name']} only names the others' group and is left out.")
                 continue
-            ids[category["name"]].add(category["id"])
-            colors.setdefault(category["name"], tuple(category.get("color") or ()) or None)
+            ids[str(category["name"])].add(category["id"])
+            colors.setdefault(str(category["name"]), tuple(category.get("color") or ()) or None)
     rows = [(name, colors[name], min(found) if len(found) == 1 else -1) for name, found in ids.items()]
     return rows, list(dict.fromkeys(notes))
 

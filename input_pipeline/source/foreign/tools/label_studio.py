@@ -31,9 +31,9 @@ def recognises(tree: Tree) -> bool:
 
 def read(tree: Tree) -> Export:
     """Reads the tasks of every JSON file; the PNGs stand in where they have no brushes."""
-    tasks, faults, notes = [], [], []
-    for name in (name for name in tree.ending(".json") if _is_export(tree.keys(name))):
-        content = tree.json(name)
+    documents, unknown, faults = tree.documents(_is_export)
+    tasks, notes = [], listed("JSON files are not Label Studio's and are left out", unknown)
+    for name, content in documents.items():
         tasks += [(name, task) for task in (content if isinstance(content, list) else [content])]
     pngs, wanted, others = _pngs(tree), [], collections.Counter()
     for name, task in tasks:
@@ -51,7 +51,7 @@ def read(tree: Tree) -> Export:
             faults.append(f"{what}: {error}")
     for task_id, held in pngs.items():
         try:
-            own = [n for n in tree.images if re.fullmatch(rf"(task-)?{task_id}\.\w+", posixpath.basename(n))]
+            own = [n for n in tree.images if re.fullmatch(rf"(task-)?0*{task_id}\.\w+", posixpath.basename(n))]
             if len(own) != 1:
                 raise ValueError(
                     f"Expected the image of task {task_id}. Received: no task of that id in a JSON export, and no image "
