@@ -123,8 +123,11 @@ def test_colours_of_a_table_are_distinct_and_no_gray_of_another_class():
     assert len(set(colors.values())) == 5
     assert (1, 1, 1) not in colors.values()
     assert (3, 3, 3) not in colors.values()
-    with pytest.raises(ValueError, match="Received: a"):
-        table([("a", None, None), ("a ", None, None)])
+    for names_of in ("a", "a "), ("a", "A"), ("", "b"), ("a\nb", "c"):
+        with pytest.raises(ValueError, match="Expected classes with names that differ"):
+            table([(name, None, None) for name in names_of])
+    with pytest.raises(ValueError, match="at least two classes"):
+        table([("background", None, None)])
 
 
 def test_an_image_is_found_by_the_folders_that_agree(tmp_path):

@@ -38,6 +38,7 @@ def source(tmp_path):
         (exports.labelme([{"points": BOX}], "b.jpg"), "b.json: shape 0 has no label"),
         (exports.labelme([exports.shape("x", [[0, 0, 1], [4, 0, 1]])], "b.jpg"), r"polygon 0 \(x\): expected points x, y"),
         (exports.labelme(3, "b.jpg"), "something else"),
+        (exports.labelme([exports.shape("X", BOX)], "b.jpg"), "differ by more than case and spaces. Received: 'X', 'x'"),
     ],
 )  # fmt: skip
 def test_faults_are_listed_and_nothing_is_written(source, tmp_path, content, message):
@@ -45,6 +46,16 @@ def test_faults_are_listed_and_nothing_is_written(source, tmp_path, content, mes
     with pytest.raises(ValueError, match=message):
         run(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["export"]
+
+
+def test_faults_of_all_files_come_before_missing_classes(source, tmp_path):
+    (source / "a.json").unlink()
+    exports.write(source / "b.json", exports.labelme([exports.shape("x", BOX[:2])], "b.jpg"))
+    with pytest.raises(ValueError, match=r"b\.json: polygon 0 \(x\) has 2 points"):
+        run(tmp_path)
+    exports.write(source / "b.json", exports.labelme([], "b.jpg"))
+    with pytest.raises(ValueError, match=r"at least two classes\. Received: background"):
+        run(tmp_path)
 
 
 def test_skip_bad_leaves_the_faults_out_and_lists_them(source, tmp_path, capsys):
@@ -132,10 +143,10 @@ def test_colours_outside_of_labelmap_and_ids_outside_of_classes_csv(tmp_path):
     with pytest.raises(ValueError, match=r"SegmentationClass/a.png: Expected the colours of labelmap.txt"):
         run(tmp_path)
     other = tmp_path / "roboflow"
-    exports.write(other / "train" / "_classes.csv", "Pixel Value, Class\n0, background\n")
+    exports.write(other / "train" / "_classes.csv", "Pixel Value, Class\n0, background\n1, car\n")
     exports.image(other / "train" / "a.jpg")
     exports.gray(other / "train" / "a_mask.png", np.full((6, 8), 7))
-    with pytest.raises(ValueError, match=r"a_mask\.png: Expected the ids 0\. Received: 7 on 48 pixels"):
+    with pytest.raises(ValueError, match=r"a_mask\.png: Expected the ids 0, 1\. Received: 7 on 48 pixels"):
         run(tmp_path, data_dir=str(other))
 
 

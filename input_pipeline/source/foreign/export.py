@@ -60,15 +60,16 @@ def table(rows: Sequence[tuple], background: bool = True) -> Table:
     where they have the background among them. With `background` there is a class for the pixels that nothing covers: the
     row of that name, or a new one with id 0. labelme's `__ignore__` has id 255 and is called `ignore`.
 
-    Raises ValueError where two rows have one name or there are more than a mask's 255 ids.
+    Raises ValueError where two rows have one name, in any case, or there are fewer than 2 classes or more than 255.
     """
     names = ["ignore" if str(row[0]).strip().lower() == "ignore" else str(row[0]).strip() for row in rows]
-    twice = sorted({name for name in names if names.count(name) > 1 or not name})
-    if twice or not rows:
+    folded = [name.casefold() for name in names]
+    wrong = sorted({n for n in names if folded.count(n.casefold()) > 1 or not n or not n.isprintable()})
+    if wrong:
         raise ValueError(
-            f"Expected classes, each with a name of its own. Received: {some(twice) or 'none'}. Rename them."
+            f"Expected classes with names that differ by more than case and spaces. "
+            f"Received: {some([repr(n) for n in wrong])}. Rename them in the tool."
         )
-    alike = sorted({name for name in names for other in names if name != other and name.lower() == other.lower()})
     notes, chosen, own = [], {}, next((name for name in names if _is_background(name)), "")
     plain = [(name, row) for name, row in zip(names, rows, strict=True) if name != "__ignore__"]
     given = [row[2] for _, row in plain]
@@ -93,6 +94,10 @@ def table(rows: Sequence[tuple], background: bool = True) -> Table:
         chosen.setdefault("ignore", (IGNORE, None))
     if "ignore" in chosen:
         notes.append(f"Pixels of the class ignore have the id {chosen['ignore'][0]} and count for nothing.")
+    if len(chosen.keys() - {"ignore"}) < 2:
+        raise ValueError(
+            f"Expected at least two classes. Received: {', '.join(chosen) or 'none'}. With fewer there is nothing to learn."
+        )
     classes, changed = _colored(chosen)
     if changed:
         notes.append(
@@ -103,8 +108,6 @@ def table(rows: Sequence[tuple], background: bool = True) -> Table:
         for name, row in zip(names, rows, strict=True)
     }
     nothing = chosen[own][0] if own else 0
-    if alike:
-        notes.append(f"These are different classes: {some(alike)}. Rename one in the tool where they are not.")
     if background:
         notes.insert(0, f"Pixels that nothing covers are the class {own or 'background'}, id {nothing}.")
     return Table(classes, ids, nothing, notes)
@@ -132,7 +135,7 @@ def _is_background(name):
 
 def _colored(chosen):
     """The classes of {name: (id, colour)} in the order of their ids, and the names whose colour had to change."""
-    ids, classes, changed = {i for i, _ in chosen.values()}, [], []
+    ids, classes, changed = {IGNORE, *(i for i, _ in chosen.values())}, [], []
     used = {color for _, color in chosen.values() if color}
     seen = set()
     for name, (i, color) in sorted(chosen.items(), key=lambda pair: pair[1][0]):

@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from input_pipeline.source import files
-from input_pipeline.source.class_tables import color_of
 from input_pipeline.source.foreign import voc
 from input_pipeline.source.foreign.export import Export, mask_ids, table
 from input_pipeline.source.foreign.tree import Tree
@@ -47,12 +46,10 @@ def _rows(tree, name):
             continue
         label, *fields = line.strip().rsplit(":", 3) if line.count(":") >= 3 else line.strip().split(":")
         try:
-            text = fields[0].strip() if fields else ""
-            # Without colours they are PASCAL VOC's, whose first is black.
-            color = tuple(map(int, text.split(","))) if text else color_of(len(rows) - 1) if rows else _BLACK
+            color = tuple(map(int, fields[0].split(",")))
             if len(color) != 3 or not all(0 <= value <= 255 for value in color) or color in [c for _, c in rows]:
                 raise ValueError
-        except ValueError as error:
+        except (IndexError, ValueError) as error:
             raise ValueError(
                 f"Expected lines name:r,g,b:parts:actions, no colour twice. Received: {line!r} "
                 f"({tree.root / name}, line {number})."

@@ -61,7 +61,9 @@ def read(tree: Tree) -> Export:
         except ValueError as error:
             faults.append(f"{held[0][0]}: {error}")
     labels = {label for _, regions, _, held in wanted for label in [*(r[0] for r in regions), *(p[1] for p in held)]}
-    found = table([(label, None, None) for label in sorted(labels)] or [("background", None, None)])
+    if faults and not labels:
+        return Export(TITLE, [], [], [], faults)  # they say more than that there is no class
+    found = table([(label, None, None) for label in sorted(labels)])
     items = [
         Item(what, image, _drawer(tree, regions, held, found), _size(regions), split_of(image))
         for what, regions, image, held in wanted

@@ -58,7 +58,9 @@ def read(tree: Tree) -> Export:
         line.strip() for name in tree.called(*_TABLES)[:1] for line in tree.text(name).splitlines() if line.strip()
     ]
     names = list(dict.fromkeys(stated + used))
-    found = table([(name, None, None) for name in names or ["background"]])
+    if faults and not used:
+        return Export(TITLE, [], [], [], faults)  # they say more than that there is no class
+    found = table([(name, None, None) for name in names])
     items = []
     for name, (shapes, path, size, embedded) in read.items():
         data = _embedded(tree, name) if embedded else None
