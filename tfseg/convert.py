@@ -13,7 +13,7 @@ import shutil
 import numpy as np
 from PIL import Image
 
-from input_pipeline.preparation.convert import in_parallel, reason
+from input_pipeline.preparation.convert import in_parallel
 from input_pipeline.source import files, foreign
 from input_pipeline.source.class_tables import Class
 from input_pipeline.source.foreign import export as export_lib
@@ -182,7 +182,10 @@ def _write(tree, folder, pair):
     except files.FAULTS as error:
         if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError):
             raise  # a full disk is no fault of a file
-        return Written(item, fault=f"{place}: {error if isinstance(error, FileNotFoundError) else reason(error)}")
+        told = isinstance(error, (FileNotFoundError, ValueError))
+        return Written(
+            item, fault=f"{place}: {error if told else f'Expected a whole file. Received: {files.message(error)}'}"
+        )
     return Written(item, np.bincount(drawn.ids.ravel(), minlength=256), drawn.dropped, turned)
 
 

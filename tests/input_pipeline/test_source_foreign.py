@@ -140,9 +140,9 @@ def test_an_image_is_found_by_the_folders_that_agree(tmp_path):
     assert found.image("C:\\data\\val\\a.png") == "val/a.png"
     assert found.image("a.png", split="train") == "train/a.png"
     assert found.image("../other/b.png", "train") == "other/b.png"
-    exports.write(tmp_path / "d.gif", "x")
-    with pytest.raises(ValueError, match=r"Received: d\.gif"):
-        tree.Tree(tmp_path).image("d.gif")
+    exports.write(tmp_path / "d.heic", "x")
+    with pytest.raises(ValueError, match=r"Received: d\.heic"):
+        tree.Tree(tmp_path).image("d.heic")
     with pytest.raises(ValueError, match=r"Received: train/a\.png, val/a\.png"):
         found.image("a.png")
     with pytest.raises(FileNotFoundError, match=r"the image z\.png"):
