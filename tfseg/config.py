@@ -27,7 +27,7 @@ class Config:
     """The options of one run. Specs are `name` or `name(key=value)`; see tfseg/spec.py."""
 
     mode: str = _option(
-        "train", "What to do.", ("train", "evaluate", "predict", "prepare", "check", "profile", "export")
+        "train", "What to do.", ("train", "evaluate", "predict", "prepare", "check", "convert", "profile", "export")
     )
     workdir: str = _option("", "Folder of the run: flags, checkpoints, TensorBoard events, metrics, evaluations.")
 

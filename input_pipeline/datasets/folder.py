@@ -22,7 +22,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from input_pipeline.preparation import builder
-from input_pipeline.source import class_tables, listing, lists, missing, walk
+from input_pipeline.source import class_tables, foreign, listing, lists, missing, walk
 from input_pipeline.source.annotations import annotation, ids, listed
 from input_pipeline.source.files import IGNORE
 
@@ -58,6 +58,11 @@ class Builder(builder.Builder):
         `boxes` names the folder of annotations, or the text list, of boxes. `group` is a regular expression: images for
         which its first group is the same, or without groups all that it matches, stay in one split.
         """
+        # What another tool exported is named before anything is said to be missing.
+        if not (source / "classes.csv").is_file() or not (list or _has_pictures(source / "masks")):
+            told = foreign.recognise(source)
+            if told:
+                raise FileNotFoundError(f"Expected {self.LAYOUT}. Received: {told}")
         classes, ignored, by_color = class_tables.read(source / "classes.csv")
         given = {split: source / f"{split}.txt" for split in SPLITS if (source / f"{split}.txt").is_file()}
         folders = [split for split in SPLITS if (source / "images" / split).is_dir()]
@@ -147,3 +152,8 @@ def _below(example, source):
         if image.is_relative_to(folder):
             return image.relative_to(folder).with_suffix("").as_posix()
     return example.id
+
+
+def _has_pictures(folder):
+    """Whether there is a file below a folder that may be a mask."""
+    return folder.is_dir() and any(map(walk.is_picture, walk.below(folder)))
