@@ -181,6 +181,4 @@ def clip(gradients: list[tf.Tensor], norm: tf.Tensor, limit: float) -> list[tf.T
 
 
 def _find(known, call, kind):
-    if call.name not in known:
-        raise ValueError(f"Expected {kind} to be one of: {', '.join(known)}. Received: {call.name!r}.")
-    return known[call.name]
+    return spec.choose(known, call.name, f"{kind} to be one of")

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline.source import files
-from tfseg.spec import apply, parse
+from tfseg.spec import apply, choose, parse
 
 
 def png() -> tuple[str, list[int]]:
@@ -73,8 +73,4 @@ class Storage:
 
     def _encoder(self):
         call = parse(self.image_format or "png")
-        if call.name not in FORMATS:
-            raise ValueError(
-                f"Expected image_format to be blank, {' or '.join(FORMATS)}(<options>). Received: {self.image_format!r}."
-            )
-        return apply(FORMATS[call.name], call)
+        return apply(choose(FORMATS, call.name, "image_format to be blank or one of", self.image_format), call)
