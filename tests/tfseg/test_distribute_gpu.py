@@ -22,7 +22,9 @@ def machine(tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
         monkeypatch.setattr(distribute, "NVIDIA_DRIVER", tmp_path if driver else tmp_path / "none")
         devices = tf.config.list_physical_devices
-        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [*gpus] if kind == "GPU" else devices(kind))
+        monkeypatch.setattr(
+            tf.config, "list_physical_devices", lambda kind: [*gpus] if kind == "GPU" else devices(kind)
+        )
         monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: cuda)
         found = [types.SimpleNamespace(name=name) for name in ("numpy", None, *libraries)]
         monkeypatch.setattr(distribute.importlib.metadata, "distributions", lambda: found)
