@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline.source import files
-from tfseg.spec import apply, choose, parse
+from tfseg.spec import apply, did_you_mean, parse
 
 
 def png() -> tuple[str, list[int]]:
@@ -73,4 +73,9 @@ class Storage:
 
     def _encoder(self):
         call = parse(self.image_format or "png")
-        return apply(choose(FORMATS, call.name, "image_format to be blank or one of", self.image_format), call)
+        if call.name not in FORMATS:
+            raise ValueError(
+                f"Expected image_format to be blank, {' or '.join(FORMATS)}(<options>). Received: {self.image_format!r}."
+                f"{did_you_mean(call.name, FORMATS)}"
+            )
+        return apply(FORMATS[call.name], call)
