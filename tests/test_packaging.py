@@ -1,8 +1,11 @@
 """What `pip install .` installs: every package, its data and two commands. The wheel is built here without a network."""
 
+import ast
 import configparser
+import importlib.metadata
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -71,6 +74,35 @@ def test_the_version_is_written_once():
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "tfseg.__version__"}
 
 
+def test_every_import_is_declared():
+    """What tests need is not installed for users, so the extra `test` does not count."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [line for extra, lines in project["optional-dependencies"].items() if extra != "test" for line in lines]
+    declared = {_plain(re.match(r"[\w.-]+", line)[0]) for line in (*project["dependencies"], *extras)}
+    provided_by = importlib.metadata.packages_distributions()
+    undeclared = {
+        f"{file.relative_to(ROOT)} imports {module}"
+        for package in PACKAGES
+        for file in (ROOT / package).rglob("*.py")
+        for module in _imports(ast.parse(file.read_text()))
+        if module not in sys.stdlib_module_names and module not in PACKAGES
+        if not declared & {_plain(name) for name in provided_by.get(module, [module])}
+    }
+    assert not undeclared
+
+
+def _imports(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def _plain(name):
+    return name.lower().replace("_", "-")
+
+
 def _command(name, installed, cwd, *arguments, path=""):
     """Runs a command as its console script does, in a folder with nothing in it, on the installed files."""
     code = f"import sys; from tfseg.__main__ import {name}; sys.exit({name}())"
@@ -126,7 +158,7 @@ def test_setup_installs_for_the_gpu_that_is_there(tmp_path, nvidia_smi, system, 
 
 def test_the_gpu_has_the_same_versions_and_the_cuda_libraries():
     plain, gpu = ((ROOT / f"requirements{kind}.txt").read_text().splitlines() for kind in ("", "-gpu"))
-    assert not set(plain) - set(gpu)
+    assert not set(plain) - set(gpu), "requirements-gpu.txt is older than requirements.txt: run `make requirements`"
     added = [line.partition("==")[0] for line in gpu if line not in plain]
     assert "nvidia-cudnn-cu12" in added
     assert all(name.startswith("nvidia-") for name in added)
