@@ -14,12 +14,8 @@ import difflib
 import importlib
 import inspect
 import pkgutil
-<<<<<<< HEAD
 import warnings
-from collections.abc import Callable
-=======
 from collections.abc import Callable, Iterable, Mapping
->>>>>>> 07172c2e5e2ae76a4631bff9885034bb34d0a00a
 from types import ModuleType
 from typing import Any, TypeVar
 

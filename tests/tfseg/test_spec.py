@@ -64,12 +64,12 @@ def test_a_call_prints_as_it_was_written():
     assert str(spec.parse("a(1, b='x')")) == "a(1, b='x')"
 
 
-<<<<<<< HEAD
 def test_a_regular_expression_is_taken_as_it_is_written(recwarn):
     r"""`\d` is no escape of Python's, which would warn of it, and later refuse it."""
     assert spec.parse(r'folder(group="(.*)_\d+")').kwargs == {"group": r"(.*)_\d+"}
     assert not recwarn.list
-=======
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
@@ -201,4 +201,3 @@ def test_other_names_are_a_modules_own():
 def test_what_is_required_and_missing_is_named():
     with pytest.raises(ValueError, match=r"Expected build in example\. Received: a file with EPSILON, head\."):
         spec.check_module(_module(EPSILON=1, head=_function("head")), REQUIRED, OPTIONAL)
->>>>>>> 07172c2e5e2ae76a4631bff9885034bb34d0a00a
