@@ -33,7 +33,7 @@ def check(config: config_lib.Config) -> checking.Report:
         raise ValueError(
             f"Expected no earlier report. Received: {', '.join(there)}. Give another --output_dir, or --overwrite."
         )
-    report = checking.check(config.dataset, config.data_dir)
+    report = checking.check(config.dataset, config.data_dir, config.image_range)
     printed = describe(report)
     print(printed)
     folder.mkdir(parents=True, exist_ok=True)

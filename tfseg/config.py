@@ -33,6 +33,9 @@ class Config:
         "", "Of the images in the records: `png` or `jpeg(quality=95)`; blank keeps the source's bytes."
     )
     max_size: int = _option(0, "Longest side of an image in the records, pixels: larger ones shrink; 0: as it is.")
+    image_range: str = _option(
+        "", "LOW,HIGH: the values of images deeper than 8 bits that become 0 and 255; blank: the high byte of 16 bits."
+    )
 
     # Model
     model: str = _option("", "Architecture spec, e.g. `enet` or `unet(upsampling='bilinear')`.")

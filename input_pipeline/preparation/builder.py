@@ -21,6 +21,7 @@ from tensorflow_datasets.core import shuffle
 from input_pipeline import records
 from input_pipeline.preparation.convert import Conversion, in_parallel
 from input_pipeline.preparation.counts import Counts
+from input_pipeline.preparation.judgement import Tally, hints
 from input_pipeline.source.class_tables import Class
 from input_pipeline.source.files import IGNORE
 from input_pipeline.source.listing import Example, Part, some
@@ -128,6 +129,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
             for split in self.splits:
                 self._settle(split, beam.counts(self, split))
+        self._judge()
         skipped = [f"{split}\t{fault}\n" for split, counts in self._counts.items() for fault in counts.faults]
         if skipped:
             (Path(self.data_path) / records.SKIPPED).write_text("".join(skipped))
@@ -175,14 +177,33 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Keeps what was counted of a split; raises where files of it are at fault and are not to be left out."""
         self._counts[split], total, faults = counts, len(self.splits[split]), counts.faults
         if len(faults) == total or (faults and not self.skip_bad):
+            said = "".join(f" All masks together: {hint.text}" for hint in self._hints())
             raise ValueError(
                 f"Expected whole pairs of image and mask. Received: {len(faults)} of {total} at fault in the {split} "
-                f"split of {self.name}; mend or remove them, or leave them out with --skip_bad; nothing was written:\n  "
-                + some(faults, "\n  ")
+                f"split of {self.name}; mend or remove them, or leave them out with --skip_bad; nothing was written."
+                f"{said}\n  " + some(faults, "\n  ")
             )
         if faults:
             logging.warning("%s: left out %d of %d in %s: %s", self.name, len(faults), total, split, some(faults, "; "))
-        counts.warn_outside(f"{self.name} {split}")
+        counts.warn(f"{self.name} {split}", self.conversion.storage.image_range)
+
+    def _hints(self):
+        """What all masks that were read say together, as check says it; nothing of a table that takes what it gets."""
+        tally, table = Tally(), self.conversion
+        tally.start(table.rows, self.classes, table.by_color)
+        for counts in self._counts.values():
+            tally.merge(counts.tally)
+        editable = bool(self.source and (self.source / "classes.csv").is_file())
+        return [] if table.lenient else hints(tally, table.rows, editable)
+
+    def _judge(self):
+        """Raises where all masks together show that the class table does not fit them, before the records are whole."""
+        said = [hint.text for hint in self._hints() if hint.certain]
+        if said:
+            raise ValueError(
+                f"Expected masks that the class table of {self.name} fits. Received: {self.source or 'drawn masks'}: "
+                f"{' '.join(said)} Nothing was written; --mode=check shows all of it."
+            )
 
 
 def _fingerprint(facts, source, splits):

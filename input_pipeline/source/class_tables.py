@@ -16,6 +16,10 @@ class Class:
     raw: int | None = None
 
 
+class Implied(Class):
+    """A row that the table does not have: 255 is ignored where no row says what it is."""
+
+
 def color_of(index: int) -> tuple[int, int, int]:
     """The colour of a class that has none: PASCAL VOC's rule, where each index spreads its bits over r, g and b."""
     color, index = [0, 0, 0], index + 1  # 0 would be black, which is what ignored pixels are shown as
@@ -60,5 +64,5 @@ def read(path: Path) -> tuple[list[Class], list[Class], bool]:
     ignored = [row for row in rows if row.name == "ignore"]
     classes = [row for row in rows if row.name != "ignore"]
     if IGNORE not in columns["ids"]:
-        ignored.append(Class("ignore", None, IGNORE))
+        ignored.append(Implied("ignore", None, IGNORE))
     return [Class(c.name, c.color or color_of(i), c.raw) for i, c in enumerate(classes)], ignored, by_color
