@@ -131,6 +131,7 @@ class Config:
         self._check("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
         self._check("crop_max_class_share", 0 < self.crop_max_class_share <= 1, "in (0, 1]")
         self._check("crop_size", len(self.crop_size) == 2 and min(self.crop_size) > 0, "HEIGHT,WIDTH in pixels")
+        self._check("image_range", _is_range(self.image_range), "blank or LOW,HIGH, two numbers, the lower first")
         for field in dataclasses.fields(self):
             choices = field.metadata["choices"]
             self._check(field.name, not choices or getattr(self, field.name) in choices, f"one of {choices}")
@@ -187,6 +188,14 @@ def load(workdir: str) -> Config:
     define_flags(flag_values)
     flag_values(["load", *path.read_text().splitlines()])
     return dataclasses.replace(from_flags(flag_values), overwrite=False)  # Asked for once, not for ever.
+
+
+def _is_range(text):
+    try:
+        low, high = (float(word) for word in text.split(",")) if text else (0, 1)
+    except ValueError:
+        return False
+    return low < high
 
 
 def _integers(name, words):

@@ -138,9 +138,16 @@ def _by_level(mask, by_id, by_color, implied):
 
 
 def _is_ramp(mask):
-    """Whether the indices in use are shown as grays of their own level: a gray mask saved with a palette."""
+    """Whether indices are shown as grays of their own level: a gray mask saved with a palette, black beyond its end."""
+    levels = np.arange(len(mask.palette))[:, np.newaxis]
     used = np.unique(mask.values)
-    return (_entries(mask.palette, used) == used[:, np.newaxis]).all()
+    of_own = (mask.palette == levels) | (mask.palette == 0)
+    return (
+        len(levels) > 1
+        and of_own.all()
+        and mask.palette[1].any()
+        and (_entries(mask.palette, used) == used[:, None]).all()
+    )
 
 
 def _entries(palette, indices):
