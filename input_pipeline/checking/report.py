@@ -184,7 +184,7 @@ def _look(conversion, image_range, item) -> _Seen:
     try:
         data = contents(example.image)
         seen.image_kind = _kind(data)
-        picture = read_image(data, image_range)
+        picture = Picture(b"", data) if isinstance(data, np.ndarray) else read_image(data, image_range)
         image, seen.picture = picture.pixels, dataclasses.replace(picture, encoded=b"", pixels=None)
         seen.size = image.shape[:2]
         seen.digest = hashlib.blake2b(image.tobytes() + repr(seen.size).encode(), digest_size=16).digest()

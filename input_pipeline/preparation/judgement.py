@@ -129,7 +129,10 @@ def found(mask: str, codes: np.ndarray, colored: bool, lookup, how: str = "") ->
     if lookup and not colored:
         ids = {code for _, code in pixels}
         classes = any(i and lookup.train_ids.get(i, IGNORE) != IGNORE for i in ids - {IGNORE})
-        holds = (_BOTH if classes else _FOREGROUND) if IGNORE in ids else _CLASSES if classes else ""
+        if IGNORE in ids:
+            holds = _BOTH if classes else _FOREGROUND if ids <= {0, IGNORE} else ""
+        else:
+            holds = _CLASSES if classes else ""
     return Found(mask, pixels, int(counts.sum()) - sum(pixels.values()), how, holds)
 
 

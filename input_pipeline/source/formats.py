@@ -85,13 +85,25 @@ def opened(data: bytes) -> Iterator[tuple[Image.Image | None, Header]]:
 
     Raises one of FAULTS for what is no image, and ValueError for several pictures in one file.
     """
+    with _damage():
+        try:
+            image = Image.open(io.BytesIO(data))
+        except UnidentifiedImageError as error:
+            yield None, _single(_unknown_header(data, error))
+            return
+        with image:
+            yield image, _single(header_of(image, data))
+
+
+@contextlib.contextmanager
+def _damage():
+    """Makes a fault of what Pillow raises where the tables of a file are damaged; it expects whole ones."""
     try:
-        image = Image.open(io.BytesIO(data))
-    except UnidentifiedImageError as error:
-        yield None, _single(_unknown_header(data, error))
-        return
-    with image:
-        yield image, _single(header_of(image, data))
+        yield
+    except (TypeError, AttributeError, KeyError, IndexError, OverflowError) as error:
+        raise ValueError(
+            f"Expected a whole file. Received: damaged tables ({error}). Copy or download it again"
+        ) from error
 
 
 def header_of(image: Image.Image, data: bytes) -> Header:
@@ -112,12 +124,13 @@ def header_of(image: Image.Image, data: bytes) -> Header:
 
 def kind(data: bytes) -> str:
     """What an encoded picture is, in words: `palette PNG`, `8-bit gray PNG`, `RGB JPEG`, `16-bit RGB PNG`, ..."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            header = header_of(image, data)
-    except UnidentifiedImageError as error:
-        header = _unknown_header(data, error)
-        return f"{header.bands} x {header.depth}-bit {header.numbers} TIFF"
+    with _damage():
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                header = header_of(image, data)
+        except UnidentifiedImageError as error:
+            header = _unknown_header(data, error)
+            return f"{header.bands} x {header.depth}-bit {header.numbers} TIFF"
     if header.mode in ("1", "L", "I", "F") or header.mode.startswith("I;16"):
         numbers = "" if header.numbers == "unsigned" else f"{header.numbers} "
         return f"{header.depth}-bit {numbers}gray {header.format}"
@@ -179,7 +192,7 @@ def reason(error: Exception) -> str:
         return "Expected a file. Received: a folder of that name. Rename or remove it"
     if isinstance(error, PermissionError):
         return "Expected a file that can be read. Received: no permission to. Change its rights"
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError) and str(error).startswith("Expected "):
         return str(error)
     text = message(error)
     if re.search(r"truncat|incomplete|premature|end.of.(file|data)|Invalid (PNG|JPEG)", text, re.IGNORECASE):
@@ -243,8 +256,8 @@ def _unknown_header(data, error):
 
 def _numbers(tags):
     """(bits of a channel, their kind, how many channels) of a page."""
-    bits = tags.get(_BITS, (1,))
-    return max(bits), _NUMBERS.get(tags.get(_FORMAT, (1,))[0], "unsigned"), tags.get(_SAMPLES, len(bits))
+    bits, kinds = tags.get(_BITS, (1,)), tags.get(_FORMAT, (1,))
+    return int(max(bits)), _NUMBERS.get(kinds[0], "unsigned"), int(tags.get(_SAMPLES, len(bits)))
 
 
 def _upright(pixels, orientation):

@@ -39,7 +39,7 @@ def look(data: bytes) -> Mask:
     with formats.opened(data) as (image, header):
         if header.format == "GIF":
             raise ValueError("Expected a PNG, BMP or TIFF mask. Received: GIF masks are not read. Save them as PNG")
-        if header.format not in ("PNG", "BMP", "TIFF") or (image and "jpeg" in str(image.info.get("compression"))):
+        if header.format not in ("PNG", "BMP", "TIFF") or _is_lossy(image):
             raise ValueError(
                 f"Expected a PNG, BMP or TIFF mask. Received: {header.format}; JPEG and its like invent ids. "
                 "Export the masks again from their source"
@@ -71,3 +71,8 @@ def look(data: bytes) -> Mask:
     if image.mode == "L" and header.depth in (2, 4):  # PIL stretches these to 0..255
         return Mask(ids // (255 // (2**header.depth - 1)), white=2**header.depth - 1)
     return Mask(ids)
+
+
+def _is_lossy(image):
+    """Whether a TIFF is packed by a method that changes its values."""
+    return image is not None and str(image.info.get("compression")) in ("jpeg", "tiff_jpeg", "webp")

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from input_pipeline.source import files, formats, images
+from input_pipeline.source import files, formats, images, masks
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 GRAY = np.stack([RGB[..., 0]] * 3, -1)
@@ -339,3 +339,21 @@ def test_kinds_in_words():
         (cv2_encode(RGB[..., 0].astype(np.int16), ".tif"), "16-bit signed gray TIFF"),
     ):
         assert formats.kind(data) == kind
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", KINDS)
+def test_damage_of_any_kind_is_a_fault_and_nothing_else(kind):
+    """Bytes changed anywhere: what is raised is one of FAULTS, of which `reason` makes a sentence."""
+    rng, data, said = np.random.default_rng(0), KINDS[kind][0], []
+    for _ in range(40):
+        damaged = bytearray(data)
+        for at in rng.integers(0, len(damaged), 3):
+            damaged[at] = rng.integers(0, 256)
+        for read in (images.look, masks.look, files.kind):
+            try:
+                read(bytes(damaged))
+            except files.FAULTS as error:
+                said.append(files.reason(error))
+    assert said
+    assert all(line.startswith("Expected ") and "Received: " in line for line in said)

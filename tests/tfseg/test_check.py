@@ -298,3 +298,66 @@ def test_no_dataset_and_no_files(tmp_path):
         check_lib.check(Config(mode="check"))
     with pytest.raises(FileNotFoundError, match="nowhere"):
         run(tmp_path / "nowhere")
+
+
+def test_deep_images_are_checked_by_the_range_of_the_run(tree, capsys):
+    for i, path in enumerate(sorted(tree.glob("images/*/*.png"))):
+        values = np.random.default_rng(i).integers(0, 1000, SHAPE).astype(np.uint16)
+        values[0, :2] = 0, 1000
+        save(path, values)
+    report = run(tree)
+    assert report.findings == []
+    assert report.image_kinds == {"16-bit gray PNG": 6}
+    # 1000 / 65535 is less than an eighth; it has 10 bits: 1023.
+    said = "Note: 16-bit images use 0..1000 of 65535 and become nearly black: give --image_range=0,1023."
+    assert said in capsys.readouterr().out
+    run(tree, image_range="0,1023", overwrite=True)
+    assert "Note: 16-bit images use 0..1000.\n" in capsys.readouterr().out
+    # The contact sheet shows what the network will see: 1000 / 1023 * 255 = 249.3.
+    assert max(tile.image.max() for tile in checking.check("folder", str(tree), "0,1023").tiles) == 249
+
+
+def test_files_of_several_pages_are_named(tree):
+    frames = [Image.fromarray(np.full((*SHAPE, 3), i, np.uint8)) for i in range(3)]
+    for kind in ("images", "masks"):
+        (tree / f"{kind}/val/val0.png").unlink()
+        pages = frames if kind == "images" else [frame.convert("L") for frame in frames]
+        pages[0].save(tree / f"{kind}/val/val0.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(SystemExit):
+        run(tree)
+    text = (tree.parent / "out/check_folder.txt").read_text()
+    for kind in ("images", "masks"):
+        assert (
+            f"{kind}/val/val0.tif: Expected one picture a file. Received: 3 pages. Save each as a file of its own"
+            in text
+        )
+
+
+def test_a_mask_whose_palette_says_two_things_is_a_finding(tree):
+    table(tree, "0,a,250,0,10", "1,b,0,200,0", header="id,name,r,g,b")
+    mask = np.asarray(Image.open(tree / "masks/val/val0.png"))
+    palette = Image.frombytes("P", SHAPE[::-1], mask.tobytes())
+    palette.putpalette([0, 200, 0, 1, 2, 3])
+    palette.save(tree / "masks/val/val0.png")
+    report = checking.check("folder", str(tree))
+    assert len(report.findings) == 1
+    assert "val0.png: Expected a palette in the colours of the class table" in report.findings[0]
+    assert (
+        "index 0 is (0, 200, 0), a colour of the table; index 1 is (1, 2, 3), no colour of the table"
+        in report.findings[0]
+    )
+    palette.putpalette([0, 200, 0, 250, 0, 10])  # the table's colours in another order
+    palette.save(tree / "masks/val/val0.png")
+    report = checking.check("folder", str(tree))
+    assert report.findings == []
+    assert [note.partition(":")[0] for note in report.notes] == [
+        "1 palette masks are read by their colours, which are the table's in another order"
+    ]
+
+
+def test_a_table_of_one_class_is_a_finding(tree):
+    table(tree, "0,ignore", "1,b")
+    assert (
+        "The class table has one class, b: there is nothing to tell it from. So give the background a row"
+        in findings(tree)
+    )
