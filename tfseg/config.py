@@ -41,6 +41,9 @@ class Config:
         "", "Of the images in the records: `png` or `jpeg(quality=95)`; blank keeps the source's bytes."
     )
     max_size: int = _option(0, "Longest side of an image in the records, pixels: larger ones shrink; 0: as it is.")
+    image_range: str = _option(
+        "", "LOW,HIGH: the values of images deeper than 8 bits that become 0 and 255; blank: the high byte of 16 bits."
+    )
 
     # Model
     model: str = _option("", "Architecture spec, e.g. `enet` or `unet(upsampling='bilinear')`.")
@@ -138,6 +141,7 @@ class Config:
         self._check("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
         self._check("crop_max_class_share", 0 < self.crop_max_class_share <= 1, "in (0, 1]")
         self._check("crop_size", len(self.crop_size) == 2 and min(self.crop_size) > 0, "HEIGHT,WIDTH in pixels")
+        self._check("image_range", _is_range(self.image_range), "blank or LOW,HIGH, two numbers, the lower first")
         for field in dataclasses.fields(self):
             choices = field.metadata["choices"]
             self._check(field.name, not choices or getattr(self, field.name) in choices, f"one of {choices}")
@@ -249,6 +253,14 @@ def _absolute(name, value):
     if path.startswith("~"):
         raise ValueError(f"Expected --{name} below a home folder. Received: {value}, a user that is not known here.")
     return os.path.abspath(path)
+
+
+def _is_range(text):
+    try:
+        low, high = (float(word) for word in text.split(",")) if text else (0, 1)
+    except ValueError:
+        return False
+    return low < high
 
 
 def _integers(name, words):
