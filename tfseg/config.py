@@ -125,7 +125,9 @@ class Config:
     images: str = _option("", "Images to predict: a file, a folder or a quoted pattern.")
     output_dir: str = _option("", "Where predictions go, or an export.")
     label_ids: str = _option(
-        "train", "Ids in predicted label maps: `train`, 0..classes-1, or `raw`, those of the class table.", ("train", "raw")
+        "train",
+        "Ids in predicted label maps: `train`, 0..classes-1, or `raw`, those of the class table.",
+        ("train", "raw"),
     )
 
     def __post_init__(self):

@@ -1,6 +1,7 @@
 """Which image files --images names, and what the predictions of each are called."""
 
 import collections
+import fnmatch
 import glob
 import os
 import pathlib
@@ -65,7 +66,7 @@ def _below(folder):
 
 
 def _matching(pattern):
-    """The folder in which a pattern begins, and the paths below it of the files that match, each file once.
+    """The folder in which a pattern begins, and the paths below it of the files that match.
 
     Folders that are there are taken by their names; where brackets match nothing they are meant as they are.
     """
@@ -73,15 +74,25 @@ def _matching(pattern):
     while not root.is_dir():
         root = root.parent
     rest = os.path.relpath(pattern, root)
-    for one in (rest, rest.replace("[", "[[]")):
-        found = {}
-        for name in sorted(glob.glob(one, root_dir=root, recursive=True), key=lambda name: (name.count("/"), name)):
-            folder, file = os.path.split(root / name)
-            if os.path.isfile(root / name) and not file.startswith("."):
-                found.setdefault((os.path.realpath(folder), file), name)  # a folder link may lead to it again
+    found = []
+    for one in dict.fromkeys((rest, rest.replace("[", "[[]"))):
+        if "**" in one.split("/"):  # glob's own would follow links to folders in circles
+            found = [name for name in _below(root) if _fits(name.split("/"), one.split("/"))]
+        else:
+            found = [name for name in glob.glob(one, root_dir=root) if os.path.isfile(root / name)]
+        found = [name for name in found if not os.path.basename(name).startswith(".")]
         if found:
             break
-    return str(root), list(found.values())
+    return str(root), found
+
+
+def _fits(parts, pattern):
+    """Whether the parts of a path match those of a pattern, in which `**` is any number of folders."""
+    if not pattern or not parts:
+        return not pattern and not parts
+    if pattern[0] == "**":
+        return len(pattern) == 1 or any(_fits(parts[i:], pattern[1:]) for i in range(len(parts)))
+    return fnmatch.fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
 def _is_output(path, root, output_dir):
@@ -96,7 +107,8 @@ def _is_output(path, root, output_dir):
 def _kinds(names):
     """`3 files are no images: .txt (2), .csv (1)`"""
     counts = collections.Counter(os.path.splitext(name)[1].lower() or "without an extension" for name in names)
-    kinds = [f"{kind} ({count})" if len(counts) > 1 else kind for kind, count in counts.most_common()]
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    kinds = [f"{kind} ({count})" if len(counts) > 1 else kind for kind, count in ranked]
     return f"{len(names)} {'file is no image' if len(names) == 1 else 'files are no images'}: {listing.some(kinds)}."
 
 

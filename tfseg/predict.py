@@ -68,18 +68,7 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
     classes = class_rows(state.class_table(), model.output["logits"].shape[-1])
     ids = _label_ids(classes, config.label_ids)
     colors = np.array([row["color"] for row in classes], np.uint8)
-    about = {
-        "legend.png": files.encode_png(pictures.legend([row["name"] for row in classes], colors)),
-        "classes.json": json.dumps(classes, indent=1).encode(),
-    }
-    for name, data in about.items():
-        path = output_dir / name
-        if path.exists() and path.read_bytes() != data and not config.overwrite:
-            raise ValueError(
-                f"Expected --output_dir for predictions of these classes. Received: {path} of other ones. Use another "
-                "folder, or --overwrite."
-            )
-        _write(path, data)
+    _write_about(classes, colors, output_dir, config.overwrite)
     scores = inference.build(config.inference, model)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
@@ -100,8 +89,8 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
             _write(output_dir / folder / f"{name}.png", picture)
         written.append(output_dir / "labels" / f"{name}.png")
     print(
-        f"{len(written)} predictions in {output_dir}: labels/ ({config.label_ids} ids), colors/, overlays/, legend.png, "
-        "classes.json"
+        f"{len(written)} of {images.count} images predicted in {output_dir}: labels/ ({config.label_ids} ids), colors/, "
+        "overlays/, legend.png, classes.json"
     )
     if failed:
         lines = "\n  ".join(failed)
@@ -146,7 +135,7 @@ def _of_files(config, output_dir):
 
 def _read(path):
     """An image file as preparation reads it: RGB uint8 [height, width, 3]."""
-    return convert.read_image(path)[1]
+    return files.read_image(path)[1]
 
 
 def _of_split(config):
@@ -183,6 +172,22 @@ def _label_ids(classes, which):
             "which class each id is."
         )
     return np.array(ids, np.uint8 if max(ids) < 256 else np.uint16)
+
+
+def _write_about(classes, colors, output_dir, overwrite):
+    """Writes what predictions are read by: legend.png and classes.json."""
+    about = {
+        output_dir / "legend.png": files.encode_png(pictures.legend([row["name"] for row in classes], colors)),
+        output_dir / "classes.json": json.dumps(classes, indent=1).encode(),
+    }
+    other = [str(path) for path, data in about.items() if path.exists() and path.read_bytes() != data]
+    if other and not overwrite:
+        raise ValueError(
+            f"Expected --output_dir for predictions of these classes. Received: {' and '.join(other)} of other ones. Use "
+            "another folder, or --overwrite."
+        )
+    for path, data in about.items():
+        _write(path, data)
 
 
 def _drawn(image, label, ids, colors):
