@@ -159,7 +159,7 @@ def _orientation(data, octets, exif, end):
             kind, number = _number(entries[-1], 2, 2, big), _number(entries[-1], 4, 4, big)
             orientation = _number(entries[-1], 8, 2 if kind == SHORT else 4, big)
             usual = tf.reduce_any(kind == [SHORT, LONG]) and number == 1
-            orientation = _checked(orientation, usual, "one number as EXIF's orientation", "something else")
+            orientation = _checked(orientation, usual, "one number as the orientation in EXIF", "something else")
             orientation = 1 if orientation < 1 or orientation > 8 else orientation
     if orientation == 0:
         upright = not tf.strings.regex_full_match(data, XMP_TURNED)

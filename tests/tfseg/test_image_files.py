@@ -158,7 +158,7 @@ OPAQUE = np.asarray(smooth("P"))
         (encoded(smooth(), "JPEG", xmp=XMP), "XMP alone"),
         (encoded(smooth(), "WEBP", xmp=XMP), "XMP alone"),
         (encoded(smooth(), "JPEG", exif=b"Exif\0\0neither byte order"), "EXIF that can be read"),
-        (encoded(smooth(), "JPEG", exif=tiff("<", 3, 6, count=2)), "one number as EXIF's orientation"),
+        (encoded(smooth(), "JPEG", exif=tiff("<", 3, 6, count=2)), "one number as the orientation in EXIF"),
     ],
 )
 def test_what_would_be_read_otherwise_is_refused(decode, data, message):
