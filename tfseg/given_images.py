@@ -25,10 +25,16 @@ def find(given: str, output_dir: pathlib.Path) -> dict[str, pathlib.Path]:
 
     Raises:
         FileNotFoundError: where there is no image.
+        ValueError: where the one image lies where its prediction would go.
     """
     if os.path.isdir(given):
         root, found = given, _below(given)
     elif os.path.lexists(given):
+        if _is_output(given, os.path.dirname(given), output_dir):
+            raise ValueError(
+                f"Expected an image outside of the predictions' folders. Received: --images={given} with "
+                f"--output_dir={output_dir}, where it might be replaced. Give another --output_dir."
+            )
         return {pathlib.Path(given).stem: pathlib.Path(given)}
     else:
         root, found = _matching(given)

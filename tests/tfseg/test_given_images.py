@@ -84,6 +84,9 @@ def test_predictions_are_no_input(tree, tmp_path, capsys):
     assert tree.find("p/outer", ".") == {"y": "p/outer/y.png"}
     with pytest.raises(FileNotFoundError, match="4 files of --output_dir"):
         tree.find("p/out", "p/out")
+    with pytest.raises(ValueError, match="another --output_dir"):
+        tree.find("p/out/labels/x.png", "p/out")
+    assert tree.find("p/out/labels/x.png", "q") == {"x": "p/out/labels/x.png"}
 
 
 def test_names_stay_apart(tree, capsys):
