@@ -126,7 +126,12 @@ class Config:
     )
     checkpoint: str = _option("best", "Which weights of the workdir to use.", ("best", "last"))
     images: str = _option("", "Images to predict: a file, a folder or a quoted pattern.")
-    output_dir: str = _option("", "Where predictions go.")
+    output_dir: str = _option("", "Where predictions go, or an export.")
+    label_ids: str = _option(
+        "train",
+        "Ids in predicted label maps: `train`, 0..classes-1, or `raw`, those of the class table.",
+        ("train", "raw"),
+    )
 
     def __post_init__(self):
         for name in (*PATHS, *PERHAPS_PATHS):
@@ -250,7 +255,7 @@ def _absolute(name, value):
     if not value or "://" in value or (name in PERHAPS_PATHS and not (value.startswith("~") or os.path.exists(value))):
         return value
     path = os.path.expanduser(value)
-    if path.startswith("~"):
+    if path.startswith("~") and not os.path.exists(path):
         raise ValueError(f"Expected --{name} below a home folder. Received: {value}, a user that is not known here.")
     return os.path.abspath(path)
 
