@@ -6,9 +6,9 @@ import pathlib
 import cv2
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 import input_pipeline
+from input_pipeline import progress
 from tfseg import config as config_lib
 from tfseg import evaluate, inference, pictures, prepare
 
@@ -47,7 +47,7 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
         (output_dir / folder).mkdir(parents=True, exist_ok=True)
     _write(output_dir / "legend.png", pictures.legend(names, colors))
     written, unreadable = [], []
-    for name, read in tqdm(sources.items(), "predict", unit="image", mininterval=evaluate.BAR_SECONDS):
+    for name, read in progress.over(sources.items(), "predict", len(sources), "images"):
         try:
             image = read()
         except (tf.errors.OpError, ValueError) as error:

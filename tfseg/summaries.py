@@ -1,17 +1,24 @@
 """What a run tells: TensorBoard events under <workdir>/train and <workdir>/eval, and <workdir>/metrics.jsonl."""
 
+import dataclasses
 import json
 import pathlib
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams_api
 
 import input_pipeline
 from tfseg import config as config_lib
 from tfseg import pictures
 
 PANELS = 4  # Pictures of the val split, the same ones at every evaluation.
+# Options that say where and how a run is computed, and not what: no hyperparameters.
+NO_HPARAMS = (
+    ("mode", *config_lib.PATHS, "overwrite", "skip_bad", "eval_every", "checkpoint_every", "log_every", "keep")
+    + ("strategy", "steps_per_call", "split", "eval_batch_size", "checkpoint")
+)  # fmt: skip
 
 
 class Log:
@@ -35,6 +42,8 @@ class Log:
             self._examples = list(examples.as_numpy_iterator())
         with self._train.as_default():
             tf.summary.text("flags", "    " + config.text().replace("\n", "\n    "), step=first_step)
+        with self._eval.as_default():  # beside the metrics, whose last values TensorBoard's table shows
+            hparams_api.hparams(hparams(config))
 
     def __enter__(self):
         return self
@@ -48,15 +57,33 @@ class Log:
         """Scalars of the steps since the last call, e.g. `loss`, `learning_rate`, `images_per_second`."""
         with self._train.as_default(step):
             for name, value in values.items():
-                tf.summary.scalar(name, value)
+                tf.summary.scalar(tag(name), value)
         self._write({"step": step, **values})
 
-    def evaluation(self, step: int, result: dict, confusion: np.ndarray, model: keras.Model) -> None:
-        """Scalars, the confusion matrix as a picture, and input | label | prediction of a few images."""
+    def evaluation(
+        self,
+        step: int,
+        result: dict,
+        confusion: np.ndarray,
+        model: keras.Model,
+        losses: dict[str, float] | None = None,
+    ) -> None:
+        """Scalars, the confusion matrix as a picture, and input | label | prediction of a few images.
+
+        Args:
+            step: of the weights.
+            result: of `evaluate.report`.
+            confusion: int64 [classes, classes].
+            model: which draws the pictures.
+            losses: of the split: {"loss": 0.43, "logits/cross_entropy": 0.43}, named as those of training.
+        """
         numbers = {name: value for name, value in result.items() if isinstance(value, float)}
+        losses = losses or {}
         with self._eval.as_default(step):
-            for name, value in numbers.items():
-                tf.summary.scalar(name, value)
+            for name, value in losses.items():
+                tf.summary.scalar(tag(name), value)
+            for name in sorted(numbers, key=lambda name: name != "miou"):
+                tf.summary.scalar(f"metrics/{name}", numbers[name])
             for name, value in result["iou"].items():
                 if value is not None:
                     tf.summary.scalar(f"iou/{name}", value)
@@ -67,11 +94,31 @@ class Log:
                 panel = pictures.panel(example["image"], example["label"], prediction, self._names, self._colors)
                 tf.summary.image(f"examples/{i}", panel[np.newaxis], description=example["id"].decode())
         self._eval.flush()
-        self._write({"step": step, "split": "val", **numbers, "iou": result["iou"]})
+        val_loss = {"val_loss": losses["loss"]} if losses else {}
+        self._write({"step": step, "split": "val", **numbers, **val_loss, "iou": result["iou"]})
 
     def _write(self, values):
         self._lines.write(json.dumps(values) + "\n")
         self._lines.flush()
+
+
+def tag(name: str) -> str:
+    """TensorBoard's tag of a number: `loss` -> `loss/total`, `logits/dice` -> `loss/dice`, others -> `rates/<name>`."""
+    output, _, term = name.rpartition("/")
+    if output:
+        return f"loss/{term}" if output == "logits" else f"loss/{output}/{term}"
+    return "loss/total" if name == "loss" else f"rates/{name}"
+
+
+def hparams(config: config_lib.Config) -> dict[str, str | int | float | bool]:
+    """What TensorBoard's table of runs shows of the options: data set, network, loss, and what is not the default."""
+    default, found = config_lib.Config(), {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        differs = field.name not in NO_HPARAMS and value != getattr(default, field.name)
+        if differs or field.name in ("dataset", "model", "loss"):
+            found[field.name] = ",".join(map(str, value)) if isinstance(value, tuple) else value
+    return found
 
 
 def _open_after(path, step):

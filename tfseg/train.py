@@ -8,19 +8,18 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging
-from tqdm import tqdm
 
-from input_pipeline import pipeline
+from input_pipeline import pipeline, progress
 from tfseg import (
     checkpoint,
     class_weights,
     distribute,
+    environment,
     initialize,
     losses,
-    metrics,
     network,
     optimizers,
+    overview,
     prepare,
     summaries,
     workdir,
@@ -41,7 +40,12 @@ def train(config: config_lib.Config) -> dict:
     """
     strategy = distribute.build(config.strategy)
     chief = distribute.is_chief(strategy)
-    with workdir.held(config, chief) as folder, tempfile.TemporaryDirectory() as elsewhere, distribute.together():
+    with (
+        workdir.held(config, chief) as folder,
+        tempfile.TemporaryDirectory() as elsewhere,
+        environment.recorded(folder, strategy, chief),
+        distribute.together(),
+    ):
         while True:
             try:
                 # All workers do the same; what others than the chief write is thrown away.
@@ -80,8 +84,9 @@ def run(
 
     # --- Network, loss, optimizer: everything with variables, inside the scope ------------------------------------------
     weights = class_weights.build(config.class_weights, prepared.statistics["train"], num_classes)
+    plain_terms = losses.build(config.loss, weights)
     # Compiled by XLA on its own, cross entropy takes 0.4 of the time on a CPU; the whole step would take longer.
-    terms = [t._replace(function=tf.function(t.function, jit_compile=True)) for t in losses.build(config.loss, weights)]
+    terms = [t._replace(function=tf.function(t.function, jit_compile=True)) for t in plain_terms]
     # Only now: preparing the data draws from Python's generator, and a first run must begin as its repetition does.
     keras.utils.set_random_seed(config.seed)
     learning_rate = config.learning_rate * 0.5 ** len(workdir.recoveries(folder))
@@ -103,9 +108,7 @@ def run(
     # --- Resume, else start from --init_from, else from random weights --------------------------------------------------
     values = checkpoint.variables(model, optimizer, average=average, loss_scale=scale)
     state = checkpoint.restore(folder, values)
-    if state:
-        logging.info("Resumed at step %d of %d.", state.step, total_steps)
-    else:
+    if not state:
         state = checkpoint.State(
             num_classes=num_classes, classes=[[c.name, list(c.color), c.raw] for c in prepared.classes]
         )
@@ -113,6 +116,8 @@ def run(
             initialize.transfer(model, config.init_from)
         if average is not None:
             average.set_weights(model.get_weights())
+    if folder == output:
+        print(overview.of_training(config, strategy, model, prepared, state, total_steps))
 
     # --- One step -------------------------------------------------------------------------------------------------------
     forward = functools.partial(model, training=True)
@@ -195,11 +200,11 @@ def run(
 
     batches = pipeline.readable(strategy.distribute_datasets_from_function(stream), prepared)
     evaluated = model if average is None else average
-    evaluate = (
-        evaluate_lib.evaluator(evaluated, prepared, strategy, config, "val") if "val" in prepared.splits else None
-    )
+    # The plain terms: for validation images of many sizes, compiled ones would be compiled many times.
+    what = (evaluated, prepared, strategy, config, "val", plain_terms)
+    evaluate = evaluate_lib.evaluator(*what) if "val" in prepared.splits else None
     log = summaries.Log(output, config, prepared, state.step)
-    bar = tqdm(total=total_steps, initial=state.step, desc="train", unit="step", mininterval=evaluate_lib.BAR_SECONDS)
+    bar = progress.bar("train", total_steps, "steps", state.step, leave=True)
     agree = distribute.agreement(strategy)
     result, unlogged = {}, []  # Steps whose numbers are still on the device: reading each at once would stall it.
 
@@ -217,20 +222,22 @@ def run(
             if due and state.evaluated != state.step and not signal:
                 _check_finite(unlogged, folder)
                 pause = time.monotonic()
-                confusion = evaluate(lambda: agree(interruption.requested)) if evaluate else None
+                found = evaluate(lambda: agree(interruption.requested)) if evaluate else None
                 signal = agree(interruption.requested)
                 if not signal:
                     state.evaluated = state.step
-                    if confusion is not None:
+                    if found is not None:
+                        confusion, val_losses = found
                         result = evaluate_lib.report(confusion, prepared, "val", state.step)
                         state.stale += 1
                         if result["miou"] is not None and result["miou"] > state.best:
                             state.best, state.best_step, state.stale = result["miou"], state.step, 0
                         evaluate_lib.save(output, "val", result)
-                        log.evaluation(state.step, result, confusion, evaluated)
-                        bar.write(f"step {state.step}: val mIoU {metrics.percent(result['miou'])}")
+                        log.evaluation(state.step, result, confusion, evaluated, val_losses)
+                        bar.write(overview.evaluated(result, state, val_losses["loss"]))
                     save()
                 clock += time.monotonic() - pause
+                bar.unpause()
             if signal:
                 save()
                 bar.write(f"Stopped at step {state.step} of {total_steps}, saved. The same command goes on from there.")
@@ -253,21 +260,12 @@ def run(
                 rate = len(unlogged) * config.batch_size / (time.monotonic() - clock)
                 means["learning_rate"] = float(schedule(state.step - 1))
                 log.training(state.step, {**means, "images_per_second": rate})
-                shown = {
-                    "loss": f"{means['loss']:.4f}",
-                    "lr": f"{means['learning_rate']:.2e}",
-                    "images_per_s": f"{rate:.1f}",
-                }
-                bar.set_postfix(shown)
+                bar.set_postfix(overview.beside_the_bar(means, rate))
                 unlogged.clear()
                 clock = time.monotonic()
             if config.checkpoint_every and state.step % config.checkpoint_every == 0:
                 save()
-    if result:
-        print(metrics.table(result))
-    if state.best_step >= 0:
-        print(f"Best val mIoU {metrics.percent(state.best)} at step {state.best_step}.")
-    print(f"tensorboard --logdir={folder}")
+    print(overview.of_the_end(result, state))
     return result
 
 

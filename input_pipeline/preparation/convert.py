@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from input_pipeline import progress
 from input_pipeline.preparation.counts import Counted, count
 from input_pipeline.preparation.encoding import Storage
 from input_pipeline.source import files
@@ -138,7 +138,7 @@ def reason(error: Exception) -> str:
 def in_parallel(function: Callable, items: Iterable, total: int, title: str) -> Iterator:
     """`map` in order, on all cores, with a bar; few results wait, so memory does not grow with the number of items."""
     cores = os.cpu_count() or 1
-    bar = tqdm(total=total, desc=title, unit=" images", mininterval=0.5)
+    bar = progress.bar(title, total, "images")
     with bar, concurrent.futures.ThreadPoolExecutor(cores) as pool:
         waiting = collections.deque()
         for item in items:
