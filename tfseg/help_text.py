@@ -79,6 +79,6 @@ def _shortened(text, length):
 
 
 def _text(value):
-    return (
-        ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower() if value is False else str(value)
-    )
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

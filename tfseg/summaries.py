@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams_api
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import summary as hparams_summary
 
 import input_pipeline
 from tfseg import config as config_lib
@@ -19,6 +21,19 @@ NO_HPARAMS = (
     ("mode", *config_lib.PATHS, "overwrite", "skip_bad", "eval_every", "checkpoint_every", "log_every", "keep")
     + ("strategy", "steps_per_call", "split", "eval_batch_size", "checkpoint")
 )  # fmt: skip
+FIRST_HPARAMS = (
+    "dataset",
+    "model",
+    "loss",
+    "learning_rate",
+    "batch_size",
+)  # the columns that are seen without a click
+TABLE_METRICS = {
+    "metrics/miou": "mIoU",
+    "metrics/pixel_accuracy": "pixel accuracy",
+    "metrics/mean_accuracy": "mean accuracy",
+    "loss/total": "validation loss",
+}
 
 
 class Log:
@@ -43,6 +58,7 @@ class Log:
         with self._train.as_default():
             tf.summary.text("flags", "    " + config.text().replace("\n", "\n    "), step=first_step)
         with self._eval.as_default():  # beside the metrics, whose last values TensorBoard's table shows
+            tf.summary.experimental.write_raw_pb(_table().SerializeToString(), step=0)
             hparams_api.hparams(hparams(config))
 
     def __enter__(self):
@@ -87,12 +103,12 @@ class Log:
             for name, value in result["iou"].items():
                 if value is not None:
                     tf.summary.scalar(f"iou/{name}", value)
-            tf.summary.image("confusion", pictures.confusion_picture(confusion, self._names)[np.newaxis])
+            tf.summary.image("pictures/confusion", pictures.confusion_picture(confusion, self._names)[np.newaxis])
             for i, example in enumerate(self._examples):
                 logits = model(example["image"][np.newaxis], training=False)["logits"]
                 prediction = np.argmax(logits[0], axis=-1)
                 panel = pictures.panel(example["image"], example["label"], prediction, self._names, self._colors)
-                tf.summary.image(f"examples/{i}", panel[np.newaxis], description=example["id"].decode())
+                tf.summary.image(f"pictures/example_{i}", panel[np.newaxis], description=example["id"].decode())
         self._eval.flush()
         val_loss = {"val_loss": losses["loss"]} if losses else {}
         self._write({"step": step, "split": "val", **numbers, **val_loss, "iou": result["iou"]})
@@ -111,14 +127,30 @@ def tag(name: str) -> str:
 
 
 def hparams(config: config_lib.Config) -> dict[str, str | int | float | bool]:
-    """What TensorBoard's table of runs shows of the options: data set, network, loss, and what is not the default."""
+    """What TensorBoard's table of runs shows of the options: FIRST_HPARAMS, and what is not the default."""
     default, found = config_lib.Config(), {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        differs = field.name not in NO_HPARAMS and value != getattr(default, field.name)
-        if differs or field.name in ("dataset", "model", "loss"):
-            found[field.name] = ",".join(map(str, value)) if isinstance(value, tuple) else value
+    for name in _hparam_names():
+        value = getattr(config, name)
+        if name in FIRST_HPARAMS or value != getattr(default, name):
+            found[name] = ",".join(map(str, value)) if isinstance(value, tuple) else value
     return found
+
+
+def _hparam_names():
+    return [field.name for field in dataclasses.fields(config_lib.Config) if field.name not in NO_HPARAMS]
+
+
+def _table():
+    """The columns of TensorBoard's table; the same for every run, since it takes those of any of them.
+
+    It shows the columns that are said to differ first, and not more than five without a click.
+    """
+    columns = [api_pb2.HParamInfo(name=name, differs=name in FIRST_HPARAMS) for name in _hparam_names()]
+    metrics = [
+        api_pb2.MetricInfo(name=api_pb2.MetricName(tag=name), display_name=shown)
+        for name, shown in TABLE_METRICS.items()
+    ]
+    return hparams_summary.experiment_pb(columns, metrics)
 
 
 def _open_after(path, step):
