@@ -49,12 +49,8 @@ def test_a_run_says_once_what_it_computes_and_nothing_of_tensorflow(runs):
     assert said["Workdir"].startswith(str(workdir))
     assert said["TensorBoard"] == f"tensorboard --logdir={workdir}"
     assert "resumed at step 2 of 4" in second.stdout
-    assert (
-        len(
-            re.findall(r"^step 4: val mIoU [\d.]+ \(best.*\), pixel accuracy [\d.]+, loss [\d.]+$", second.stdout, re.M)
-        )
-        == 1
-    )
+    line = r"^step 4: val mIoU [\d.]+ \(best.*\), pixel accuracy [\d.]+, loss [\d.]+$"
+    assert len(re.findall(line, second.stdout, re.MULTILINE)) == 1
 
 
 def test_the_log_keeps_what_was_said_over_all_starts(runs):
