@@ -123,15 +123,19 @@ def _pass_on(readable, shown):
     """The process beside the program: reads lines until the program and its children are gone, and never returns."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # It ends after the program, whose last words it must pass on.
-    for descriptor in (0, 1, 2):
-        os.close(descriptor)
+    low, high = sorted(
+        (readable, shown)
+    )  # all else that is open is the program's, a lock that its caller holds for example
+    for first, end in ((0, low), (low + 1, high), (high + 1, os.sysconf("SC_OPEN_MAX"))):
+        os.closerange(first, end)
     noise, ended, rest, copy = collections.deque(maxlen=KEPT), False, b"", None
 
     def show(lines):
         os.write(shown, b"".join(line + b"\n" for line in lines))
         if copy is not None:
             now = time.strftime("%Y-%m-%d %H:%M:%S  ").encode()
-            os.write(copy, b"".join(now + line + b"\n" for line in lines))
+            with contextlib.suppress(OSError):  # a full disk must not keep the screen from showing it
+                os.write(copy, b"".join(now + line + b"\n" for line in lines))
 
     with contextlib.suppress(OSError):
         while data := os.read(readable, 1 << 16):
@@ -140,7 +144,8 @@ def _pass_on(readable, shown):
                 if line in (_ENDED, _SHOW):
                     ended = line == _ENDED
                 elif line.startswith(_COPY_TO):
-                    copy = os.open(line.removeprefix(_COPY_TO), os.O_WRONLY | os.O_APPEND)
+                    with contextlib.suppress(OSError):
+                        copy = os.open(line.removeprefix(_COPY_TO), os.O_WRONLY | os.O_APPEND)
                 elif is_noise(line):
                     noise.append(line)
                 elif line:
