@@ -10,10 +10,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 import input_pipeline
-from input_pipeline import pipeline
+from input_pipeline import pipeline, progress
 from input_pipeline.source import files
 from tfseg import config as config_lib
 from tfseg import evaluate, given_images, inference, pictures, preflight, prepare
@@ -76,8 +75,7 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
         return scores(image[tf.newaxis], lambda x: tf.cast(tf.argmax(x, -1, tf.int32), tf.uint16))[0]
 
     written, failed = [], []
-    bar = tqdm(images.stream, "predict", images.count, unit="image", mininterval=evaluate.BAR_SECONDS)
-    for name, source, read in bar:
+    for name, source, read in progress.over(images.stream, "predict", images.count, "images"):
         image = None
         try:
             image = read()
