@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import json
 import pathlib
 import re
 
@@ -33,12 +32,12 @@ states it, from its own training.
 def main():
     """Builds every network and writes the page."""
     rows, papers = [], []
-    parity = json.loads((fill.FOLDER / "specs.json").read_text())
+    parity = fill.read_all()
     names = [name for name in models.names() if name != "classifier"]
     for name in tqdm(names, "zoo", unit="network"):
         module = importlib.import_module(f"models.{name}")
         variants = sorted(
-            {name, *module.REFERENCE["params"], *(s for s in parity.values() if specs.parse(s).name == name)}
+            {name, *module.REFERENCE["params"], *(p["spec"] for p in parity.values() if specs.parse(p["spec"]).name == name)}
         )
         seen = []
         for spec in variants:
@@ -68,10 +67,9 @@ def _cost(spec):
 def _parity(spec, parity, module):
     """Which files say that the network is right."""
     call, found = specs.parse(spec), []
-    for file, other in parity.items():
-        path = fill.FOLDER / f"{file}.json.gz"
-        if path.is_file() and _options(specs.parse(other)) == _options(call):
-            held_out = all(case["values"] is None for case in fill.read(path)["cases"])
+    for file, content in parity.items():
+        if _options(specs.parse(content["spec"])) == _options(call):
+            held_out = all(case["values"] is None for case in content["cases"])
             found.append(f"{file} (held out)" if held_out else file)
     return ", ".join(found) or ("counts" if module.REFERENCE["params"].get(spec) else "-")
 
