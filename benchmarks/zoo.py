@@ -37,7 +37,11 @@ def main():
     for name in tqdm(names, "zoo", unit="network"):
         module = importlib.import_module(f"models.{name}")
         variants = sorted(
-            {name, *module.REFERENCE["params"], *(p["spec"] for p in parity.values() if specs.parse(p["spec"]).name == name)}
+            {
+                name,
+                *module.REFERENCE["params"],
+                *(p["spec"] for p in parity.values() if specs.parse(p["spec"]).name == name),
+            }
         )
         seen = []
         for spec in variants:

@@ -113,7 +113,9 @@ def test_the_family_has_what_backbones_need(family):
         assert not unknown, f"{family.__name__}: {table} has {sorted(unknown)}, which VARIANTS has not"
     for name, reference in getattr(family, "REFERENCE", {}).items():
         assert reference.keys() <= {"params", "macs", "input", "source"}, name
-        assert ("macs" in reference) == ("input" in reference), f'{name}: "macs" and the "input" that they are counted at'
+        assert ("macs" in reference) == ("input" in reference), (
+            f'{name}: "macs" and the "input" that they are counted at'
+        )
 
 
 @pytest.mark.parametrize("spec", COUNTED)

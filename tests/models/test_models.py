@@ -125,9 +125,13 @@ def test_multiply_accumulates_are_those_of_the_reference(spec):
 @pytest.mark.parametrize("name", models.names())
 def test_the_module_has_a_reference(name):
     of, file = reference(name), f"models/{name}.py"
-    assert counts(name), f'{file}: expected REFERENCE = {{"params": {{"{name}": {{classes: parameters}}}}, "source": ..}}'
+    assert counts(name), (
+        f'{file}: expected REFERENCE = {{"params": {{"{name}": {{classes: parameters}}}}, "source": ..}}'
+    )
     assert of.get("source"), f'{file}: expected REFERENCE["source"], where the numbers come from'
-    assert ("macs" in of) == ("input" in of), f'{file}: expected "macs" with the "input" that they are counted at, or neither'
+    assert ("macs" in of) == ("input" in of), (
+        f'{file}: expected "macs" with the "input" that they are counted at, or neither'
+    )
     known = {"params", "macs", "input", "source", "published"}
     assert of.keys() <= known, f"{file}: nothing reads {sorted(of.keys() - known)} of REFERENCE"
     module = specs.find("models", name)

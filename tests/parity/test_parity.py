@@ -43,7 +43,7 @@ def parameter(name, parity, smallest):
     """A test of one file: its name begins with the module; slow, or skipped, where it has to be."""
     spec, marks = parity["spec"], []
     if not spec:
-        reason = "which network answers to it is said neither by its key \"spec\" nor by a specs*.json beside it"
+        reason = 'which network answers to it is said neither by its key "spec" nor by a specs*.json beside it'
         return pytest.param(name, marks=pytest.mark.skip(reason=f"{name}: {reason}"))
     *_, module = modules(spec)
     if absent := missing(spec):
