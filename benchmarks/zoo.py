@@ -6,10 +6,10 @@ import pathlib
 import re
 
 import keras
-import numpy as np
 from tqdm import tqdm
 
 import models
+from tests import symbolic
 from tests.parity import fill
 from tfseg import profile
 from tfseg import spec as specs
@@ -30,7 +30,26 @@ states it, from its own training.
 
 
 def main():
-    """Builds every network and writes the page."""
+    """Writes the page."""
+    path = ROOT / "docs" / "models.md"
+    text = page()
+    path.write_text(text)
+    print(f"{text.count('| `')} networks in {path.relative_to(ROOT)}")
+
+
+def cost(spec: str) -> tuple[str, str]:
+    """(parameters, 1e9 multiply-accumulates) as the page has them."""
+    try:
+        model = symbolic.build(spec, CLASSES, (*SIZE, 3))
+        macs = f"{profile.multiply_accumulates(model) / 1e9:.2f}"
+    except ValueError:  # An image too small for the network, or of a size that only other options take.
+        model, macs = symbolic.build(spec, CLASSES), "-"
+    keras.backend.clear_session()
+    return f"{profile.parameters(model):,}", macs
+
+
+def page(cost=cost) -> str:
+    """The page's text; `cost` counts a network."""
     rows, papers = [], []
     parity = fill.read_all()
     names = [name for name in models.names() if name != "classifier"]
@@ -48,24 +67,9 @@ def main():
             if _options(specs.parse(spec)) in seen:  # the default, written out
                 continue
             seen.append(_options(specs.parse(spec)))
-            rows.append("| " + " | ".join([f"`{spec}`", *_cost(spec), _parity(spec, parity, module)]) + " |")
+            rows.append("| " + " | ".join([f"`{spec}`", *cost(spec), _parity(spec, parity, module)]) + " |")
         papers.append(_paper(name, module))
-    page = HEAD + "\n".join(rows) + "\n\n## Papers, references, published scores\n\n" + "\n".join(papers) + "\n"
-    path = ROOT / "docs" / "models.md"
-    path.write_text(page)
-    print(f"{len(rows)} networks in {path.relative_to(ROOT)}")
-
-
-def _cost(spec):
-    """(parameters, 1e9 multiply-accumulates) as text."""
-    try:
-        model = models.build(spec, CLASSES, (*SIZE, 3))
-        macs = f"{profile.multiply_accumulates(model) / 1e9:.2f}"
-    except ValueError:  # An image too small for the network, or of a size that only other options take.
-        model, macs = models.build(spec, CLASSES), "-"
-    parameters = sum(np.prod(v.shape) for v in model.trainable_variables)
-    keras.backend.clear_session()
-    return f"{int(parameters):,}", macs
+    return HEAD + "\n".join(rows) + "\n\n## Papers, references, published scores\n\n" + "\n".join(papers) + "\n"
 
 
 def _parity(spec, parity, module):
