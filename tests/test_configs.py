@@ -51,9 +51,8 @@ def test_it_parses_and_says_what_it_is(path):
     )
     config = parse(path)
     call = specs.parse(config.dataset)
-    assert path.stem == "quickstart" or path.stem.lstrip("_").startswith(call.name), (
-        f"expected {call.name}_<model>.flags"
-    )
+    data_set = call.kwargs.get("name", call.name)  # of tfds, the one that it reads
+    assert path.stem == "quickstart" or path.stem.lstrip("_").startswith(data_set), f"expected {data_set}_<model>.flags"
     builder = specs.find("input_pipeline.datasets", call.name).Builder
     specs.check(builder, call, None, pathlib.Path())
     ops.build(config.augment, config.crop_size, (0.0, 0.0, 0.0), config.crop_max_class_share)
