@@ -14,11 +14,14 @@ from tfseg import config as config_lib
 
 # What a run computes follows from these; a checkpoint made with others is another run's.
 FIXED = (
-    ("dataset", "model", "num_classes", "normalization", "loss", "class_weights", "augment", "crop_size", "batch_size")
-    + ("crop_max_class_share", "optimizer", "backbone_learning_rate", "freeze", "precision", "ema_decay", "seed")
+    ("dataset", "image_range", "max_size", "image_format", "model", "num_classes", "normalization", "precision", "freeze")
+    + ("loss", "class_weights", "augment", "crop_size", "crop_max_class_share", "batch_size", "optimizer")
+    + ("backbone_learning_rate", "ema_decay", "seed")
 )  # fmt: skip
-# These may change on resuming; the new value wins and the change is logged.
-CHANGEABLE = ("epochs", "steps", "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "patience")
+# These may change on resuming: the run takes the new value and says so.
+CHANGEABLE = (
+    ("data_dir", "epochs", "steps", "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "patience")
+)  # fmt: skip
 
 
 @contextlib.contextmanager
