@@ -7,6 +7,8 @@ attention of the feature fusion, one 1x1 with batch norm here and two 1x1 there.
 of this name: no reduction to 128 channels, a fusion as wide as there are classes, no auxiliary heads.
 """
 
+import functools
+
 import keras
 
 from models import backbones, layers
@@ -29,10 +31,16 @@ FULL_SIZE = ("logits", "aux_0", "aux_1")
 
 SIZE_MULTIPLE = 32  # the reference refuses others: what is doubled and what it is added to then disagree on the size
 
+# CoinCheung's init_weight, kaiming_normal with a=1. His ResNet starts as PyTorch's layers: its weights are always loaded.
+INITIAL = layers.kaiming_normal("fan_in", gain=1.0, bias=0.0)
+
 # Of a ResNet with one convolution in its stem.
 RENAMES = ((r"^(conv1|bn1|layer\d.*)$", r"cp.resnet.\1"),)
 
+conv_norm_relu = functools.partial(layers.conv_norm, entries=("conv", "bn"))
 
+
+@layers.initial_weights(INITIAL)
 def build(inputs, num_classes, *, backbone="resnet18", auxiliary=False):
     """Figure 2. `backbone` is a spec of `models.backbones`; the paper's are Xception39, ResNet-18 and ResNet-101.
 
@@ -41,10 +49,11 @@ def build(inputs, num_classes, *, backbone="resnet18", auxiliary=False):
     """
     context8, context16 = context_path(inputs, backbone)
     x = feature_fusion(spatial_path(inputs), context8)
-    outputs = {"logits": head(x, 256, num_classes, "conv_out", inputs)}
+    logits = layers.resize(head(x, 256, num_classes, "conv_out"), scale=8)
+    outputs = {"logits": logits}
     if auxiliary:
-        outputs["aux_0"] = head(context8, 64, num_classes, "conv_out16", inputs)
-        outputs["aux_1"] = head(context16, 64, num_classes, "conv_out32", inputs)
+        outputs["aux_0"] = layers.resize(head(context8, 64, num_classes, "conv_out16"), like=logits)
+        outputs["aux_1"] = layers.resize(head(context16, 64, num_classes, "conv_out32"), like=logits)
     return outputs
 
 
@@ -58,7 +67,8 @@ def spatial_path(x):
 
 def context_path(inputs, backbone):
     """The backbone's last two maps, refined and summed from the image's mean down: (at 1/8, at 1/16)."""
-    features, strides = backbones.build(backbone, inputs), backbones.strides(backbone)
+    features = backbones.build(backbone, inputs, initial=layers.torch_default)
+    strides = backbones.strides(backbone)
     mean = keras.layers.GlobalAveragePooling2D(keepdims=True)(features["c5"])
     mean = conv_norm_relu(mean, 128, 1, "cp.conv_avg")
 
@@ -90,17 +100,9 @@ def feature_fusion(spatial, context):
 def attention(x, convolution, norm):
     """[B, 1, 1, channels] in 0..1, from the channels' means."""
     y = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
-    y = layers.conv(y, x.shape[-1], 1, convolution, bias=False)
-    return keras.layers.Activation("sigmoid")(layers.batch_norm(y, norm))
+    return layers.conv_norm(y, x.shape[-1], 1, "", (convolution, norm), activation="sigmoid")
 
 
-def head(x, width, num_classes, name, inputs):
-    """3x3, 1x1 to the classes, bilinear to the size of the image."""
-    x = conv_norm_relu(x, width, 3, f"{name}.conv")
-    return layers.resize(layers.conv(x, num_classes, 1, f"{name}.conv_out"), like=inputs)
-
-
-def conv_norm_relu(x, filters, kernel, name, stride=1):
-    """Convolution, batch norm, ReLU."""
-    x = layers.conv(x, filters, kernel, f"{name}.conv", stride=stride, bias=False)
-    return layers.relu(layers.batch_norm(x, f"{name}.bn"))
+def head(x, width, num_classes, name):
+    """3x3, 1x1 to the classes."""
+    return layers.conv(conv_norm_relu(x, width, 3, f"{name}.conv"), num_classes, 1, f"{name}.conv_out")

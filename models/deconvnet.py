@@ -10,8 +10,10 @@ transposed convolution of 2x2: the port's 1x1 at stride 2 leaves three of four l
 the port's ReLU before the sum, so that published weights fit.
 """
 
+import dataclasses
+import functools
+
 import keras
-from keras import ops
 
 from models import backbones, layers
 from models.backbones import resnet, vgg
@@ -20,6 +22,10 @@ REFERENCE = {
     "params": {"deconvnet": {21: 251_805_653}, 'deconvnet(backbone="resnet18")': {}},
     "source": "HyeonwooNoh/DeconvNet model/DeconvNet/DeconvNet_inference_deploy.prototxt, counted by hand",
 }
+
+# Batch norm's shift as in the Caffe net, whose convolutions up to fc7 are loaded from a trained VGG.
+ENCODER = dataclasses.replace(vgg.INITIAL, shift=1e-3)
+DECODER = layers.normal(0.01, bias=0.0, shift=1e-3)
 
 FIELD, STRIDE = 7, 32  # what fc6 sees at the stride of the last pool
 
@@ -41,20 +47,28 @@ def vgg_form(inputs, num_classes, backbone):
         return pooled
 
     # The reference refuses other sizes than 224: fc6 needs 7x7, its unpooling twice the half.
-    x = PadTo(STRIDE, FIELD * STRIDE)(inputs)
-    x = backbones.build(backbone, x, pool=pool)["c5"]
-    x = norm_relu(layers.conv(x, 4096, FIELD, "fc6", padding=0), "bnfc6")
-    x = norm_relu(layers.conv(x, 4096, 1, "fc7"), "bnfc7")
-    x = layers.transposed_conv(x, pools[-1][1].shape[-1], FIELD, "fc6-deconv", stride=1)
-    x = norm_relu(x, "fc6-deconv-bn")
-    for stage, convolutions in reversed(list(enumerate(vgg.VARIANTS[backbone][0], start=1))):
+    x = layers.pad_to_multiple(inputs, STRIDE, least=FIELD * STRIDE)
+    x = backbones.build(backbone, x, pool=pool, initial=ENCODER)["c5"]
+    with layers.initial_weights(ENCODER):
+        x = layers.conv_norm(x, 4096, FIELD, "", ("fc6", "bnfc6"), bias=True, padding=0)
+        x = layers.conv_norm(x, 4096, 1, "", ("fc7", "bnfc7"), bias=True)
+    with layers.initial_weights(DECODER):
+        return mirrored(x, num_classes, pools, vgg.VARIANTS[backbone][0])
+
+
+def mirrored(x, num_classes, pools, stages):
+    """The way up; `pools` are the (indices, input) of every pool, `stages` the convolutions of every stage."""
+    deconv_norm = functools.partial(
+        layers.conv_norm, convolution=layers.transposed_conv, initial=DECODER, stride=1, bias=True
+    )
+    x = deconv_norm(x, pools[-1][1].shape[-1], FIELD, "", ("fc6-deconv", "fc6-deconv-bn"))
+    for stage, convolutions in reversed(list(enumerate(stages, start=1))):
         indices, before = pools.pop()
         x = layers.max_unpool(x, indices, before)
         for i in range(1, convolutions + 1):
             # The last narrows to what the next stage takes.
             like = pools[-1][1] if i == convolutions and pools else before
-            x = layers.transposed_conv(x, like.shape[-1], 3, f"deconv{stage}_{i}", stride=1, padding=1)
-            x = norm_relu(x, f"debn{stage}_{i}")
+            x = deconv_norm(x, like.shape[-1], 3, "", (f"deconv{stage}_{i}", f"debn{stage}_{i}"), padding=1)
     return layers.conv(x, num_classes, 1, "seg-score-voc")
 
 
@@ -73,25 +87,16 @@ def resnet_form(inputs, num_classes, backbone):
 def up_block(x, name, filters, variant):
     """A residual block to double the resolution: its 3x3 and its shortcut are transposed convolutions of stride 2."""
     outputs = filters * 4 if variant.bottleneck else filters
+    twice = {"convolution": layers.transposed_conv, "padding": 1, "output_padding": 1}
     if variant.bottleneck:
-        y = norm_relu(layers.conv(x, filters, 1, f"{name}.conv1", bias=False), f"{name}.bn1")
-        y = norm_relu(transposed(y, filters, f"{name}.conv2"), f"{name}.bn2")
-        y = resnet.conv_norm(y, outputs, 1, f"{name}.conv3", f"{name}.bn3")
+        y = layers.conv_norm(x, filters, 1, name, ("conv1", "bn1"))
+        y = layers.conv_norm(y, filters, 3, name, ("conv2", "bn2"), **twice)
+        y = layers.conv_norm(y, outputs, 1, name, ("conv3", "bn3"), activation=None)
     else:
-        y = norm_relu(transposed(x, filters, f"{name}.conv1"), f"{name}.bn1")
-        y = resnet.conv_norm(y, filters, 3, f"{name}.conv2", f"{name}.bn2")
+        y = layers.conv_norm(x, filters, 3, name, ("conv1", "bn1"), **twice)
+        y = layers.conv_norm(y, filters, 3, name, ("conv2", "bn2"), activation=None)
     x = layers.fit(layers.transposed_conv(x, outputs, 1, f"{name}.upsample.0", bias=False), y)
     return layers.relu(keras.layers.Add()([y, layers.batch_norm(x, f"{name}.upsample.1")]))
-
-
-def transposed(x, filters, name):
-    """A transposed 3x3 to double the resolution."""
-    return layers.transposed_conv(x, filters, 3, name, padding=1, output_padding=1, bias=False)
-
-
-def norm_relu(x, name):
-    """Batch norm and ReLU."""
-    return layers.relu(layers.batch_norm(x, name))
 
 
 def backbone_of(*, backbone="vgg16"):
@@ -112,30 +117,3 @@ def renames(*, backbone="vgg16"):
         pairs.append((rf"^features\.{index}$", f"conv{stage}_{i}"))
         pairs.append((rf"^features\.{index + 1}$", f"bn{stage}_{i}"))
     return pairs
-
-
-@keras.saving.register_keras_serializable(package="tfseg")
-class PadTo(keras.layers.Layer):
-    """Zero-pads bottom and right to the next multiple, and at least to `least` pixels."""
-
-    def __init__(self, multiple, least, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-        self.multiple, self.least = multiple, least
-
-    def call(self, inputs):
-        """The padded image."""
-        h, w = ops.shape(inputs)[1:3]
-        return ops.pad(inputs, ((0, 0), (0, self._size(h) - h), (0, self._size(w) - w), (0, 0)))
-
-    def compute_output_spec(self, inputs):
-        """Of the padded size."""
-        b, h, w, c = inputs.shape
-        return keras.KerasTensor((b, h and self._size(h), w and self._size(w), c), inputs.dtype)
-
-    def _size(self, n):
-        next_multiple = n + -n % self.multiple
-        return max(next_multiple, self.least) if isinstance(n, int) else ops.maximum(next_multiple, self.least)
-
-    def get_config(self):
-        """With the options of the constructor."""
-        return {**super().get_config(), "multiple": self.multiple, "least": self.least}

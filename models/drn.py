@@ -7,6 +7,7 @@ without the shortcut of layer7 that the reference registers and leaves out of th
 """
 
 from models import backbones, layers
+from models.backbones import drn
 
 REFERENCE = {
     "params": {
@@ -37,7 +38,7 @@ LAST_STEP = layers.fit  # the reference's output is 8 times the rounded-up eight
 def build(inputs, num_classes, *, variant="d_22"):
     """Section 5. `variant` is a backbone of models/backbones/drn.py without its "drn_": the paper's C-26, C-42; D-22 ..."""
     x = backbones.build(backbone_of(variant=variant), inputs, output_stride=8)["c5"]
-    x = layers.conv(x, num_classes, 1, "seg")
+    x = layers.conv(x, num_classes, 1, "seg", initial=drn.INITIAL)
     return {"logits": layers.bilinear_upsampling(x, 8, "up")}
 
 

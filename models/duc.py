@@ -43,11 +43,11 @@ def build(inputs, num_classes, *, backbone="resnet50", hdc=True):
         x = hybrid_dilated(inputs, resnet.VARIANTS[call.name])
     else:
         x = backbones.build(backbone, inputs, output_stride=STRIDE, dilate_first=True)["c5"]
-    x = layers.conv(x, num_classes * STRIDE**2, 3, "duc.conv")
-    x = layers.relu(layers.batch_norm(x, "duc.bn"))
+    x = layers.conv_norm(x, num_classes * STRIDE**2, 3, "duc", ("conv", "bn"), bias=True)
     return {"logits": PixelShuffle(STRIDE)(x)}
 
 
+@layers.initial_weights(resnet.INITIAL)
 def hybrid_dilated(x, variant):
     """The ResNet at 1/8 of the resolution, its last two stages with the dilations of HYBRID."""
     x = resnet.pool(resnet.stem(x, variant), variant.pool)

@@ -25,6 +25,7 @@ GROWTH = 40  # channels that a module adds
 EPSILON = 1e-3
 
 
+@layers.initial_weights(layers.kaiming_uniform("fan_in", bias=0.0))
 def build(inputs, num_classes):
     """Table 1 of the paper: three downsamplings, two dense blocks, a projection to the classes at 1/8."""
     x = downsample(inputs, 15, "features.stage1.unit1")
@@ -51,8 +52,7 @@ def downsample(x, filters, name):
 
 def eda_module(x, name, dilation):
     """Figure 2: 1x1, 3x1 and 1x3, dilated 3x1 and 1x3; what comes out goes before what went in."""
-    y = layers.conv(x, GROWTH, 1, f"{name}.conv1.conv")
-    y = layers.relu(layers.batch_norm(y, f"{name}.conv1.bn"))
+    y = layers.conv_norm(x, GROWTH, 1, f"{name}.conv1", ("conv", "bn"), bias=True)
     y = asymmetric(y, f"{name}.conv2.conv1")
     y = asymmetric(y, f"{name}.conv2.conv2", dilation, between=True)
     return keras_layers.Concatenate()([keras_layers.Dropout(0.02)(y), x])
@@ -62,5 +62,5 @@ def asymmetric(x, name, dilation=1, between=False):
     """3x1 and 1x3, batch norm and ReLU; another ReLU `between` the two."""
     x = layers.conv(x, GROWTH, (3, 1), f"{name}.lw_conv.conv", dilation=(dilation, 1))
     x = layers.relu(x) if between else x
-    x = layers.conv(x, GROWTH, (1, 3), f"{name}.rw_conv.conv", dilation=(1, dilation))
-    return layers.relu(layers.batch_norm(x, f"{name}.rw_conv.bn", EPSILON))
+    options = {"epsilon": EPSILON, "bias": True, "dilation": (1, dilation)}
+    return layers.conv_norm(x, GROWTH, (1, 3), f"{name}.rw_conv", ("conv", "bn"), **options)

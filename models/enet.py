@@ -3,10 +3,12 @@
 Paszke, Chaurasia, Kim, Culurciello, 2016. https://arxiv.org/abs/1606.02147
 
 variant="davidtvs", the default, is github.com/davidtvs/PyTorch-ENet, whose weights fit. variant="lua" is the authors'
-own github.com/e-lab/ENet-training. `Variant` says how they differ; both take images of any size.
+own github.com/e-lab/ENet-training. `Variant` says how they differ; both take images of any size, and both start as their
+framework starts, which in Torch 7 is what became PyTorch's default.
 """
 
 import dataclasses
+import functools
 
 from keras import layers as keras_layers
 from keras import ops
@@ -37,6 +39,16 @@ class Variant:
     norm_between_asymmetric: bool  # batch norm and non-linearity between the 5x1 and the 1x5
     decoder_dropout: float
     relu: bool = False  # instead of PReLU: the decoder
+
+    @property
+    def activation(self):
+        """PReLU in the encoder, ReLU in the decoder: a function of x and a name."""
+        return layers.relu if self.relu else functools.partial(layers.prelu, per_channel=self.slope_per_channel)
+
+    @property
+    def after(self):
+        """What follows most convolutions; a torch.nn.Sequential numbers the three."""
+        return {"entries": (0, 1, 2), "activation": self.activation, "epsilon": self.epsilon}
 
 
 VARIANTS = {
@@ -91,7 +103,7 @@ def initial(x, name, v, padded_pool):
     # The authors' 2x2 pool, for which an odd size is rounded up as the convolution does.
     x = layers.max_pool(x, 3, 2, padding=1) if padded_pool else keras_layers.MaxPooling2D(2, padding="same")(x)
     x = keras_layers.Concatenate()([y, x])
-    return activation(layers.batch_norm(x, f"{name}.batch_norm", v.epsilon), f"{name}.out_activation", v)
+    return v.activation(layers.batch_norm(x, f"{name}.batch_norm", v.epsilon), f"{name}.out_activation")
 
 
 def bottleneck(x, name, v, dilation=1, asymmetric=False, dropout=0.1):
@@ -99,15 +111,14 @@ def bottleneck(x, name, v, dilation=1, asymmetric=False, dropout=0.1):
     y = narrow(x, name, v, x.shape[-1])
     channels = y.shape[-1]
     if asymmetric:
-        y = layers.conv(y, channels, (5, 1), f"{name}.ext_conv2.0", bias=False)
         if v.norm_between_asymmetric:
-            y = norm_activation(y, f"{name}.ext_conv2", v)
-        y = norm_activation(
-            layers.conv(y, channels, (1, 5), f"{name}.ext_conv2.3", bias=v.bias), f"{name}.ext_conv2", v, 4
-        )
+            y = layers.conv_norm(y, channels, (5, 1), f"{name}.ext_conv2", **v.after)
+        else:
+            y = layers.conv(y, channels, (5, 1), f"{name}.ext_conv2.0", bias=False)
+        second = {**v.after, "entries": (3, 4, 5)}
+        y = layers.conv_norm(y, channels, (1, 5), f"{name}.ext_conv2", bias=v.bias, **second)
     else:
-        y = layers.conv(y, channels, 3, f"{name}.ext_conv2.0", dilation=dilation, bias=v.bias)
-        y = norm_activation(y, f"{name}.ext_conv2", v)
+        y = layers.conv_norm(y, channels, 3, f"{name}.ext_conv2", dilation=dilation, bias=v.bias, **v.after)
     y = expand(y, f"{name}.ext_conv3", v, x.shape[-1], v.activate_expansion)
     return add(x, y, name, v, dropout)
 
@@ -115,8 +126,7 @@ def bottleneck(x, name, v, dilation=1, asymmetric=False, dropout=0.1):
 def downsample(x, name, v, filters, dropout=0.1):
     """Figure 2b with a 2x2 projection; the pooled input is filled up with channels of zeros. Also returns indices."""
     y = narrow(x, name, v, filters, stride=2)
-    y = layers.conv(y, y.shape[-1], 3, f"{name}.ext_conv2.0", bias=v.bias)
-    y = norm_activation(y, f"{name}.ext_conv2", v)
+    y = layers.conv_norm(y, y.shape[-1], 3, f"{name}.ext_conv2", bias=v.bias, **v.after)
     y = expand(y, f"{name}.ext_conv3", v, filters, v.activate_expansion)
     pooled, indices = layers.max_pool_with_indices(x)
     missing = filters - x.shape[-1]
@@ -132,37 +142,25 @@ def upsample(x, name, v, filters, indices, like, dropout):
     else:
         y = layers.transposed_conv(y, y.shape[-1], 2, f"{name}.ext_tconv1", bias=False)
     y = layers.batch_norm(layers.fit(y, like), f"{name}.ext_tconv1_bnorm", v.epsilon)
-    y = activation(y, f"{name}.ext_tconv1_activation", v)
+    y = v.activation(y, f"{name}.ext_tconv1_activation")
     y = expand(y, f"{name}.ext_conv2", v, filters, activate=False)
-    x = layers.conv(x, filters, 1, f"{name}.main_conv1.0", bias=False)
-    x = layers.batch_norm(x, f"{name}.main_conv1.1", v.epsilon)
+    x = layers.conv_norm(x, filters, 1, f"{name}.main_conv1", activation=None, epsilon=v.epsilon)
     return add(layers.max_unpool(x, indices, like), y, name, v, dropout)
 
 
 def narrow(x, name, v, filters, stride=1):
     """A block's first projection, to a quarter of its width."""
     width = (x.shape[-1] if v.narrow_from_input else filters) // 4
-    x = layers.conv(x, width, stride, f"{name}.ext_conv1.0", stride=stride, padding=0, bias=False)
-    return norm_activation(x, f"{name}.ext_conv1", v)
+    return layers.conv_norm(x, width, stride, f"{name}.ext_conv1", stride=stride, padding=0, **v.after)
 
 
 def expand(x, name, v, filters, activate):
     """A block's last projection."""
-    x = layers.conv(x, filters, 1, f"{name}.0", bias=False)
-    return norm_activation(x, name, v) if activate else layers.batch_norm(x, f"{name}.1", v.epsilon)
+    after = v.after if activate else {"activation": None, "epsilon": v.epsilon}
+    return layers.conv_norm(x, filters, 1, name, **after)
 
 
 def add(x, y, name, v, dropout):
     """The sum of both branches, the second regularised."""
     x = keras_layers.Add()([x, layers.spatial_dropout(y, dropout)])
-    return activation(x, f"{name}.out_activation", v)
-
-
-def norm_activation(x, name, v, first=1):
-    """Batch norm and non-linearity, numbered as in a torch.nn.Sequential whose entry `first` is the norm."""
-    return activation(layers.batch_norm(x, f"{name}.{first}", v.epsilon), f"{name}.{first + 1}", v)
-
-
-def activation(x, name, v):
-    """PReLU in the encoder, ReLU in the decoder."""
-    return layers.relu(x) if v.relu else layers.prelu(x, name, v.slope_per_channel)
+    return v.activation(x, f"{name}.out_activation")

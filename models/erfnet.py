@@ -52,17 +52,15 @@ def downsampler(x, name, filters):
 
 def non_bottleneck_1d(x, name, dilation=1, dropout=0.0):
     """Figure 2c: two 3x3 convolutions, each as a 3x1 and a 1x3; only the second is dilated."""
-    channels = x.shape[-1]
+    channels, options = x.shape[-1], {"epsilon": EPSILON, "bias": True}
     y = layers.relu(layers.conv(x, channels, (3, 1), f"{name}.conv3x1_1"))
-    y = layers.conv(y, channels, (1, 3), f"{name}.conv1x3_1")
-    y = layers.relu(layers.batch_norm(y, f"{name}.bn1", EPSILON))
+    y = layers.conv_norm(y, channels, (1, 3), name, ("conv1x3_1", "bn1"), **options)
     y = layers.relu(layers.conv(y, channels, (3, 1), f"{name}.conv3x1_2", dilation=(dilation, 1)))
-    y = layers.conv(y, channels, (1, 3), f"{name}.conv1x3_2", dilation=(1, dilation))
-    y = layers.batch_norm(y, f"{name}.bn2", EPSILON)
+    y = layers.conv_norm(y, channels, (1, 3), name, ("conv1x3_2", "bn2"), None, dilation=(1, dilation), **options)
     return layers.relu(keras_layers.Add()([layers.spatial_dropout(y, dropout), x]))
 
 
 def upsampler(x, name, filters):
     """Doubles the resolution by a transposed convolution."""
-    x = layers.transposed_conv(x, filters, 3, f"{name}.conv", padding=1, output_padding=1)
-    return layers.relu(layers.batch_norm(x, f"{name}.bn", EPSILON))
+    twice = {"convolution": layers.transposed_conv, "padding": 1, "output_padding": 1}
+    return layers.conv_norm(x, filters, 3, name, ("conv", "bn"), epsilon=EPSILON, bias=True, **twice)

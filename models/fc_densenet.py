@@ -37,6 +37,7 @@ VARIANTS = {
 DROPOUT = 0.2
 
 
+@layers.initial_weights(layers.kaiming_uniform("fan_in", bias=0.0))
 def build(inputs, num_classes, *, variant=56):
     """Figure 1. `variant` is the number of layers: 56, 67 or 103."""
     if variant not in VARIANTS:

@@ -55,24 +55,31 @@ def vgg_form(inputs, num_classes, backbone, stride):
 
     x = keras.layers.ZeroPadding2D(99)(inputs)  # and 1 by the first convolution
     x = backbones.build(backbone, x, pool=pool)["c5"]
-    x = layers.relu(layers.conv(x, 4096, 7, "fc6", padding=0))
-    x = layers.relu(layers.conv(layers.spatial_dropout(x, 0.5), 4096, 1, "fc7"))
-    x = layers.conv(layers.spatial_dropout(x, 0.5), num_classes, 1, "score_fr")
+    # The reference's are zero until it copies a trained VGG into them, which would never train.
+    start = layers.kaiming_normal("fan_in", bias=0.0)
+    x = layers.relu(layers.conv(x, 4096, 7, "fc6", padding=0, initial=start))
+    x = layers.relu(layers.conv(layers.spatial_dropout(x, 0.5), 4096, 1, "fc7", initial=start))
+    x = score(layers.spatial_dropout(x, 0.5), num_classes, "score_fr")
     if stride == 32:
         return crop(upscore(x, 32, "upscore"), 19, inputs)
     x = upscore(x, 2, "upscore2")
-    x = keras.layers.Add()([x, crop(layers.conv(pools[3], num_classes, 1, "score_pool4"), 5, x)])
+    x = keras.layers.Add()([x, crop(score(pools[3], num_classes, "score_pool4"), 5, x)])
     if stride == 16:
         return crop(upscore(x, 16, "upscore16"), 27, inputs)
     x = upscore(x, 2, "upscore_pool4")
-    x = keras.layers.Add()([x, crop(layers.conv(pools[2], num_classes, 1, "score_pool3"), 9, x)])
+    x = keras.layers.Add()([x, crop(score(pools[2], num_classes, "score_pool3"), 9, x)])
     return crop(upscore(x, 8, "upscore8"), 31, inputs)
+
+
+def score(x, num_classes, name):
+    """The classes' map, zero before training."""
+    return layers.conv(x, num_classes, 1, name, initial=layers.zeros)
 
 
 def upscore(x, scale, name):
     """Upsampling by a transposed convolution, bilinear before training."""
-    start = layers.Bilinear()
-    return layers.transposed_conv(x, x.shape[-1], 2 * scale, name, stride=scale, bias=False, initializer=start)
+    start = layers.bilinear
+    return layers.transposed_conv(x, x.shape[-1], 2 * scale, name, stride=scale, bias=False, initial=start)
 
 
 def crop(x, offset, like):
@@ -82,12 +89,15 @@ def crop(x, offset, like):
 
 def resized_form(inputs, num_classes, backbone, stride):
     """guanfuchen's: the classes' maps of 1/32, 1/16 and 1/8 of the resolution, resized and summed."""
-    features = backbones.build(backbone, inputs)
-    x = layers.conv(features["c5"], num_classes, 1, "classifier")
+    # On MobileNet it keeps PyTorch's start, on others it draws the kernels of all convolutions anew.
+    mobilenet = backbones.find(backbone)[1] is mobilenet_v1
+    start = layers.torch_default if mobilenet else layers.kaiming_normal("fan_out")
+    features = backbones.build(backbone, inputs, initial=start)
+    x = layers.conv(features["c5"], num_classes, 1, "classifier", initial=start)
     if stride <= 16:
-        x = resize_and_add(x, layers.conv(features["c4"], num_classes, 1, "score_pool4"))
+        x = resize_and_add(x, layers.conv(features["c4"], num_classes, 1, "score_pool4", initial=start))
     if stride == 8:
-        x = resize_and_add(x, layers.conv(features["c3"], num_classes, 1, "score_pool3"))
+        x = resize_and_add(x, layers.conv(features["c3"], num_classes, 1, "score_pool3", initial=start))
     return layers.resize(x, like=inputs, align_corners=True)
 
 

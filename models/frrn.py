@@ -5,7 +5,8 @@ Pohlen, Hermans, Mathias, Leibe, CVPR 2017. https://arxiv.org/abs/1611.08323
 From the authors' Lasagne code (github.com/TobyPDE/FRRN, dltools/architectures.py), without its log-softmax, whose loss is in
 ours: batch norm with an epsilon of 1e-4, upsampling on Theano's grid. Layers are named as in the port that
 github.com/guanfuchen/semseg took over (frrn.py). That one differs: all units of a level see what the level's first one sees, no
-norm where the streams part, a convolution where they meet, fewer channels in the last level of the decoder.
+norm where the streams part, a convolution where they meet, fewer channels in the last level of the decoder. Weights
+start as there.
 """
 
 import keras
@@ -40,10 +41,10 @@ def build(inputs, num_classes, *, variant="a"):
     down, up = VARIANTS[variant]
     # The reference refuses others: A goes down to 1/16, B to 1/32, where SIZE_MULTIPLE could name one only.
     x = layers.pad_to_multiple(inputs, down[-1][-1])
-    x = conv_norm_relu(x, WIDTH, 5, "conv1.cbr_seq")
+    x = layers.conv_norm(x, WIDTH, 5, "conv1.cbr_seq", epsilon=EPSILON)
     for i in range(3):
         x = residual_unit(x, f"up_residual_units.{i}")
-    z = norm(layers.conv(x, LANES, 1, "split_conv", bias=False), "split_norm")
+    z = layers.conv_norm(x, LANES, 1, "", ("split_conv", "split_norm"), activation=None, epsilon=EPSILON)
 
     for units, channels, scale in down:
         x = layers.max_pool(x, 2)
@@ -63,32 +64,22 @@ def build(inputs, num_classes, *, variant="a"):
 def full_resolution_residual_unit(x, z, name, channels, scale):
     """FRRU: the pooling stream x sees the residual stream z at its own scale, and adds to it at full resolution."""
     y = keras.layers.Concatenate()([x, layers.max_pool(z, scale)])
-    y = conv_norm_relu(y, channels, 3, f"{name}.conv1.cbr_seq")
-    y = conv_norm_relu(y, channels, 3, f"{name}.conv2.cbr_seq")
+    y = layers.conv_norm(y, channels, 3, f"{name}.conv1.cbr_seq", epsilon=EPSILON)
+    y = layers.conv_norm(y, channels, 3, f"{name}.conv2.cbr_seq", epsilon=EPSILON)
     residual = layers.conv(y, LANES, 1, f"{name}.conv_res")
     return y, keras.layers.Add()([z, keras.layers.UpSampling2D(scale)(residual)])  # nearest
 
 
 def residual_unit(x, name):
     """RU: two 3x3, added to the input; no ReLU after the sum."""
-    y = conv_norm_relu(x, WIDTH, 3, f"{name}.conv1.cbr_seq")
-    y = layers.conv(y, WIDTH, 3, f"{name}.conv2.cb_seq.0", bias=False)
+    y = layers.conv_norm(x, WIDTH, 3, f"{name}.conv1.cbr_seq", epsilon=EPSILON)
+    y = layers.conv_norm(y, WIDTH, 3, f"{name}.conv2.cb_seq", activation=None, epsilon=EPSILON)
     if x.shape[-1] != WIDTH:
         x = layers.conv(x, WIDTH, 1, f"{name}.projection", bias=False)
-    return keras.layers.Add()([x, norm(y, f"{name}.conv2.cb_seq.1")])
+    return keras.layers.Add()([x, y])
 
 
 def double(x):
     """Bilinear to twice the size on Theano's grid: pixel i lies at i / 2 of x, whose edge goes on beyond its end."""
     # What "same" pads is left out of the mean.
     return keras.layers.AveragePooling2D(2, 1, padding="same")(keras.layers.UpSampling2D(2)(x))
-
-
-def conv_norm_relu(x, filters, kernel, name):
-    """A convolution without bias, batch norm and ReLU."""
-    return layers.relu(norm(layers.conv(x, filters, kernel, f"{name}.0", bias=False), f"{name}.1"))
-
-
-def norm(x, name):
-    """Batch norm with the authors' epsilon."""
-    return layers.batch_norm(x, name, EPSILON)

@@ -45,16 +45,16 @@ def build(inputs, num_classes, *, backbone="resnet18", kernel=7):
 
 def global_convolution(x, num_classes, k, name):
     """Figure 2(B): k x 1 and 1 x k beside 1 x k and k x 1, straight to the classes."""
-    left = layers.uniform_conv(x, num_classes, (k, 1), f"{name}.conv1_1")
-    left = layers.uniform_conv(left, num_classes, (1, k), f"{name}.conv1_2")
-    right = layers.uniform_conv(x, num_classes, (1, k), f"{name}.conv2_1")
-    right = layers.uniform_conv(right, num_classes, (k, 1), f"{name}.conv2_2")
+    left = layers.conv(x, num_classes, (k, 1), f"{name}.conv1_1")
+    left = layers.conv(left, num_classes, (1, k), f"{name}.conv1_2")
+    right = layers.conv(x, num_classes, (1, k), f"{name}.conv2_1")
+    right = layers.conv(right, num_classes, (k, 1), f"{name}.conv2_2")
     return keras.layers.Add()([left, right])
 
 
 def boundary_refinement(x, name):
     """Figure 2(C): what two 3x3 make of the classes' maps, added to them."""
     y = layers.relu(layers.batch_norm(x, f"{name}.bn"))
-    y = layers.uniform_conv(y, x.shape[-1], 3, f"{name}.conv1")
-    y = layers.uniform_conv(y, x.shape[-1], 3, f"{name}.conv2")
+    y = layers.conv(y, x.shape[-1], 3, f"{name}.conv1")
+    y = layers.conv(y, x.shape[-1], 3, f"{name}.conv2")
     return keras.layers.Add()([x, y])

@@ -43,10 +43,9 @@ def build(inputs, num_classes, *, backbone="resnet18"):
         x = keras.layers.Add()([skip, layers.fit(x, skip)])
 
     # From 1/4 to the full resolution.
-    x = layers.transposed_conv(x, 32, 3, "tp_conv1.0", padding=1, output_padding=1)
-    x = layers.relu(layers.batch_norm(x, "tp_conv1.1"))
-    x = layers.conv(x, 32, 3, "conv2.0")
-    x = layers.relu(layers.batch_norm(x, "conv2.1"))
+    twice = {"convolution": layers.transposed_conv, "padding": 1, "output_padding": 1}
+    x = layers.conv_norm(x, 32, 3, "tp_conv1", bias=True, **twice)
+    x = layers.conv_norm(x, 32, 3, "conv2", bias=True)
     x = layers.transposed_conv(x, num_classes, 2, "tp_conv2")
     return {"logits": keras.layers.Activation("log_softmax", dtype="float32")(x)}
 
@@ -54,11 +53,7 @@ def build(inputs, num_classes, *, backbone="resnet18"):
 def decoder(x, filters, name, stride):
     """Figure 3: 1x1 to a quarter of the channels, a transposed 3x3, 1x1."""
     width = x.shape[-1] // 4
-    x = layers.conv(x, width, 1, f"{name}.conv1.0", bias=False)
-    x = layers.relu(layers.batch_norm(x, f"{name}.conv1.1"))
-    x = layers.transposed_conv(
-        x, width, 3, f"{name}.tp_conv.0", stride=stride, padding=1, output_padding=stride - 1, bias=False
-    )
-    x = layers.relu(layers.batch_norm(x, f"{name}.tp_conv.1"))
-    x = layers.conv(x, filters, 1, f"{name}.conv2.0", bias=False)
-    return layers.relu(layers.batch_norm(x, f"{name}.conv2.1"))
+    x = layers.conv_norm(x, width, 1, f"{name}.conv1")
+    up = {"convolution": layers.transposed_conv, "stride": stride, "padding": 1, "output_padding": stride - 1}
+    x = layers.conv_norm(x, width, 3, f"{name}.tp_conv", **up)
+    return layers.conv_norm(x, filters, 1, f"{name}.conv2")

@@ -46,8 +46,7 @@ def build(inputs, num_classes, *, backbone="vgg16"):
 def refine(x, skip, name):
     """The refinement unit: the classes' maps beside the halved map of the encoder, convolved, and brought to twice the size."""
     classes = x.shape[-1]
-    y = layers.conv(skip, skip.shape[-1], 3, f"{name}.conv_M2m.0", stride=2, bias=False)
-    y = layers.relu(layers.batch_norm(y, f"{name}.conv_M2m.1"))
+    y = layers.conv_norm(skip, skip.shape[-1], 3, f"{name}.conv_M2m", stride=2)
     x = keras.layers.Concatenate()([layers.fit(y, x), x])  # the convolution rounds up, the encoder's pool down
     x = layers.conv(x, classes, 3, f"{name}.conv_R2r")
     return layers.resize(x, like=skip, align_corners=True)

@@ -61,22 +61,17 @@ def point_wise_spatial_attention(x, mask):
     y = keras.layers.Concatenate()(
         [aggregate(x, mask, "", distribute=False), aggregate(x, mask, "_p", distribute=True)]
     )
-    y = conv_norm_relu(y, x.shape[-1], "psa.proj.0", "psa.proj.1")
+    y = layers.conv_norm(y, x.shape[-1], 1, "psa.proj")
     return keras.layers.Concatenate()([x, layers.resize(y, like=x, align_corners=True)])
 
 
 def aggregate(x, mask, suffix, distribute):
     """One branch, at half the resolution: a position predicts the attention between it and those around it."""
-    x = conv_norm_relu(x, WIDTH, f"psa.reduce{suffix}.0", f"psa.reduce{suffix}.1")
+    x = layers.conv_norm(x, WIDTH, 1, f"psa.reduce{suffix}")
     x = keras.layers.MaxPooling2D(1, 2)(x)  # rows and columns 0, 2, ..: the reference's resize of an odd size
-    y = conv_norm_relu(x, WIDTH, f"psa.attention{suffix}.0", f"psa.attention{suffix}.1")
+    y = layers.conv_norm(x, WIDTH, 1, f"psa.attention{suffix}")
     y = layers.conv(y, mask[0] * mask[1], 1, f"psa.attention{suffix}.3", bias=False)
     return Aggregation(mask, distribute)([x, y])
-
-
-def conv_norm_relu(x, filters, convolution, norm):
-    """A 1x1 convolution without bias, batch norm and ReLU."""
-    return layers.relu(layers.batch_norm(layers.conv(x, filters, 1, convolution, bias=False), norm))
 
 
 @keras.saving.register_keras_serializable(package="tfseg")

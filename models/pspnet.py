@@ -57,14 +57,12 @@ def pyramid_pooling(x):
     maps = [x]
     for i, bins in enumerate(BINS):
         y = layers.adaptive_average_pool(x, bins)
-        y = layers.conv(y, x.shape[-1] // len(BINS), 1, f"ppm.features.{i}.1", bias=False)
-        y = layers.relu(layers.batch_norm(y, f"ppm.features.{i}.2"))
+        y = layers.conv_norm(y, x.shape[-1] // len(BINS), 1, f"ppm.features.{i}", (1, 2))
         maps.append(layers.resize(y, like=x, align_corners=True))
     return keras.layers.Concatenate()(maps)
 
 
 def head(x, width, num_classes, name):
     """3x3, then 1x1 to the classes."""
-    x = layers.conv(x, width, 3, f"{name}.0", bias=False)
-    x = layers.relu(layers.batch_norm(x, f"{name}.1"))
+    x = layers.conv_norm(x, width, 3, name)
     return layers.conv(layers.spatial_dropout(x, 0.1), num_classes, 1, f"{name}.4")

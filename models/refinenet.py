@@ -22,11 +22,11 @@ LAST_STEP = layers.resize  # the reference's output is a quarter of the image
 
 def build(inputs, num_classes, *, backbone="resnet101"):
     """Figure 2(c): one block for each map of the backbone, from the coarsest to the finest."""
-    features, x = backbones.build(backbone, inputs), None
+    features, x = backbones.build(backbone, inputs, initial=layers.torch_default), None
     for block, level in enumerate(("c5", "c4", "c3", "c2"), start=1):
         skip = keras.layers.Dropout(0.5)(features[level]) if block <= 2 else features[level]
         x = refine(x, skip, block, 512 if block == 1 else 256)
-    return {"logits": layers.uniform_conv(keras.layers.Dropout(0.5)(x), num_classes, 3, "clf_conv")}
+    return {"logits": layers.conv(keras.layers.Dropout(0.5)(x), num_classes, 3, "clf_conv")}
 
 
 def refine(x, skip, block, width):
@@ -44,7 +44,7 @@ def refine(x, skip, block, width):
 def residual_units(x, name, units):
     """Figure 3(b): ReLU, 3x3, ReLU, 3x3, added to what went in; no batch norm."""
     for i in range(1, units + 1):
-        y = layers.uniform_conv(layers.relu(x), x.shape[-1], 3, f"{name}.{i}_conv")
+        y = layers.conv(layers.relu(x), x.shape[-1], 3, f"{name}.{i}_conv")
         y = conv3x3(layers.relu(y), f"{name}.{i}_conv_relu_varout_dimred", x.shape[-1])
         x = keras.layers.Add()([x, y])
     return x
@@ -61,4 +61,4 @@ def chained_residual_pooling(x, name):
 
 def conv3x3(x, name, filters):
     """Without bias."""
-    return layers.uniform_conv(x, filters, 3, name, bias=False)
+    return layers.conv(x, filters, 3, name, bias=False)

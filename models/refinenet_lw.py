@@ -42,7 +42,7 @@ def build(inputs, num_classes, *, backbone="mobilenet_v2"):
 
 def resnet_form(inputs, num_classes, backbone):
     """Four maps of the backbone, from the coarsest to the finest."""
-    features, x = backbones.build(backbone, inputs), None
+    features, x = backbones.build(backbone, inputs, initial=layers.torch_default), None
     for stage, level in enumerate(("c5", "c4", "c3", "c2"), start=1):
         skip = keras.layers.Dropout(0.5)(features[level]) if stage <= 2 else features[level]
         skip = conv1x1(skip, f"p_ims1d2_outl{stage}_dimred", 512 if stage == 1 else 256)
@@ -51,7 +51,7 @@ def resnet_form(inputs, num_classes, backbone):
             x = conv1x1(x, f"mflow_conv_g{stage - 1}_b3_joint_varout_dimred")
             skip = keras.layers.Add()([skip, layers.resize(x, like=skip, align_corners=True)])
         x = chained_residual_pooling(layers.relu(skip), f"mflow_conv_g{stage}_pool.0")
-    return layers.uniform_conv(x, num_classes, 3, "clf_conv")
+    return layers.conv(x, num_classes, 3, "clf_conv")
 
 
 def mobilenet_form(inputs, num_classes):
@@ -63,8 +63,8 @@ def mobilenet_form(inputs, num_classes):
             x = conv1x1(x, f"conv_adapt{level + 1}")
             maps.append(layers.resize(x, like=maps[0], align_corners=True))
         skip = keras.layers.Add()(maps) if len(maps) > 1 else maps[0]
-        x = chained_residual_pooling(keras.layers.ReLU(6)(skip), f"crp{level}.0")
-    return layers.uniform_conv(x, num_classes, 3, "segm")
+        x = chained_residual_pooling(layers.relu6(skip), f"crp{level}.0")
+    return layers.conv(x, num_classes, 3, "segm")
 
 
 def chained_residual_pooling(x, name):
@@ -78,13 +78,13 @@ def chained_residual_pooling(x, name):
 
 def conv1x1(x, name, filters=256):
     """Without bias: neither batch norm nor ReLU follows."""
-    return layers.uniform_conv(x, filters, 1, name, bias=False)
+    return layers.conv(x, filters, 1, name, bias=False)
 
 
 def mobilenet(inputs):
     """{stage as the reference numbers them, 2 to 8: its last map}, of MobileNetV2 with the first block widened."""
-    x = mobilenet_v2.conv_norm(inputs, 32, 3, "features.0", stride=2)
-    x = mobilenet_v2.conv_norm(x, 32, 1, "features.1.widening")
+    x = layers.conv_norm(inputs, 32, 3, "features.0", activation=layers.relu6, stride=2)
+    x = layers.conv_norm(x, 32, 1, "features.1.widening", activation=layers.relu6)
     block, stages = 1, {}
     for stage, (expansion, filters, repetitions, stride) in enumerate(mobilenet_v2.STAGES, start=2):
         for i in range(repetitions):

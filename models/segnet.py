@@ -18,9 +18,12 @@ REFERENCE = {
     "published": "Cityscapes test 56.1, CamVid test 55.6 (sacmehta/ESPNet's README)",
 }
 
+INITIAL = layers.kaiming_uniform("fan_in", bias=0.0)  # pytorchcv's; the authors' is normal with the same deviation
+
 SIZE_MULTIPLE = 32  # the reference refuses others: its unpooling gives twice the rounded-down half
 
 
+@layers.initial_weights(INITIAL)
 def build(inputs, num_classes, *, backbone="vgg16"):
     """Figure 2. `backbone` is a VGG, built with its batch norm."""
     pools = []
@@ -31,7 +34,7 @@ def build(inputs, num_classes, *, backbone="vgg16"):
         return pooled
 
     backbone = backbone_of(backbone=backbone)
-    x = backbones.build(backbone, inputs, pool=pool)["c5"]
+    x = backbones.build(backbone, inputs, pool=pool, initial=INITIAL)["c5"]
 
     # The decoder: every maximum where the encoder found it, and the stage's convolutions, of which the last narrows.
     stages = list(zip(_convolutions(backbone), pools, strict=True))
@@ -42,8 +45,8 @@ def build(inputs, num_classes, *, backbone="vgg16"):
             last = unit == convolutions + 1
             if last and stage == len(stages):  # of the whole network
                 return {"logits": layers.conv(x, num_classes, 3, "head")}
-            x = layers.conv(x, narrower if last else before.shape[-1], 3, f"up_stage{stage}.unit{unit}.conv")
-            x = layers.relu(layers.batch_norm(x, f"up_stage{stage}.unit{unit}.bn"))
+            filters, name = narrower if last else before.shape[-1], f"up_stage{stage}.unit{unit}"
+            x = layers.conv_norm(x, filters, 3, name, ("conv", "bn"), bias=True)
 
 
 def backbone_of(*, backbone="vgg16"):

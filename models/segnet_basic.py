@@ -22,12 +22,13 @@ NORMALIZATION = 'affine(order="bgr")'
 WIDTH, KERNEL, STAGES = 64, 7, 4
 
 
+@layers.initial_weights(layers.kaiming_normal("fan_in", bias=0.0, shift=1e-3))  # Caffe's msra
 def build(inputs, num_classes):
     """Section 3.1: four stages down and four up, one 7x7 convolution each, as wide everywhere."""
     x = local_response_normalization(inputs)
     taken = []
     for stage in range(1, STAGES + 1):
-        x = layers.relu(conv_norm(x, f"conv{stage}"))
+        x = layers.conv_norm(x, WIDTH, KERNEL, "", (f"conv{stage}", f"conv{stage}_bn"), bias=True)
         padded = layers.pad_to_multiple(x, 2)  # x comes from a ReLU: of equals the first is taken, which is no padding
         pooled, indices = layers.max_pool_with_indices(padded)
         taken.append((x, padded, indices))
@@ -35,13 +36,9 @@ def build(inputs, num_classes):
     for stage in range(STAGES, 0, -1):
         before, padded, indices = taken.pop()
         x = layers.fit(layers.max_unpool(x, indices, padded), before)
-        x = conv_norm(x, f"conv_decode{stage}")
+        entries = f"conv_decode{stage}", f"conv_decode{stage}_bn"
+        x = layers.conv_norm(x, WIDTH, KERNEL, "", entries, activation=None, bias=True)  # no ReLU in the decoder
     return {"logits": layers.conv(x, num_classes, 1, "conv_classifier")}
-
-
-def conv_norm(x, name):
-    """A convolution and batch norm; only the encoder's are followed by a ReLU."""
-    return layers.batch_norm(layers.conv(x, WIDTH, KERNEL, name), f"{name}_bn")
 
 
 def local_response_normalization(x, size=5, alpha=1e-4, beta=0.75):

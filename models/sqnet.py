@@ -24,6 +24,7 @@ SIZE_MULTIPLE = 16  # the reference refuses others: a decoder's map and the enco
 DILATIONS = (1, 2, 3, 4)
 
 
+@layers.initial_weights(layers.kaiming_uniform("fan_in", bias=0.0))
 def build(inputs, num_classes):
     """SqueezeNet's modules, parallel dilated convolutions, and a decoder with refined bypasses; ELU everywhere."""
     x = conv(inputs, 96, 3, "stem.conv", stride=2)

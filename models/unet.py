@@ -61,10 +61,8 @@ def build(inputs, num_classes, *, upsampling="transposed", width=64, backbone=""
 
 def double_conv(x, name, filters, middle=None):
     """Two 3x3 convolutions with batch norm and ReLU."""
-    x = layers.conv(x, middle or filters, 3, f"{name}.double_conv.0", bias=False)
-    x = layers.relu(layers.batch_norm(x, f"{name}.double_conv.1"))
-    x = layers.conv(x, filters, 3, f"{name}.double_conv.3", bias=False)
-    return layers.relu(layers.batch_norm(x, f"{name}.double_conv.4"))
+    x = layers.conv_norm(x, middle or filters, 3, f"{name}.double_conv", (0, 1))
+    return layers.conv_norm(x, filters, 3, f"{name}.double_conv", (3, 4))
 
 
 def down(x, name, filters):
@@ -84,8 +82,9 @@ def up(x, skip, name, filters, bilinear):
     return double_conv(x, f"{name}.conv", filters, middle)
 
 
+@layers.initial_weights(layers.kaiming_normal("fan_in", bias=0.0))
 def backbone_form(inputs, num_classes, backbone):
-    """Down the backbone, and up by segmentation_models_pytorch's decoder."""
+    """Down the backbone, and up by segmentation_models_pytorch's decoder, which starts as He's, for its ReLUs."""
     features = {"c0": inputs, **backbones.build(backbone, inputs)}
     strides = {"c0": 1, **backbones.strides(backbone)}
     x = features["c5"]
@@ -105,8 +104,7 @@ def backbone_form(inputs, num_classes, backbone):
 def two_convolutions(x, name, filters, first, second):
     """Two 3x3 convolutions with batch norm and ReLU, under the names of segmentation_models_pytorch."""
     for step in (first, second):
-        x = layers.conv(x, filters, 3, f"{name}.{step}.0", bias=False)
-        x = layers.relu(layers.batch_norm(x, f"{name}.{step}.1"))
+        x = layers.conv_norm(x, filters, 3, f"{name}.{step}")
     return x
 
 

@@ -4,19 +4,30 @@
 
 A family's file holds VARIANTS (name -> what its `build` needs), `channels(variant)`, `build(inputs, variant,
 output_stride)`, `head(features, num_classes, variant)`; where they are known REFERENCE (the authors' sizes) and WEIGHTS
-(published files, name -> `Weights`); and where they are not the usual ones `strides(variant)` and NORMALIZATION. A name
-that looks like a mistyped one of these is refused.
+(published files, name -> `Weights`); and where they are not the usual ones `strides(variant)`, NORMALIZATION and INITIAL, the
+rule by which its weights start (models/layers/initial_weights.py; PyTorch's own where there is none). A name that looks like
+a mistyped one of these is refused.
 """
 
 import dataclasses
 import functools
 
 import tfseg.spec as specs
+from models import layers
 
 STRIDES = {"c1": 2, "c2": 4, "c3": 8, "c4": 16, "c5": 32}  # of a family that declares none
 REQUIRED = ("VARIANTS", "channels", "build", "head")
 # The last three are read by tests: maps smaller than their share, dilation that changes the network, Keras' own form of it.
-OPTIONAL = ("REFERENCE", "WEIGHTS", "strides", "NORMALIZATION", "UNPADDED", "DILATION_KEEPS_FUNCTION", "APPLICATION")
+OPTIONAL = (
+    "REFERENCE",
+    "WEIGHTS",
+    "strides",
+    "NORMALIZATION",
+    "INITIAL",
+    "UNPADDED",
+    "DILATION_KEEPS_FUNCTION",
+    "APPLICATION",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +51,14 @@ def names():
     return sorted(_families())
 
 
-def build(spec, inputs, output_stride=32, **options):
+def build(spec, inputs, output_stride=32, *, initial=None, **options):
     """Builds a backbone on `inputs`, normalised pixels, and returns its feature maps.
 
     Args:
       spec: a name of `names()`, with the options of its family's `build(inputs, variant, output_stride, *, ..)`.
       inputs: [B, H, W, C].
       output_stride: where the resolution stops falling: 8, 16 or 32; later stages are dilated instead.
+      initial: the rule by which weights start, of a network whose reference does not take the family's INITIAL.
       **options: more options of the family's `build`, which a network needs whatever its user writes in the spec.
 
     Returns:
@@ -55,13 +67,15 @@ def build(spec, inputs, output_stride=32, **options):
     call, family = find(spec)
     if output_stride not in (8, 16, 32):
         raise ValueError(f"Expected output_stride 8, 16 or 32. Received: {output_stride=} for {spec}.")
-    return specs.apply(family.build, call, inputs, call.name, output_stride=output_stride, **options)
+    with layers.initial_weights(initial or _initial(family)):
+        return specs.apply(family.build, call, inputs, call.name, output_stride=output_stride, **options)
 
 
 def classify(spec, inputs, num_classes):
     """Logits [B, num_classes] of the classification network that a backbone was published as."""
     call, family = find(spec)
-    return family.head(build(spec, inputs), num_classes, call.name)
+    with layers.initial_weights(_initial(family)):
+        return family.head(build(spec, inputs), num_classes, call.name)
 
 
 def channels(spec):
@@ -92,6 +106,10 @@ def weights(spec):
         )
         raise ValueError(f"Expected a backbone with published weights: {published}. Received: {call.name!r}.")
     return known[call.name]
+
+
+def _initial(family):
+    return getattr(family, "INITIAL", layers.torch_default)
 
 
 def find(spec):

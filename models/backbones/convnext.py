@@ -12,6 +12,8 @@ import keras
 from models import layers
 from models.backbones import Weights, _dilation
 
+# Of the linear layers too. The reference cuts it at -2 and 2, a hundred deviations away.
+INITIAL = layers.normal(0.02, bias=0.0)
 LAYER_SCALE = 1e-6
 EPSILON = 1e-6
 
@@ -85,7 +87,7 @@ def build(inputs, variant, output_stride=32):
 def head(features, num_classes, variant):
     """The means, a layer norm and a linear layer."""
     x = norm(keras.layers.GlobalAveragePooling2D()(features["c5"]), "classifier.0")
-    return keras.layers.Dense(num_classes, name="classifier.2")(x)
+    return layers.dense(x, num_classes, "classifier.2", initial=INITIAL)
 
 
 def downsample(x, width, name, stride, dilation):
@@ -100,9 +102,8 @@ def block(x, name, dilation, drop):
     width = x.shape[-1]
     y = layers.depthwise_conv(x, 7, f"{name}.block.0", dilation=dilation)
     y = norm(y, f"{name}.block.2")
-    y = keras.layers.Dense(4 * width, name=f"{name}.block.3")(y)
-    y = keras.layers.Activation("gelu")(y)
-    y = keras.layers.Dense(width, name=f"{name}.block.5")(y)
+    y = layers.dense(y, 4 * width, f"{name}.block.3", "gelu", initial=INITIAL)
+    y = layers.dense(y, width, f"{name}.block.5", initial=INITIAL)
     y = layers.LayerScale(LAYER_SCALE, name=f"{name}.layer_scale")(y)
     return keras.layers.Add()([x, layers.stochastic_depth(y, drop)])
 

@@ -5,6 +5,8 @@ Huang, Liu, van der Maaten, Weinberger, CVPR 2017. https://arxiv.org/abs/1608.06
 torchvision's. The feature maps are the stem's, the normalised ones that each transition starts from, and the last.
 """
 
+import dataclasses
+
 import keras
 
 from models import layers
@@ -17,6 +19,8 @@ VARIANTS = {
     "densenet169": (32, (6, 12, 32, 32), 64),
     "densenet201": (32, (6, 12, 48, 32), 64),
 }
+
+INITIAL = layers.kaiming_normal("fan_in")
 
 REFERENCE = {
     "densenet121": {"params": {1000: 7_978_856}, "macs": 521_396_000, "input": (96, 96, 3)},
@@ -61,8 +65,7 @@ def build(inputs, variant, output_stride=32, *, final_norm=True):
     pool, and the whole block after it is dilated. Without `final_norm` c5 is what the last block gives.
     """
     growth, blocks, filters = VARIANTS[variant]
-    x = layers.conv(inputs, filters, 7, "features.conv0", stride=2, bias=False)
-    x = layers.relu(layers.batch_norm(x, "features.norm0"))
+    x = layers.conv_norm(inputs, filters, 7, "features", ("conv0", "norm0"), stride=2)
     features = {"c1": x}
     x = layers.max_pool(x, 3, 2, padding=1, nonnegative=True)
     resolution, dilation = 4, 1
@@ -84,13 +87,13 @@ def build(inputs, variant, output_stride=32, *, final_norm=True):
 
 def head(features, num_classes, variant):
     """The mean over the image and a linear layer."""
-    return keras.layers.Dense(num_classes, name="classifier")(keras.layers.GlobalAveragePooling2D()(features["c5"]))
+    x = keras.layers.GlobalAveragePooling2D()(features["c5"])
+    return layers.dense(x, num_classes, "classifier", initial=dataclasses.replace(layers.torch_default, bias=0.0))
 
 
 def dense_layer(x, name, growth, dilation):
     """x and `growth` more channels, of a 1x1 four times as wide and a 3x3; the norms come first."""
     y = layers.relu(layers.batch_norm(x, f"{name}.norm1"))
-    y = layers.conv(y, 4 * growth, 1, f"{name}.conv1", bias=False)
-    y = layers.relu(layers.batch_norm(y, f"{name}.norm2"))
+    y = layers.conv_norm(y, 4 * growth, 1, name, ("conv1", "norm2"))
     y = layers.conv(y, growth, 3, f"{name}.conv2", dilation=dilation, bias=False)
     return keras.layers.Concatenate()([x, y])

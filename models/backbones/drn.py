@@ -43,6 +43,8 @@ VARIANTS = {
     "drn_d_105": Variant("D", (1, 1, 3, 4, 23, 3, 1, 1), bottleneck=True),
 }
 
+INITIAL = layers.kaiming_normal("fan_out", bias=0.0)
+
 # Of the levels of C and D.
 FILTERS = (16, 32, 64, 128, 256, 512, 512, 512)
 LEVEL_STRIDES = (1, 2, 2, 2, 1, 1, 1, 1)
@@ -110,7 +112,7 @@ def head(features, num_classes, variant):
     """The mean over the image and a linear layer, in C and D a 1x1 convolution."""
     x = keras.layers.GlobalAveragePooling2D(keepdims=True)(features["c5"])
     if VARIANTS[variant].form == "A":
-        return keras.layers.Dense(num_classes, name="fc")(keras.layers.Flatten()(x))
+        return layers.dense(keras.layers.Flatten()(x), num_classes, "fc")
     return keras.layers.Flatten()(layers.conv(x, num_classes, 1, "fc"))
 
 
@@ -131,8 +133,7 @@ def resnet_form(inputs, v):
 def gridless_form(inputs, v):
     """C and D: eight levels, of which the last two bring the dilation down again."""
     plain, block = resnet.Variant(v.blocks, bottleneck=False), resnet.Variant(v.blocks, v.bottleneck)
-    names = ("conv1", "bn1") if v.form == "C" else ("layer0.0", "layer0.1")
-    x = layers.relu(resnet.conv_norm(inputs, 16, 7, *names))
+    x = layers.conv_norm(inputs, 16, 7, "", ("conv1", "bn1") if v.form == "C" else ("layer0.0", "layer0.1"))
     features = {}
     levels = zip(v.blocks, FILTERS, LEVEL_STRIDES, DILATIONS, strict=True)
     for level, (blocks, filters, stride, dilation) in enumerate(levels, start=1):
@@ -140,8 +141,8 @@ def gridless_form(inputs, v):
         for i in range(blocks):
             step = stride if i == 0 else 1
             if ends and v.form == "D":  # three entries of a torch.nn.Sequential
-                names = f"layer{level}.{3 * i}", f"layer{level}.{3 * i + 1}"
-                x = layers.relu(resnet.conv_norm(x, filters, 3, *names, step, dilation))
+                entries = 3 * i, 3 * i + 1
+                x = layers.conv_norm(x, filters, 3, f"layer{level}", entries, stride=step, dilation=dilation)
             else:
                 form = plain if ends else block
                 x = resnet.block(x, f"layer{level}.{i}", filters, form, step, (dilation, dilation), residual=level < 7)

@@ -24,6 +24,7 @@ STAGES = (
     (6, 5, 2, 192, 4),
     (6, 3, 1, 320, 1),
 )
+INITIAL = layers.kaiming_normal("fan_out", bias=0.0)
 STOCHASTIC_DEPTH = 0.2  # of the last block if there were one more; rises linearly from 0
 
 
@@ -34,7 +35,13 @@ class Variant:
     width: float
     depth: float
     dropout: float  # of the classifier
-    norm: tuple = (1e-5, 0.9)  # epsilon and momentum
+    epsilon: float = 1e-5  # of the batch norms
+    momentum: float = 0.9
+
+    @property
+    def norm(self):
+        """Of the batch norms."""
+        return {"epsilon": self.epsilon, "momentum": self.momentum}
 
 
 VARIANTS = {
@@ -43,9 +50,9 @@ VARIANTS = {
     "efficientnet_b2": Variant(1.1, 1.2, 0.3),
     "efficientnet_b3": Variant(1.2, 1.4, 0.3),
     "efficientnet_b4": Variant(1.4, 1.8, 0.4),
-    "efficientnet_b5": Variant(1.6, 2.2, 0.4, (1e-3, 0.99)),
-    "efficientnet_b6": Variant(1.8, 2.6, 0.5, (1e-3, 0.99)),
-    "efficientnet_b7": Variant(2.0, 3.1, 0.5, (1e-3, 0.99)),
+    "efficientnet_b5": Variant(1.6, 2.2, 0.4, 1e-3, 0.99),
+    "efficientnet_b6": Variant(1.8, 2.6, 0.5, 1e-3, 0.99),
+    "efficientnet_b7": Variant(2.0, 3.1, 0.5, 1e-3, 0.99),
 }
 
 REFERENCE = {
@@ -88,7 +95,7 @@ def build(inputs, variant, output_stride=32):
     """Table 1 up to its last stage; a feature map is the last one of its resolution."""
     v = VARIANTS[variant]
     (_, *plan) = _dilation.plan((2, *(stride for _, _, stride, _, _ in STAGES)), output_stride)
-    x = conv_norm(inputs, scaled(32, v.width), 3, "features.0", v, stride=2)
+    x = layers.conv_norm(inputs, scaled(32, v.width), 3, "features.0", activation="silu", stride=2, **v.norm)
     depths = [math.ceil(repetitions * v.depth) for *_, repetitions in STAGES]
     features, level, done = {}, 1, 0
     for stage, (row, (stride, first, dilation)) in enumerate(zip(STAGES, plan, strict=True), start=1):
@@ -106,36 +113,23 @@ def build(inputs, variant, output_stride=32):
 def head(features, num_classes, variant):
     """A 1x1 to four times the channels, their means and a linear layer."""
     v = VARIANTS[variant]
-    x = conv_norm(features["c5"], 4 * features["c5"].shape[-1], 1, "features.8", v)
+    x = layers.conv_norm(features["c5"], 4 * features["c5"].shape[-1], 1, "features.8", activation="silu", **v.norm)
     x = keras.layers.Dropout(v.dropout)(keras.layers.GlobalAveragePooling2D()(x))
-    return keras.layers.Dense(num_classes, name="classifier.1")(x)
+    return layers.dense(x, num_classes, "classifier.1", initial=layers.uniform(num_classes**-0.5, bias=0.0))
 
 
 def block(x, expansion, kernel, filters, name, v, stride, dilation, drop):
     """MBConv: widened by a 1x1, a depthwise convolution, squeeze and excitation, narrowed by a linear 1x1."""
-    y, i = x, 0
+    y, i, options = x, 0, {"activation": "silu", **v.norm}
     if expansion > 1:
-        y, i = conv_norm(y, x.shape[-1] * expansion, 1, f"{name}.0", v), 1
-    y = layers.depthwise_conv(y, kernel, f"{name}.{i}.0", stride=stride, dilation=dilation, bias=False)
-    y = keras.layers.Activation("silu")(norm(y, f"{name}.{i}.1", v))
+        y, i = layers.conv_norm(y, x.shape[-1] * expansion, 1, f"{name}.0", **options), 1
+    y = layers.depthwise_conv_norm(y, kernel, f"{name}.{i}", stride=stride, dilation=dilation, **options)
     y = layers.squeeze_excite(y, x.shape[-1] // 4, f"{name}.{i + 1}", activation="silu")
-    y = norm(layers.conv(y, filters, 1, f"{name}.{i + 2}.0", bias=False), f"{name}.{i + 2}.1", v)
+    y = layers.conv_norm(y, filters, 1, f"{name}.{i + 2}", activation=None, **v.norm)
     # A block that strides never adds, whatever its stride became by dilation: its channels always change.
     if stride > 1 or x.shape[-1] != filters:
         return y
     return keras.layers.Add()([x, layers.stochastic_depth(y, drop)])
-
-
-def conv_norm(x, filters, kernel, name, v, stride=1):
-    """Convolution, batch norm, SiLU."""
-    x = layers.conv(x, filters, kernel, f"{name}.0", stride=stride, bias=False)
-    return keras.layers.Activation("silu")(norm(x, f"{name}.1", v))
-
-
-def norm(x, name, v):
-    """Batch norm as the variant's weights were trained."""
-    epsilon, momentum = v.norm
-    return layers.batch_norm(x, name, epsilon, momentum)
 
 
 def scaled(channels, width):

@@ -12,11 +12,14 @@ import itertools
 import keras
 
 from models import layers
-from models.backbones import Weights, _dilation
+from models.backbones import Weights, _dilation, inception_v3
 
 VARIANTS = {"inception_resnet_v2": ()}
 
+INITIAL = layers.kaiming_normal("fan_in", bias=0.0)  # ours: its only published start is the trained weights
+
 UNPADDED = True  # so feature maps are a few pixels smaller than their share of the image
+LEAST = 75  # pixels of height and width, of which one is left at the end
 
 NORMALIZATION = "affine(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))"
 
@@ -35,6 +38,8 @@ WEIGHTS = {
     )
 }
 
+NORM = {"epsilon": 1e-3, "momentum": 0.99, "scale": False}  # the first two are Keras' own
+
 # The residual blocks: convolutions (channels, kernel) of every branch, one after another.
 BLOCK_35 = (((32, 1),), ((32, 1), (32, 3)), ((32, 1), (48, 3), (64, 3)))
 BLOCK_17 = (((192, 1),), ((128, 1), (160, (1, 7)), (192, (7, 1))))
@@ -50,17 +55,18 @@ def build(inputs, variant, output_stride=32):
     """Figure 15, with the stem of Inception v3."""
     *_, reduction_a, reduction_b = _dilation.plan((2, 2, 2, 2, 2), output_stride)
     numbers = itertools.count()
-    x = conv_norm(inputs, 32, 3, numbers, stride=2, padding=0)
-    x = conv_norm(x, 32, 3, numbers, padding=0)
-    x = conv_norm(x, 64, 3, numbers)
+    x = layers.pad_to_multiple(inputs, 1, least=LEAST)
+    x = numbered(x, 32, 3, numbers, stride=2, padding=0)
+    x = numbered(x, 32, 3, numbers, padding=0)
+    x = numbered(x, 64, 3, numbers)
     features = {"c1": x}
-    x = conv_norm(keras.layers.MaxPooling2D(3, 2)(x), 80, 1, numbers)
-    x = features["c2"] = conv_norm(x, 192, 3, numbers, padding=0)
+    x = numbered(keras.layers.MaxPooling2D(3, 2)(x), 80, 1, numbers)
+    x = features["c2"] = numbered(x, 192, 3, numbers, padding=0)
 
     x = keras.layers.MaxPooling2D(3, 2)(x)
     branches = chains(x, (((96, 1),), ((48, 1), (64, 5)), ((64, 1), (96, 3), (96, 3))), numbers)
     pool = keras.layers.AveragePooling2D(3, 1, padding="same")(x)  # which does not count the padding
-    x = keras.layers.Concatenate()([*branches, conv_norm(pool, 64, 1, numbers)])
+    x = keras.layers.Concatenate()([*branches, numbered(pool, 64, 1, numbers)])
     for i in range(1, 11):
         x = residual(x, BLOCK_35, 0.17, f"block35_{i}", numbers)
     features["c3"] = x
@@ -76,8 +82,8 @@ def build(inputs, variant, output_stride=32):
     for i in range(1, 10):
         x = residual(x, BLOCK_8, 0.2, f"block8_{i}", numbers, reduction_b[2])
     x = residual(x, BLOCK_8, 1.0, "block8_10", numbers, reduction_b[2], activate=False)
-    features["c5"] = norm_relu(layers.conv(x, 1536, 1, "conv_7b", bias=False), "conv_7b_bn")
-    return features
+    features["c5"] = layers.conv_norm(x, 1536, 1, "", ("conv_7b", "conv_7b_bn"), **NORM)
+    return inception_v3.share(features, inputs, output_stride)
 
 
 def head(features, num_classes, variant):
@@ -90,7 +96,7 @@ def reduce(x, branches, numbers, stride, dilation):
     outputs = []
     for *convolutions, (filters, kernel) in branches:
         (y,) = chains(x, (convolutions,), numbers, dilation)
-        outputs.append(conv_norm(y, filters, kernel, numbers, stride=stride, dilation=dilation, padding=0))
+        outputs.append(numbered(y, filters, kernel, numbers, stride=stride, dilation=dilation, padding=0))
     pool = layers.dilated_max_pool(x, 3, dilation) if stride == 1 else keras.layers.MaxPooling2D(3, stride)(x)
     return keras.layers.Concatenate()([*outputs, pool])
 
@@ -109,21 +115,14 @@ def chains(x, branches, numbers, dilation=1):
     for convolutions in branches:
         y = x
         for filters, kernel in convolutions:
-            y = conv_norm(y, filters, kernel, numbers, dilation=dilation)
+            y = numbered(y, filters, kernel, numbers, dilation=dilation)
         outputs.append(y)
     return outputs
 
 
-def conv_norm(x, filters, kernel, numbers, stride=1, dilation=1, padding=None):
-    """A convolution, numbered as Keras does, batch norm, ReLU."""
+def numbered(x, filters, kernel, numbers, **options):
+    """A convolution, batch norm and ReLU, named as Keras numbers what has no name: "", "_1", "_2" and so on."""
     number = next(numbers)
     suffix = f"_{number}" if number else ""
-    x = layers.conv(
-        x, filters, kernel, f"conv2d{suffix}", stride=stride, dilation=dilation, padding=padding, bias=False
-    )
-    return norm_relu(x, f"batch_normalization{suffix}")
-
-
-def norm_relu(x, name):
-    """Batch norm with Keras' own epsilon and momentum and without a scale, ReLU."""
-    return layers.relu(layers.batch_norm(x, name, epsilon=1e-3, momentum=0.99, scale=False))
+    entries = f"conv2d{suffix}", f"batch_normalization{suffix}"
+    return layers.conv_norm(x, filters, kernel, "", entries, **NORM, **options)

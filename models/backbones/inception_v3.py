@@ -7,14 +7,20 @@ torchvision's, without the auxiliary classifier. Its published weights expect pi
 smaller than their share of the image.
 """
 
+import functools
+
 import keras
 
 from models import layers
-from models.backbones import Weights, _dilation
+from models.backbones import STRIDES, Weights, _dilation
 
 VARIANTS = {"inception_v3": ()}
 
+# The reference cuts it at -2 and 2, twenty deviations away.
+INITIAL = layers.normal(0.1)
+
 UNPADDED = True  # so feature maps are a few pixels smaller than their share of the image
+LEAST = 75  # pixels of height and width, of which one is left at the end
 
 NORMALIZATION = "affine(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))"
 
@@ -30,6 +36,8 @@ WEIGHTS = {
     )
 }
 
+conv_norm = functools.partial(layers.conv_norm, entries=("conv", "bn"), epsilon=1e-3)
+
 
 def channels(variant):
     """Of the five feature maps."""
@@ -39,7 +47,8 @@ def channels(variant):
 def build(inputs, variant, output_stride=32):
     """Table 1."""
     *_, reduction_6, reduction_7 = _dilation.plan((2, 2, 2, 2, 2), output_stride)
-    x = conv_norm(inputs, 32, 3, "Conv2d_1a_3x3", stride=2, padding=0)
+    x = layers.pad_to_multiple(inputs, 1, least=LEAST)
+    x = conv_norm(x, 32, 3, "Conv2d_1a_3x3", stride=2, padding=0)
     x = conv_norm(x, 32, 3, "Conv2d_2a_3x3", padding=0)
     x = conv_norm(x, 64, 3, "Conv2d_2b_3x3")
     features = {"c1": x}
@@ -62,13 +71,22 @@ def build(inputs, variant, output_stride=32):
     for name in ("Mixed_7b", "Mixed_7c"):
         x = mixed_7(x, name, dilation)
     features["c5"] = x
-    return features
+    return share(features, inputs, output_stride)
+
+
+def share(features, inputs, output_stride):
+    """The feature maps without what zeros beyond the image, of less than LEAST pixels, have added to them."""
+    shares = {level: min(stride, output_stride) for level, stride in STRIDES.items()}
+    return {
+        level: layers.fit(x, inputs[:, ::n, ::n, :1], pad=False)
+        for (level, n), x in zip(shares.items(), features.values(), strict=True)
+    }
 
 
 def head(features, num_classes, variant):
     """The means and a linear layer."""
     x = keras.layers.Dropout(0.5)(keras.layers.GlobalAveragePooling2D()(features["c5"]))
-    return keras.layers.Dense(num_classes, name="fc")(x)
+    return layers.dense(x, num_classes, "fc", initial=INITIAL)
 
 
 def mixed_5(x, width, name):
@@ -133,9 +151,3 @@ def pooled(x, width, name, dilation=1):
 def max_pool(x, stride, dilation):
     """3x3 maxima with stride, or dilated instead."""
     return layers.dilated_max_pool(x, 3, dilation) if stride == 1 else keras.layers.MaxPooling2D(3, stride)(x)
-
-
-def conv_norm(x, filters, kernel, name, stride=1, dilation=1, padding=None):
-    """Convolution, batch norm, ReLU."""
-    x = layers.conv(x, filters, kernel, f"{name}.conv", stride=stride, dilation=dilation, padding=padding, bias=False)
-    return layers.relu(layers.batch_norm(x, f"{name}.bn", 1e-3))

@@ -14,6 +14,9 @@ from models.backbones import _dilation
 # Table 1: the width of every depthwise-separable block, by resolution; the first of a stage but the first strides.
 VARIANTS = {"mobilenet_v1": ((64,), (128, 128), (256, 256), (512,) * 6, (1024, 1024))}
 
+# The reference's init function means the stem too, but has its name wrong.
+INITIAL = layers.kaiming_normal("fan_out", bias=0.0, depthwise=layers.kaiming_normal("fan_in"))
+
 REFERENCE = {"mobilenet_v1": {"params": {1000: 4_231_976}, "macs": 568_740_352, "input": (224, 224, 3)}}
 
 
@@ -25,8 +28,7 @@ def channels(variant):
 def build(inputs, variant, output_stride=32):
     """Table 1: a stem and five stages; the stem's stride is the first stage's."""
     plan = _dilation.plan((2, 2, 2, 2, 2), output_stride)
-    x = layers.conv(inputs, 32, 3, "features.init_block.conv", stride=2, bias=False)
-    x = layers.relu(layers.batch_norm(x, "features.init_block.bn"))
+    x = layers.conv_norm(inputs, 32, 3, "features.init_block", ("conv", "bn"), stride=2, initial=layers.torch_default)
     features = {}
     for stage, (widths, (stride, first, dilation)) in enumerate(zip(VARIANTS[variant], plan, strict=True), start=1):
         for i, width in enumerate(widths, start=1):
@@ -38,12 +40,12 @@ def build(inputs, variant, output_stride=32):
 
 def head(features, num_classes, variant):
     """The means and a linear layer."""
-    return keras.layers.Dense(num_classes, name="output")(keras.layers.GlobalAveragePooling2D()(features["c5"]))
+    x = keras.layers.GlobalAveragePooling2D()(features["c5"])
+    return layers.dense(x, num_classes, "output", initial=INITIAL)
 
 
 def block(x, filters, name, stride=1, dilation=1):
     """Figure 3, right: a depthwise 3x3 and a 1x1, each with batch norm and ReLU."""
-    x = layers.depthwise_conv(x, 3, f"{name}.dw_conv.conv", stride=stride, dilation=dilation, bias=False)
-    x = layers.relu(layers.batch_norm(x, f"{name}.dw_conv.bn"))
-    x = layers.conv(x, filters, 1, f"{name}.pw_conv.conv", bias=False)
-    return layers.relu(layers.batch_norm(x, f"{name}.pw_conv.bn"))
+    entries = "conv", "bn"
+    x = layers.depthwise_conv_norm(x, 3, f"{name}.dw_conv", entries, stride=stride, dilation=dilation)
+    return layers.conv_norm(x, filters, 1, f"{name}.pw_conv", entries)

@@ -16,6 +16,8 @@ STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3,
 
 VARIANTS = {"mobilenet_v2": STAGES}
 
+INITIAL = layers.kaiming_normal("fan_out", bias=0.0)
+
 REFERENCE = {"mobilenet_v2": {"params": {1000: 3_504_872}, "macs": 56_289_152, "input": (96, 96, 3)}}
 
 WEIGHTS = {
@@ -46,7 +48,7 @@ def blocks(inputs, variant, output_stride=32):
     """(output, stride that the paper gives the block) of torchvision's features.0 to features.17, in their order."""
     stages = VARIANTS[variant]
     (_, *plan) = _dilation.plan((2, *(stride for *_, stride in stages)), output_stride)
-    x = conv_norm(inputs, 32, 3, "features.0", stride=2)
+    x = layers.conv_norm(inputs, 32, 3, "features.0", activation=layers.relu6, stride=2)
     outputs = [(x, 2)]
     for (expansion, filters, repetitions, nominal), (stride, first, dilation) in zip(stages, plan, strict=True):
         for i in range(repetitions):
@@ -58,25 +60,18 @@ def blocks(inputs, variant, output_stride=32):
 
 def head(features, num_classes, variant):
     """1280 channels, their means and a linear layer."""
-    x = conv_norm(features["c5"], 1280, 1, "features.18")
+    x = layers.conv_norm(features["c5"], 1280, 1, "features.18", activation=layers.relu6)
     x = keras.layers.Dropout(0.2)(keras.layers.GlobalAveragePooling2D()(x))
-    return keras.layers.Dense(num_classes, name="classifier.1")(x)
+    return layers.dense(x, num_classes, "classifier.1", initial=layers.normal(0.01, bias=0.0))
 
 
 def block(x, filters, expansion, name, stride=1, dilation=1):
     """Figure 4: widened by a 1x1, a depthwise 3x3, narrowed by a linear 1x1; added to the input where shapes agree."""
     y, i = x, 0
     if expansion > 1:
-        y, i = conv_norm(y, x.shape[-1] * expansion, 1, f"{name}.0"), 1
-    y = layers.depthwise_conv(y, 3, f"{name}.{i}.0", stride=stride, dilation=dilation, bias=False)
-    y = keras.layers.ReLU(6)(layers.batch_norm(y, f"{name}.{i}.1"))
-    y = layers.conv(y, filters, 1, f"{name}.{i + 1}", bias=False)
-    y = layers.batch_norm(y, f"{name}.{i + 2}")
+        y, i = layers.conv_norm(y, x.shape[-1] * expansion, 1, f"{name}.0", activation=layers.relu6), 1
+    where = {"stride": stride, "dilation": dilation}
+    y = layers.depthwise_conv_norm(y, 3, f"{name}.{i}", activation=layers.relu6, **where)
+    y = layers.conv_norm(y, filters, 1, name, (i + 1, i + 2), activation=None)
     # A block that strides never adds, whatever its stride became by dilation: its channels always change.
     return keras.layers.Add()([x, y]) if stride == 1 and x.shape[-1] == filters else y
-
-
-def conv_norm(x, filters, kernel, name, stride=1):
-    """Convolution, batch norm, ReLU6."""
-    x = layers.conv(x, filters, kernel, f"{name}.0", stride=stride, bias=False)
-    return keras.layers.ReLU(6)(layers.batch_norm(x, f"{name}.1"))

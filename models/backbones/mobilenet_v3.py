@@ -47,6 +47,9 @@ SMALL = (
 # The rows, and the width of the classifier's hidden layer.
 VARIANTS = {"mobilenet_v3_large": (LARGE, 1280), "mobilenet_v3_small": (SMALL, 1024)}
 
+INITIAL = layers.kaiming_normal("fan_out", bias=0.0)
+LINEAR = layers.normal(0.01, bias=0.0)
+
 REFERENCE = {
     "mobilenet_v3_large": {"params": {1000: 5_483_032}, "macs": 43_060_160, "input": (96, 96, 3)},
     "mobilenet_v3_small": {"params": {1000: 2_542_856}, "macs": 12_071_360, "input": (96, 96, 3)},
@@ -76,45 +79,37 @@ def build(inputs, variant, output_stride=32):
     """Tables 1 and 2 up to their last 1x1 before the pool; a feature map is the last one of its resolution."""
     rows, _ = VARIANTS[variant]
     (_, *plan) = _dilation.plan((2, *(stride for *_, stride in rows)), output_stride)
-    x = conv_norm(inputs, 16, 3, "features.0", SWISH, stride=2)
+    x = layers.conv_norm(inputs, 16, 3, "features.0", activation=SWISH, stride=2, **NORM)
     features, level = {"c1": x}, 1
     for i, (row, (stride, first, _)) in enumerate(zip(rows, plan, strict=True), start=1):
         kernel, width, filters, excite, activation, nominal = row
         level += nominal > 1
         x = block(x, kernel, width, filters, excite, activation, f"features.{i}.block", nominal, stride, first)
         features[f"c{level}"] = x
-    features["c5"] = conv_norm(x, 6 * x.shape[-1], 1, f"features.{len(rows) + 1}", SWISH)
+    features["c5"] = layers.conv_norm(x, 6 * x.shape[-1], 1, f"features.{len(rows) + 1}", activation=SWISH, **NORM)
     return features
 
 
 def head(features, num_classes, variant):
     """The means, a hidden layer and a linear layer."""
     x = keras.layers.GlobalAveragePooling2D()(features["c5"])
-    x = keras.layers.Dense(VARIANTS[variant][1], name="classifier.0")(x)
-    x = keras.layers.Dropout(0.2)(keras.layers.Activation(SWISH)(x))
-    return keras.layers.Dense(num_classes, name="classifier.3")(x)
+    x = layers.dense(x, VARIANTS[variant][1], "classifier.0", SWISH, initial=LINEAR)
+    return layers.dense(keras.layers.Dropout(0.2)(x), num_classes, "classifier.3", initial=LINEAR)
 
 
 def block(x, kernel, width, filters, excite, activation, name, nominal, stride, dilation):
     """Figure 4: widened by a 1x1, a depthwise convolution, squeeze and excitation, narrowed by a linear 1x1."""
     y, i = x, 0
     if width != x.shape[-1]:
-        y, i = conv_norm(y, width, 1, f"{name}.0", activation), 1
-    y = layers.depthwise_conv(y, kernel, f"{name}.{i}.0", stride=stride, dilation=dilation, bias=False)
-    y = keras.layers.Activation(activation)(layers.batch_norm(y, f"{name}.{i}.1", **NORM))
+        y, i = layers.conv_norm(y, width, 1, f"{name}.0", activation=activation, **NORM), 1
+    where = {"stride": stride, "dilation": dilation}
+    y = layers.depthwise_conv_norm(y, kernel, f"{name}.{i}", activation=activation, **where, **NORM)
     if excite:
         squeezed = divisible(width // 4)
         y = layers.squeeze_excite(y, squeezed, f"{name}.{i + 1}", gate="hard_sigmoid")
     i += 2 if excite else 1
-    y = conv_norm(y, filters, 1, f"{name}.{i}", None)
+    y = layers.conv_norm(y, filters, 1, f"{name}.{i}", activation=None, **NORM)
     return keras.layers.Add()([x, y]) if nominal == 1 and x.shape[-1] == filters else y
-
-
-def conv_norm(x, filters, kernel, name, activation, stride=1):
-    """Convolution, batch norm and non-linearity, if any."""
-    x = layers.conv(x, filters, kernel, f"{name}.0", stride=stride, bias=False)
-    x = layers.batch_norm(x, f"{name}.1", **NORM)
-    return keras.layers.Activation(activation)(x) if activation else x
 
 
 def divisible(channels):

@@ -32,6 +32,8 @@ VARIANTS = {
     "regnet_y_32gf": Variant((232, 696, 1392, 3712), (2, 5, 12, 1), 232),
 }
 
+INITIAL = layers.kaiming_normal("fan_out")
+
 REFERENCE = {
     "regnet_y_400mf": {"params": {1000: 4_344_144}, "macs": 74_708_128, "input": (96, 96, 3)},
     "regnet_y_800mf": {"params": {1000: 6_432_512}, "macs": 154_483_456, "input": (96, 96, 3)},
@@ -68,7 +70,7 @@ def build(inputs, variant, output_stride=32):
     """A stem of one 3x3 with stride 2, then four stages, each with stride 2."""
     v = VARIANTS[variant]
     (_, *plan) = _dilation.plan((2, 2, 2, 2, 2), output_stride)
-    x = layers.relu(conv_norm(inputs, 32, 3, "stem", stride=2))
+    x = layers.conv_norm(inputs, 32, 3, "stem", stride=2)
     features = {"c1": x}
     for stage, (width, depth, (stride, first, dilation)) in enumerate(
         zip(v.widths, v.depths, plan, strict=True), start=1
@@ -82,21 +84,16 @@ def build(inputs, variant, output_stride=32):
 
 def head(features, num_classes, variant):
     """The means and a linear layer."""
-    return keras.layers.Dense(num_classes, name="fc")(keras.layers.GlobalAveragePooling2D()(features["c5"]))
+    x = keras.layers.GlobalAveragePooling2D()(features["c5"])
+    return layers.dense(x, num_classes, "fc", initial=layers.normal(0.01, bias=0.0))
 
 
 def block(x, width, name, group, stride, dilation):
     """The Y block: 1x1, grouped 3x3, squeeze and excitation to a quarter of the block's input, 1x1, added to the input."""
-    y = layers.relu(conv_norm(x, width, 1, f"{name}.f.a"))
-    y = conv_norm(y, width, 3, f"{name}.f.b", stride=stride, dilation=dilation, groups=width // group)
-    y = layers.squeeze_excite(layers.relu(y), round(x.shape[-1] / 4), f"{name}.f.se")
-    y = conv_norm(y, width, 1, f"{name}.f.c")
+    y = layers.conv_norm(x, width, 1, f"{name}.f.a")
+    y = layers.conv_norm(y, width, 3, f"{name}.f.b", stride=stride, dilation=dilation, groups=width // group)
+    y = layers.squeeze_excite(y, round(x.shape[-1] / 4), f"{name}.f.se")
+    y = layers.conv_norm(y, width, 1, f"{name}.f.c", activation=None)
     if stride > 1 or x.shape[-1] != width:
-        x = conv_norm(x, width, 1, f"{name}.proj", stride=stride)
+        x = layers.conv_norm(x, width, 1, f"{name}.proj", activation=None, stride=stride)
     return layers.relu(keras.layers.Add()([x, y]))
-
-
-def conv_norm(x, filters, kernel, name, stride=1, dilation=1, groups=1):
-    """Convolution and batch norm."""
-    x = layers.conv(x, filters, kernel, f"{name}.0", stride=stride, dilation=dilation, groups=groups, bias=False)
-    return layers.batch_norm(x, f"{name}.1")

@@ -64,6 +64,9 @@ VARIANTS = {
     "se_resnet152": Variant(R152, stem=SENET, caffe=True, pool="unpadded", excitation=True),
 }
 
+# torchvision's, and that of the *_deep in hszhao/semseg; of *_v1c, *_caffe and se_resnet* only trained weights are published.
+INITIAL = layers.kaiming_normal("fan_out")
+
 REFERENCE = {
     "resnet18": {"params": {1000: 11_689_512}, "macs": 333_615_000, "input": (96, 96, 3)},
     "resnet34": {"params": {1000: 21_797_672}, "macs": 673_354_000, "input": (96, 96, 3)},
@@ -144,15 +147,14 @@ def head(features, num_classes, variant):
     """The mean over the image and a linear layer."""
     x = keras.layers.GlobalAveragePooling2D()(features["c5"])
     name = "last_linear" if VARIANTS[variant].excitation else "fc"
-    return keras.layers.Dense(num_classes, name=name)(x)
+    return layers.dense(x, num_classes, name)
 
 
 def stem(x, v):
     """To half the resolution."""
     kernel = 7 if len(v.stem) == 1 else 3
     for i, (convolution, norm, filters) in enumerate(v.stem):
-        x = layers.conv(x, filters, kernel, convolution, stride=1 if i else 2, bias=False)
-        x = layers.relu(layers.batch_norm(x, norm))
+        x = layers.conv_norm(x, filters, kernel, "", (convolution, norm), stride=1 if i else 2)
     return x
 
 
@@ -172,22 +174,17 @@ def block(x, name, filters, v, stride=1, dilations=(1, 1), residual=True):
     if v.bottleneck:
         width = filters * v.width // 64 * v.groups
         first, second, dilation = (stride, 1, dilations[1]) if v.caffe else (1, stride, dilations[0])
-        y = conv_norm(x, width, 1, f"{name}.conv1", f"{name}.bn1", stride=first)
-        y = conv_norm(layers.relu(y), width, 3, f"{name}.conv2", f"{name}.bn2", second, dilation, v.groups)
-        y = conv_norm(layers.relu(y), outputs, 1, f"{name}.conv3", f"{name}.bn3")
+        where = {"stride": second, "dilation": dilation, "groups": v.groups}
+        y = layers.conv_norm(x, width, 1, name, ("conv1", "bn1"), stride=first)
+        y = layers.conv_norm(y, width, 3, name, ("conv2", "bn2"), **where)
+        y = layers.conv_norm(y, outputs, 1, name, ("conv3", "bn3"), activation=None)
     else:
-        y = conv_norm(x, filters, 3, f"{name}.conv1", f"{name}.bn1", stride, dilations[0])
-        y = conv_norm(layers.relu(y), filters, 3, f"{name}.conv2", f"{name}.bn2", dilation=dilations[1])
+        y = layers.conv_norm(x, filters, 3, name, ("conv1", "bn1"), stride=stride, dilation=dilations[0])
+        y = layers.conv_norm(y, filters, 3, name, ("conv2", "bn2"), activation=None, dilation=dilations[1])
     if v.excitation:
         y = layers.squeeze_excite(y, outputs // 16, f"{name}.se_module")
     if not residual:
         return layers.relu(y)
     if stride > 1 or x.shape[-1] != outputs:
-        x = conv_norm(x, outputs, 1, f"{name}.downsample.0", f"{name}.downsample.1", stride)
+        x = layers.conv_norm(x, outputs, 1, f"{name}.downsample", activation=None, stride=stride)
     return layers.relu(keras.layers.Add()([y, x]))
-
-
-def conv_norm(x, filters, kernel, convolution, norm, stride=1, dilation=1, groups=1):
-    """A convolution without bias, and batch norm."""
-    x = layers.conv(x, filters, kernel, convolution, stride=stride, dilation=dilation, groups=groups, bias=False)
-    return layers.batch_norm(x, norm)

@@ -16,6 +16,8 @@ REPETITIONS = (4, 8, 4)
 # Table 1: groups, and the channels of the stages.
 VARIANTS = {"shufflenet_v1_g3": (3, (240, 480, 960))}
 
+INITIAL = layers.kaiming_uniform("fan_in", bias=0.0)
+
 REFERENCE = {"shufflenet_v1_g3": {"params": {1000: 1_865_728}, "macs": 137_461_000, "input": (224, 224, 3)}}
 
 
@@ -28,8 +30,7 @@ def build(inputs, variant, output_stride=32):
     """Table 1."""
     groups, widths = VARIANTS[variant]
     (_, *plan) = _dilation.plan((4, 2, 2, 2), output_stride)
-    x = layers.conv(inputs, 24, 3, "features.init_block.conv", stride=2, bias=False)
-    x = layers.relu(layers.batch_norm(x, "features.init_block.bn"))
+    x = layers.conv_norm(inputs, 24, 3, "features.init_block", ("conv", "bn"), stride=2)
     features = {"c1": x}
     x = features["c2"] = layers.max_pool(x, 3, 2, padding=1, nonnegative=True)
     stages = zip(widths, REPETITIONS, plan, strict=True)
@@ -46,20 +47,17 @@ def build(inputs, variant, output_stride=32):
 
 def head(features, num_classes, variant):
     """The means and a linear layer."""
-    return keras.layers.Dense(num_classes, name="output")(keras.layers.GlobalAveragePooling2D()(features["c5"]))
+    return layers.dense(keras.layers.GlobalAveragePooling2D()(features["c5"]), num_classes, "output")
 
 
 def unit(x, filters, groups, name, stride=1, dilation=1, widens=False, grouped=True):
     """Figure 2b, or 2c where it widens: a grouped 1x1, a shuffle, a depthwise 3x3 without non-linearity, a grouped 1x1."""
     width = filters // 4
-    y = layers.conv(x, width, 1, f"{name}.compress_conv1", groups=groups if grouped else 1, bias=False)
-    y = layers.relu(layers.batch_norm(y, f"{name}.compress_bn1"))
+    y = layers.conv_norm(x, width, 1, name, ("compress_conv1", "compress_bn1"), groups=groups if grouped else 1)
     y = layers.channel_shuffle(y, groups)
-    y = layers.depthwise_conv(y, 3, f"{name}.dw_conv2", stride=stride, dilation=dilation, bias=False)
-    y = layers.batch_norm(y, f"{name}.dw_bn2")
+    y = layers.depthwise_conv_norm(y, 3, name, ("dw_conv2", "dw_bn2"), None, stride=stride, dilation=dilation)
     outputs = filters - x.shape[-1] if widens else filters
-    y = layers.conv(y, outputs, 1, f"{name}.expand_conv3", groups=groups, bias=False)
-    y = layers.batch_norm(y, f"{name}.expand_bn3")
+    y = layers.conv_norm(y, outputs, 1, name, ("expand_conv3", "expand_bn3"), activation=None, groups=groups)
     if widens:
         x = layers.average_pool(x, 3, stride, padding=dilation, dilation=dilation)
         return layers.relu(keras.layers.Concatenate()([y, x]))

@@ -50,7 +50,7 @@ def channels(variant):
 def build(inputs, variant, output_stride=32):
     """Table 5."""
     plan = _dilation.plan((4, 2, 2, 2), output_stride)[1:]
-    x = conv_norm(inputs, 24, 3, "conv1", stride=2)
+    x = layers.conv_norm(inputs, 24, 3, "conv1", stride=2)
     features = {"c1": x}
     x = features["c2"] = layers.max_pool(x, 3, 2, padding=1, nonnegative=True)
     stages = zip(VARIANTS[variant], REPETITIONS, plan, strict=False)  # the last width is no stage's
@@ -64,8 +64,8 @@ def build(inputs, variant, output_stride=32):
 
 def head(features, num_classes, variant):
     """A last 1x1, the means and a linear layer."""
-    x = conv_norm(features["c5"], VARIANTS[variant][-1], 1, "conv5")
-    return keras.layers.Dense(num_classes, name="fc")(keras.layers.GlobalAveragePooling2D()(x))
+    x = layers.conv_norm(features["c5"], VARIANTS[variant][-1], 1, "conv5")
+    return layers.dense(keras.layers.GlobalAveragePooling2D()(x), num_classes, "fc")
 
 
 def unit(x, name, dilation):
@@ -78,27 +78,13 @@ def unit(x, name, dilation):
 def downsample(x, filters, name, stride, dilation):
     """Figure 3d: all channels go through both branches."""
     y = branch2(x, filters // 2, name, stride, dilation)
-    x = depthwise_norm(x, f"{name}.branch1", 0, stride, dilation)
-    x = layers.conv(x, filters // 2, 1, f"{name}.branch1.2", bias=False)
-    x = layers.relu(layers.batch_norm(x, f"{name}.branch1.3"))
+    x = layers.depthwise_conv_norm(x, 3, f"{name}.branch1", (0, 1), None, stride=stride, dilation=dilation)
+    x = layers.conv_norm(x, filters // 2, 1, f"{name}.branch1", (2, 3))
     return layers.channel_shuffle(keras.layers.Concatenate()([x, y]), 2)
 
 
 def branch2(x, filters, name, stride, dilation):
     """1x1, depthwise 3x3 without non-linearity, 1x1."""
-    x = conv_norm(x, filters, 1, f"{name}.branch2")
-    x = depthwise_norm(x, f"{name}.branch2", 3, stride, dilation)
-    x = layers.conv(x, filters, 1, f"{name}.branch2.5", bias=False)
-    return layers.relu(layers.batch_norm(x, f"{name}.branch2.6"))
-
-
-def depthwise_norm(x, name, index, stride, dilation):
-    """Depthwise 3x3 and batch norm, entries `index` and the next of a torch.nn.Sequential."""
-    x = layers.depthwise_conv(x, 3, f"{name}.{index}", stride=stride, dilation=dilation, bias=False)
-    return layers.batch_norm(x, f"{name}.{index + 1}")
-
-
-def conv_norm(x, filters, kernel, name, stride=1):
-    """Convolution, batch norm, ReLU."""
-    x = layers.conv(x, filters, kernel, f"{name}.0", stride=stride, bias=False)
-    return layers.relu(layers.batch_norm(x, f"{name}.1"))
+    x = layers.conv_norm(x, filters, 1, f"{name}.branch2")
+    x = layers.depthwise_conv_norm(x, 3, f"{name}.branch2", (3, 4), None, stride=stride, dilation=dilation)
+    return layers.conv_norm(x, filters, 1, f"{name}.branch2", (5, 6))

@@ -28,6 +28,8 @@ VARIANTS = {
     ),
 }
 
+INITIAL = layers.kaiming_normal("fan_in", bias=0.0)  # He's, for the ReLU that follows every convolution
+
 UNPADDED = True  # so feature maps are a few pixels smaller than their share of the image
 
 REFERENCE = {

@@ -23,6 +23,9 @@ VARIANTS = {
     "vgg19_bn": ((2, 2, 4, 4, 4), True),
 }
 
+INITIAL = layers.kaiming_normal("fan_out", bias=0.0)
+LINEAR = layers.normal(0.01, bias=0.0)
+
 REFERENCE = {
     "vgg11": {"params": {1000: 132_863_336}},
     "vgg13": {"params": {1000: 133_047_848}},
@@ -79,8 +82,11 @@ def build(inputs, variant, output_stride=32, *, pool=None):
     resolution, dilation = 1, 1
     for stage, convolutions in enumerate(stages):
         for _ in range(convolutions):
-            x = layers.conv(x, min(64 * 2**stage, 512), 3, f"features.{index}", dilation=dilation)
-            x = layers.relu(layers.batch_norm(x, f"features.{index + 1}") if norm else x)
+            filters = min(64 * 2**stage, 512)
+            if norm:
+                x = layers.conv_norm(x, filters, 3, "features", (index, index + 1), bias=True, dilation=dilation)
+            else:
+                x = layers.relu(layers.conv(x, filters, 3, f"features.{index}", dilation=dilation))
             index += 3 if norm else 2  # the convolution, its norm, its ReLU: entries of a torch.nn.Sequential
         features[f"c{stage}"] = x
         index += 1
@@ -98,11 +104,9 @@ def head(features, num_classes, variant):
     """7x7 cells, whatever the size of the image, and three linear layers."""
     x = layers.adaptive_average_pool(features["c5"], 7)
     x = keras.layers.Flatten()(keras.layers.Permute((3, 1, 2))(x))  # channels first, as the weights have it
-    x = keras.layers.Dense(4096, "relu", name="classifier.0")(x)
-    x = keras.layers.Dropout(0.5)(x)
-    x = keras.layers.Dense(4096, "relu", name="classifier.3")(x)
-    x = keras.layers.Dropout(0.5)(x)
-    return keras.layers.Dense(num_classes, name="classifier.6")(x)
+    x = layers.dense(x, 4096, "classifier.0", "relu", initial=LINEAR)
+    x = layers.dense(keras.layers.Dropout(0.5)(x), 4096, "classifier.3", "relu", initial=LINEAR)
+    return layers.dense(keras.layers.Dropout(0.5)(x), num_classes, "classifier.6", initial=LINEAR)
 
 
 def pool_everywhere(x, dilation):

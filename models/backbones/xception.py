@@ -14,9 +14,13 @@ from models.backbones import Weights, _dilation
 
 VARIANTS = {"xception": ()}
 
+INITIAL = layers.kaiming_normal("fan_in", bias=0.0)  # ours: its only published start is the trained weights
+
 UNPADDED = True  # so feature maps are a few pixels smaller than their share of the image
 
 NORMALIZATION = "affine(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))"
+
+NORM = {"epsilon": 1e-3, "momentum": 0.99}  # Keras' own
 
 APPLICATION = "Xception"  # of keras.applications
 
@@ -42,8 +46,8 @@ def channels(variant):
 def build(inputs, variant, output_stride=32):
     """Figure 5."""
     _dilation.refuse(output_stride, variant, "its pools are not centred, xception65 is the form for dilation")
-    x = conv_norm(inputs, 32, "block1_conv1", stride=2)
-    x = conv_norm(x, 64, "block1_conv2")
+    x = layers.conv_norm(inputs, 32, 3, "", ("block1_conv1", "block1_conv1_bn"), stride=2, padding=0, **NORM)
+    x = layers.conv_norm(x, 64, 3, "", ("block1_conv2", "block1_conv2_bn"), padding=0, **NORM)
     features = {"c1": x}
     x = features["c2"] = entry(x, 128, 2, relu_first=False)
     x = features["c3"] = entry(x, 256, 3)
@@ -68,8 +72,8 @@ def head(features, num_classes, variant):
 def entry(x, filters, number, first=None, relu_first=True):
     """Two separable convolutions and a pool, added to a 1x1 with stride 2."""
     shortcut = {2: "", 3: "_1", 4: "_2", 13: "_3"}[number]
-    residual = layers.conv(x, filters, 1, f"conv2d{shortcut}", stride=2, bias=False)
-    residual = norm(residual, f"batch_normalization{shortcut}")
+    entries = f"conv2d{shortcut}", f"batch_normalization{shortcut}"
+    residual = layers.conv_norm(x, filters, 1, "", entries, activation=None, stride=2, **NORM)
     x = separable(layers.relu(x) if relu_first else x, first or filters, f"block{number}_sepconv1")
     x = separable(layers.relu(x), filters, f"block{number}_sepconv2")
     return keras.layers.Add()([keras.layers.MaxPooling2D(3, 2, padding="same")(x), residual])
@@ -77,24 +81,15 @@ def entry(x, filters, number, first=None, relu_first=True):
 
 def separable(x, filters, name):
     """A depthwise 3x3, a 1x1 and batch norm."""
+    depthwise, _ = INITIAL.start(fan_in=9, fan_out=9 * x.shape[-1])
+    pointwise, _ = INITIAL.start(fan_in=x.shape[-1], fan_out=filters)
     x = keras.layers.SeparableConv2D(
         filters,
         3,
         padding="same",
         use_bias=False,
-        depthwise_initializer=layers.he_normal(9),
-        pointwise_initializer=layers.he_normal(x.shape[-1]),
+        depthwise_initializer=depthwise,
+        pointwise_initializer=pointwise,
         name=name,
     )(x)
-    return norm(x, f"{name}_bn")
-
-
-def conv_norm(x, filters, name, stride=1):
-    """An unpadded 3x3, batch norm, ReLU."""
-    x = layers.conv(x, filters, 3, name, stride=stride, padding=0, bias=False)
-    return layers.relu(norm(x, f"{name}_bn"))
-
-
-def norm(x, name):
-    """Batch norm with Keras' own epsilon and momentum."""
-    return layers.batch_norm(x, name, epsilon=1e-3, momentum=0.99)
+    return layers.batch_norm(x, f"{name}_bn", **NORM)

@@ -15,6 +15,8 @@ from models.backbones import _dilation
 
 VARIANTS = {"xception65": ()}
 
+INITIAL = layers.kaiming_normal("fan_out")
+
 
 def channels(variant):
     """Of the five feature maps."""
@@ -24,10 +26,8 @@ def channels(variant):
 def build(inputs, variant, output_stride=32):
     """Figure 4. c2 is what DeepLab's decoder takes."""
     _, *entries, last = _dilation.plan((2, 2, 2, 2, 2), output_stride)
-    x = layers.conv(inputs, 32, 3, "conv1", stride=2, bias=False)
-    x = layers.relu(layers.batch_norm(x, "bn1"))
-    x = layers.conv(x, 64, 3, "conv2", bias=False)
-    x = layers.relu(layers.batch_norm(x, "bn2"))
+    x = layers.conv_norm(inputs, 32, 3, "", ("conv1", "bn1"), stride=2)
+    x = layers.conv_norm(x, 64, 3, "", ("conv2", "bn2"))
     features = {"c1": x}
 
     for number, (filters, (stride, first, _)) in enumerate(zip((128, 256, 728), entries, strict=True), start=1):
@@ -49,7 +49,7 @@ def build(inputs, variant, output_stride=32):
 
 def head(features, num_classes, variant):
     """The means and a linear layer."""
-    return keras.layers.Dense(num_classes, name="fc")(keras.layers.GlobalAveragePooling2D()(features["c5"]))
+    return layers.dense(keras.layers.GlobalAveragePooling2D()(features["c5"]), num_classes, "fc")
 
 
 def block(x, widths, name, stride=1, dilation=1, relu_first=True):
@@ -62,13 +62,11 @@ def block(x, widths, name, stride=1, dilation=1, relu_first=True):
         y = layers.batch_norm(y, f"{name}.rep.{index + 1}")
         index += 3
     if x.shape[-1] != widths[-1]:
-        x = layers.conv(x, widths[-1], 1, f"{name}.skip", stride=stride, bias=False)
-        x = layers.batch_norm(x, f"{name}.skipbn")
+        x = layers.conv_norm(x, widths[-1], 1, name, ("skip", "skipbn"), activation=None, stride=stride)
     return keras.layers.Add()([y, x])
 
 
 def separable(x, filters, name, stride=1, dilation=1):
     """A depthwise 3x3, batch norm and a 1x1."""
-    x = layers.depthwise_conv(x, 3, f"{name}.conv1", stride=stride, dilation=dilation, bias=False)
-    x = layers.batch_norm(x, f"{name}.bn")
+    x = layers.depthwise_conv_norm(x, 3, name, ("conv1", "bn"), None, stride=stride, dilation=dilation)
     return layers.conv(x, filters, 1, f"{name}.pointwise", bias=False)

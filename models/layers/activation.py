@@ -9,6 +9,11 @@ def relu(x, name=None):
     return keras.layers.ReLU(name=name)(x)
 
 
+def relu6(x, name=None):
+    """min(max(x, 0), 6)."""
+    return keras.layers.ReLU(6, name=name)(x)
+
+
 def prelu(x, name, per_channel=True):
     """x where positive, else slope * x; the slope, one or one per channel, is learnt from 0.25 as in PyTorch."""
     shared = [1, 2] if per_channel else [1, 2, 3]

@@ -1,14 +1,11 @@
-"""Convolutions with PyTorch's explicit symmetric padding.
-
-Kernels start as He et al. (2015) draw them, normal with variance 2 / fan_in, since ReLU or PReLU follows almost
-everywhere; fan_in counts the taps that reach one output value. Biases start at zero.
-"""
+"""Convolutions with PyTorch's explicit symmetric padding, whose weights start by the rules of initial_weights.py."""
 
 import functools
 import math
 
 import keras
 
+from models.layers.initial_weights import current_rule, torch_default
 from models.layers.resizing import crop
 
 # Keras sends a dilated convolution through space-to-batch, and a grouped one through an XLA function of its own: 1.6
@@ -19,15 +16,17 @@ else:
     tf = None
 
 
-def conv(x, filters, kernel, name, stride=1, dilation=1, padding=None, groups=1, bias=True):
+def conv(x, filters, kernel, name, stride=1, dilation=1, padding=None, groups=1, bias=True, initial=None):
     """2-D convolution; `padding` zeros on both sides, by default those that keep the size at stride 1.
 
-    kernel, stride, dilation and padding are numbers or (height, width) pairs.
+    kernel, stride, dilation and padding are numbers or (height, width) pairs. The weights start by the rule `initial`, by
+    default that of the enclosing `initial_weights`.
     """
     kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
     layer = Conv2D if groups > 1 or max(dilation) > 1 else keras.layers.Conv2D
     x, mode = _padded(x, kernel, stride, dilation, padding)
-    fan_in = x.shape[-1] // groups * math.prod(kernel)
+    taps = math.prod(kernel)
+    start, bias_start = (initial or current_rule()).start(x.shape[-1] // groups * taps, filters * taps)
     return layer(
         filters,
         kernel,
@@ -36,15 +35,19 @@ def conv(x, filters, kernel, name, stride=1, dilation=1, padding=None, groups=1,
         dilation_rate=dilation,
         groups=groups,
         use_bias=bias,
-        kernel_initializer=he_normal(fan_in),
+        kernel_initializer=start,
+        bias_initializer=bias_start,
         name=name,
     )(x)
 
 
-def depthwise_conv(x, kernel, name, stride=1, dilation=1, padding=None, multiplier=1, bias=True):
+def depthwise_conv(x, kernel, name, stride=1, dilation=1, padding=None, multiplier=1, bias=True, initial=None):
     """A convolution of every channel with its own `multiplier` kernels; arguments as in `conv`."""
     kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
     x, mode = _padded(x, kernel, stride, dilation, padding)
+    taps = math.prod(kernel)
+    rule = initial or current_rule()
+    start, bias_start = (rule.depthwise or rule).start(taps, x.shape[-1] * multiplier * taps)
     return keras.layers.DepthwiseConv2D(
         kernel,
         stride,
@@ -52,42 +55,35 @@ def depthwise_conv(x, kernel, name, stride=1, dilation=1, padding=None, multipli
         depth_multiplier=multiplier,
         dilation_rate=dilation,
         use_bias=bias,
-        depthwise_initializer=he_normal(math.prod(kernel)),
+        depthwise_initializer=start,
+        bias_initializer=bias_start,
         name=name,
     )(x)
 
 
-def transposed_conv(x, filters, kernel, name, stride=2, padding=0, output_padding=0, bias=True, initializer=None):
+def transposed_conv(x, filters, kernel, name, stride=2, padding=0, output_padding=0, bias=True, initial=torch_default):
     """PyTorch's ConvTranspose2d: size (n - 1) * stride + kernel - 2 * padding + output_padding.
 
-    Needs output_padding <= padding: then the whole result is a crop of the unpadded transposed convolution. The kernel
-    starts as `initializer` says, else as He's.
+    Needs output_padding <= padding: then the whole result is a crop of the unpadded transposed convolution. The weights start
+    by the rule `initial`, whatever block the layer is made in.
     """
     kernel, stride, padding, output_padding = _pair(kernel), _pair(stride), _pair(padding), _pair(output_padding)
     if any(o > p for o, p in zip(output_padding, padding, strict=True)):
         raise ValueError(f"Expected output_padding <= padding. Received: {output_padding=}, {padding=} for {name!r}.")
-    fan_in = x.shape[-1] * math.prod(kernel) / math.prod(stride)
-    initializer = initializer or he_normal(fan_in)
+    taps = math.prod(kernel)
+    start, bias_start = initial.start(filters * taps, x.shape[-1] * taps)  # PyTorch takes the outputs for the inputs
     x = keras.layers.Conv2DTranspose(
-        filters, kernel, stride, padding="valid", use_bias=bias, kernel_initializer=initializer, name=name
+        filters,
+        kernel,
+        stride,
+        padding="valid",
+        use_bias=bias,
+        kernel_initializer=start,
+        bias_initializer=bias_start,
+        name=name,
     )(x)
     amounts = [(p, p - o) for p, o in zip(padding, output_padding, strict=True)]
     return crop(x, amounts) if any(map(any, amounts)) else x
-
-
-def uniform_conv(x, filters, kernel, name, bias=True):
-    """`conv` at stride 1 whose kernel starts as PyTorch's: uniform within 1 / sqrt(fan_in), a sixth of He's variance.
-
-    For decoders that put convolutions behind each other without batch norm, and mostly without ReLU: from He's start
-    RefineNet's logits deviated by 3e5 before training, from this one by 0.5 (ResNet-18, 96 x 128 pixels).
-    """
-    start = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
-    return keras.layers.Conv2D(filters, kernel, padding="same", use_bias=bias, kernel_initializer=start, name=name)(x)
-
-
-def he_normal(fan_in):
-    """Normal with variance 2 / fan_in; Keras' own takes a transposed kernel's outputs for its inputs."""
-    return keras.initializers.RandomNormal(stddev=math.sqrt(2.0 / fan_in))
 
 
 @keras.saving.register_keras_serializable(package="tfseg")

@@ -17,9 +17,12 @@ def resize(x, like=None, size=None, scale=None, align_corners=False, name=None):
     return layer(x if like is None else [x, like])
 
 
-def fit(x, like, center=False, name=None):
-    """Zero-pads or crops x to the height and width of `like`: at the end, or on both sides where `center`."""
-    return Fit(center, name=name)([x, like])
+def fit(x, like, center=False, pad=True, name=None):
+    """Zero-pads or crops x to the height and width of `like`: at the end, or on both sides where `center`.
+
+    Without `pad` it only crops: a smaller x stays as it is.
+    """
+    return Fit(center, pad, name=name)([x, like])
 
 
 def crop(x, amounts, name=None):
@@ -27,9 +30,9 @@ def crop(x, amounts, name=None):
     return Crop(amounts, name=name)(x)
 
 
-def pad_to_multiple(x, multiple, remainder=0, name=None):
-    """Zero-pads bottom and right to the next multiple, plus `remainder`."""
-    return PadToMultiple(multiple, remainder, name=name)(x)
+def pad_to_multiple(x, multiple, remainder=0, least=0, name=None):
+    """Zero-pads bottom and right to the next multiple, plus `remainder`, and at least to `least` pixels."""
+    return PadToMultiple(multiple, remainder, least, name=name)(x)
 
 
 @keras.saving.register_keras_serializable(package="tfseg")
@@ -105,9 +108,9 @@ class ResizeBilinear(keras.layers.Layer):
 class Fit(keras.layers.Layer):
     """[x, like] -> x zero-padded or cropped to the height and width of like."""
 
-    def __init__(self, center=False, **kwargs):
+    def __init__(self, center=False, pad=True, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.center = center
+        self.center, self.pad = center, pad
 
     def call(self, inputs):
         x, like = inputs
@@ -122,16 +125,21 @@ class Fit(keras.layers.Layer):
         begin, kept = [0] * 4, list(ops.shape(x))
         begin[axis], kept[axis] = first, size - extra
         x = ops.slice(x, begin, kept)
+        if not self.pad:
+            return x
         padding = [(0, 0)] * 4
         padding[axis] = (before, lack - before)
         return ops.pad(x, padding)
 
     def compute_output_spec(self, inputs):
         x, like = inputs
-        return keras.KerasTensor((x.shape[0], *like.shape[1:3], x.shape[-1]), x.dtype)
+        sizes = like.shape[1:3]
+        if not self.pad:
+            sizes = [min(n, m) if n and m else None for n, m in zip(x.shape[1:3], sizes, strict=True)]
+        return keras.KerasTensor((x.shape[0], *sizes, x.shape[-1]), x.dtype)
 
     def get_config(self):
-        return {**super().get_config(), "center": self.center}
+        return {**super().get_config(), "center": self.center, "pad": self.pad}
 
 
 @keras.saving.register_keras_serializable(package="tfseg")
@@ -158,25 +166,31 @@ class Crop(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class PadToMultiple(keras.layers.Layer):
-    """Zero-pads bottom and right to the next size that leaves `remainder` when divided by `multiple`."""
+    """Zero-pads bottom and right to the next size that leaves `remainder` when divided by `multiple`, and to `least`."""
 
-    def __init__(self, multiple, remainder=0, **kwargs):
+    def __init__(self, multiple, remainder=0, least=0, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.multiple, self.remainder = multiple, remainder
+        self.multiple, self.remainder, self.least = multiple, remainder, least
 
     def call(self, inputs):
         h, w = ops.shape(inputs)[1:3]
-        return ops.pad(inputs, ((0, 0), (0, self._lack(h)), (0, self._lack(w)), (0, 0)))
+        return ops.pad(inputs, ((0, 0), (0, self._size(h) - h), (0, self._size(w) - w), (0, 0)))
 
     def compute_output_spec(self, inputs):
         b, h, w, c = inputs.shape
-        return keras.KerasTensor((b, h and h + self._lack(h), w and w + self._lack(w), c), inputs.dtype)
+        return keras.KerasTensor((b, h and self._size(h), w and self._size(w), c), inputs.dtype)
 
-    def _lack(self, n):
-        return (self.remainder - n) % self.multiple
+    def _size(self, n):
+        size = n + (self.remainder - n) % self.multiple
+        return max(size, self.least) if isinstance(n, int) else ops.maximum(size, self.least)
 
     def get_config(self):
-        return {**super().get_config(), "multiple": self.multiple, "remainder": self.remainder}
+        return {
+            **super().get_config(),
+            "multiple": self.multiple,
+            "remainder": self.remainder,
+            "least": self.least,
+        }
 
 
 def _positive(n):

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from models.layers.initial_weights import Rule
+
 
 def bilinear_upsampling(x, scale, name):
     """Scales every channel up by the even `scale` with a frozen bilinear kernel, as a transposed convolution.
@@ -30,6 +32,9 @@ class Bilinear(keras.initializers.Initializer):
         """The kernel."""
         size, _, filters, channels = shape
         return ops.convert_to_tensor(tent(size)[:, :, None, None] * np.eye(filters, channels), dtype or "float32")
+
+
+bilinear = Rule(lambda fan_in, fan_out: Bilinear(), bias=0.0)
 
 
 @keras.saving.register_keras_serializable(package="tfseg")

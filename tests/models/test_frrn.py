@@ -30,8 +30,7 @@ def test_units_in_the_port(variant, monkeypatch):
 
 def _port(down, up, num_classes):
     inputs = keras.Input((None, None, 3))
-    x = layers.conv(inputs, 48, 5, "conv1.cbr_seq.0")  # with a bias
-    x = layers.relu(frrn.norm(x, "conv1.cbr_seq.1"))
+    x = layers.conv_norm(inputs, 48, 5, "conv1.cbr_seq", bias=True)
     for i in range(3):
         x = frrn.residual_unit(x, f"up_residual_units.{i}")
     z = layers.conv(x, 32, 1, "split_conv", bias=False)

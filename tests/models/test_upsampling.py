@@ -31,7 +31,7 @@ def test_bilinear_upsampling_keeps_a_constant_inside():
 
 def test_a_transposed_convolution_that_starts_bilinear_does_the_same():
     inputs = keras.Input((4, 6, 3))
-    x = layers.transposed_conv(inputs, 3, 4, "up", padding=1, bias=False, initializer=layers.Bilinear())
+    x = layers.transposed_conv(inputs, 3, 4, "up", padding=1, bias=False, initial=layers.bilinear)
     both = keras.Model(inputs, [x, layers.bilinear_upsampling(inputs, 2, "frozen")])
     trained, frozen = both(np.random.default_rng(0).standard_normal((1, 4, 6, 3)).astype("float32"))
     np.testing.assert_allclose(trained, frozen, atol=1e-6)
