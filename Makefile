@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 RUN := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: setup quickstart lint test test-slow zoo torture bench bench-train bench-prepare format requirements clean
+.PHONY: setup quickstart lint test test-slow zoo torture bench bench-train bench-input bench-prepare format requirements clean
 
 setup: .venv/installed
 
@@ -41,10 +41,16 @@ zoo: setup
 torture: setup
 	$(RUN) -m benchmarks.torture
 
-bench: bench-train bench-prepare
+bench: bench-train bench-input bench-prepare
 
 bench-train: setup
 	$(RUN) -m benchmarks.train_step
+
+# The DataLoader takes part where TORCH_PYTHON has torch and albumentations.
+CAMVID ?= ../shared/data/camvid
+TORCH_PYTHON ?= $(RUN)
+bench-input: setup
+	$(RUN) -m benchmarks.input --camvid=$(CAMVID) --torch_python=$(TORCH_PYTHON)
 
 bench-prepare: setup
 	$(RUN) -m benchmarks.prepare_memory

@@ -107,6 +107,8 @@ def run(
             average.set_weights(model.get_weights())
     state.describe(prepared)
 
+    finish = pipeline.finisher(config.augment, config.crop_size, config.batch_size // replicas, config.augment_device)
+
     # --- One step -------------------------------------------------------------------------------------------------------
     forward = functools.partial(model, training=True)
     if config.jit_compile:
@@ -131,6 +133,7 @@ def run(
         return {name: tf.math.divide_no_nan(factors[name], count) for name, count in counts.items()}
 
     def replica_gradients(batch):
+        batch = finish(batch)
         loss_scale = 1.0 if scale is None else scale.value
         if config.accumulate_steps > 1:
             parts, gradients = gradients_lib.accumulate(
@@ -184,6 +187,8 @@ def run(
             first_batch=state.step,
             replicas=replicas,
             worker=(context.input_pipeline_id, context.num_input_pipelines),
+            cache=config.cache,
+            augment_device=config.augment_device,
         )
 
     batches = pipeline.readable(strategy.distribute_datasets_from_function(stream), prepared)
@@ -203,7 +208,10 @@ def run(
     with bar, log, Interruption() as interruption:
         if not state.step and config.recover:
             save()
-        clock = time.monotonic()
+        clock, waited = (
+            time.monotonic(),
+            0.0,
+        )  # seconds: when the log's last line was, and spent since on waiting for data
         while True:
             due = state.step > 0 and (state.step % eval_steps == 0 or state.step >= total_steps)
             signal = agree(interruption.requested)
@@ -235,7 +243,9 @@ def run(
                 break
             pauses = (eval_steps, config.log_every, config.checkpoint_every)
             ahead = min(total_steps - state.step, *(n - state.step % n for n in pauses if n))
+            asked = time.monotonic()
             some = [next(batches) for _ in range(config.steps_per_call if config.steps_per_call <= ahead else 1)]
+            waited += time.monotonic() - asked
             for batch, logged in zip(some, train_steps(some), strict=True):
                 state.step += 1
                 unlogged.append((state.step, logged, strategy.experimental_local_results(batch["id"])))
@@ -243,7 +253,8 @@ def run(
             if state.step % config.log_every == 0:
                 gradients_lib.check_finite(unlogged, folder)
                 means = {k: float(np.mean([logged[k] for _, logged, _ in unlogged])) for k in unlogged[0][1]}
-                rate = len(unlogged) * config.batch_size / (time.monotonic() - clock)
+                elapsed = time.monotonic() - clock
+                rate, means["data_wait"] = len(unlogged) * config.batch_size / elapsed, waited / elapsed
                 means["learning_rate"] = float(schedule(state.step - 1))
                 log.training(state.step, {**means, "images_per_second": rate})
                 shown = {
@@ -253,7 +264,7 @@ def run(
                 }
                 bar.set_postfix(shown)
                 unlogged.clear()
-                clock = time.monotonic()
+                clock, waited = time.monotonic(), 0.0
             if config.checkpoint_every and state.step % config.checkpoint_every == 0:
                 save()
     if result:

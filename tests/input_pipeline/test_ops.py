@@ -217,7 +217,7 @@ def test_brightness_and_contrast_by_hand():
         ("afine", "Expected an augmentation: affine, brightness, contrast, saturation"),
         ("brightness(delta=0.1, gamma=2)", "Expected brightness(delta)"),
         ("affine(scale=(2.0, 1.0))", "0 < low <= high"),
-        ("affine(max_class_share=0.5)", "Expected affine(scale, rotation, flip)"),
+        ("affine(max_class_share=0.5)", "Expected affine(scale, rotation, flip, "),
     ],
 )
 def test_wrong_chains_say_what_is_known(chain, message):
