@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # the only system whose TensorFlow is published with CUDA. `make setup GPU=` does without, `make setup GPU=-gpu` always adds them.
 GPU := $(shell test "$$(uname -sm)" = "Linux x86_64" && nvidia-smi >/dev/null 2>&1 && echo -gpu)
 
-.PHONY: setup quickstart lint test test-slow zoo torture bench bench-train bench-prepare format requirements clean
+.PHONY: setup quickstart lint test test-slow zoo torture bench bench-train bench-input bench-prepare format requirements clean
 
 setup: .venv/installed$(GPU)
 
@@ -47,10 +47,16 @@ zoo: setup
 torture: setup
 	$(RUN) -m benchmarks.torture
 
-bench: bench-train bench-prepare
+bench: bench-train bench-input bench-prepare
 
 bench-train: setup
 	$(RUN) -m benchmarks.train_step
+
+# The DataLoader takes part where TORCH_PYTHON has torch and albumentations.
+CAMVID ?= ../shared/data/camvid
+TORCH_PYTHON ?= $(RUN)
+bench-input: setup
+	$(RUN) -m benchmarks.input --camvid=$(CAMVID) --torch_python=$(TORCH_PYTHON)
 
 bench-prepare: setup
 	$(RUN) -m benchmarks.prepare_memory

@@ -11,19 +11,19 @@ NONE = -1
 SMALLEST = 0.5  # pixels: what a crop must leave of each side of a box for the box to be kept
 
 
-def move(example: dict, transform: tf.Tensor, size: tuple[int, int]) -> dict:
+def move(example: dict, transform: tf.Tensor, size: tuple[int, int], places=None) -> dict:
     """Moves the boxes of an example as ImageProjectiveTransformV3 moves the pixels of its image, by `transform`.
 
-    A turned box becomes the box around its corners. Boxes are cut off at the edges of the result, `size` (height, width);
-    of which less than half a pixel is left on a side, those are dropped.
+    A turned box becomes the box around its corners. Where the map is no plane one (perspective, elastic deformation), `places`
+    are the places (x, y) in the image of all pixels of the result, and a box becomes the one around the pixels that show it.
+    Boxes are cut off at the edges of the result, `size` (height, width); of which less than half a pixel is left on a side,
+    those are dropped.
     """
-    matrix = tf.reshape(transform[:6], [2, 3])  # from the index of a pixel of the result to that of one of the image
-    corners = tf.gather(example["boxes"], [[0, 1], [2, 1], [0, 3], [2, 3]], axis=1) - 0.5
-    a, b, c, d = matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1]
-    inverse = tf.reshape(tf.stack([d, -b, -c, a]), [2, 2]) / (a * d - b * c)
-    moved = tf.tensordot(corners - matrix[:, 2], inverse, [[2], [1]]) + 0.5
+    low, high = (
+        _around_corners(example["boxes"], transform) if places is None else _around_pixels(example["boxes"], *places)
+    )
     limits = tf.constant(size[::-1], tf.float32)
-    low, high = (tf.clip_by_value(edge(moved, axis=1), 0.0, limits) for edge in (tf.reduce_min, tf.reduce_max))
+    low, high = tf.clip_by_value(low, 0.0, limits), tf.clip_by_value(high, 0.0, limits)
     kept = tf.reduce_all(high - low >= SMALLEST, axis=1)
     boxes, classes = (tf.boolean_mask(v, kept) for v in (tf.concat([low, high], 1), example["box_classes"]))
     return {**example, "boxes": boxes, "box_classes": classes}
@@ -37,3 +37,26 @@ def pad(example: dict, count: int) -> dict:
     boxes = tf.ensure_shape(tf.pad(example["boxes"], [[0, missing], [0, 0]]), [count, 4])
     classes = tf.ensure_shape(tf.pad(example["box_classes"], [[0, missing]], constant_values=NONE), [count])
     return {**example, "boxes": boxes, "box_classes": classes}
+
+
+def _around_corners(boxes, transform):
+    """(left, upper), (right, lower) edges of the moved boxes, float32 [n, 2]."""
+    matrix = tf.reshape(transform[:6], [2, 3])  # from the index of a pixel of the result to that of one of the image
+    corners = tf.gather(boxes, [[0, 1], [2, 1], [0, 3], [2, 3]], axis=1) - 0.5
+    a, b, c, d = matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1]
+    inverse = tf.reshape(tf.stack([d, -b, -c, a]), [2, 2]) / (a * d - b * c)
+    moved = tf.tensordot(corners - matrix[:, 2], inverse, [[2], [1]]) + 0.5
+    return tf.reduce_min(moved, axis=1), tf.reduce_max(moved, axis=1)
+
+
+def _around_pixels(boxes, x, y):
+    """As `_around_corners`; an empty box where no pixel shows it."""
+    left, upper, right, lower = (edge[:, tf.newaxis, tf.newaxis] for edge in tf.unstack(boxes - 0.5, axis=1))
+    shown = (x >= left) & (x < right) & (y >= upper) & (y < lower)
+    edges = []
+    for axis in (1, 2):  # columns first, then rows
+        any_shown = tf.cast(tf.reduce_any(shown, axis), tf.int32)
+        length = tf.shape(any_shown)[1]
+        first, last = tf.argmax(any_shown, 1, tf.int32), length - tf.argmax(any_shown[:, ::-1], 1, tf.int32)
+        edges.append((first, tf.where(tf.reduce_any(shown, [1, 2]), last, first)))
+    return tuple(tf.cast(tf.stack(pair, 1), tf.float32) for pair in zip(*edges, strict=True))

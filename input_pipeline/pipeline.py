@@ -4,17 +4,20 @@ The order of the training examples and what augmentation does to each are functi
 starts at batch n sees exactly what an uninterrupted run sees from batch n on.
 """
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 
 import tensorflow as tf
 from absl import logging
 
 import input_pipeline
-from input_pipeline import IGNORE, boxes, ops
+from input_pipeline import IGNORE, boxes, decoded, ops, records
 
 # Encoded examples are shuffled, so that the buffer holds files, not pixels. TFDS has already written the records in an
 # order hashed from their ids: a buffer smaller than the data set still mixes well.
 SHUFFLE_BYTES = 1 << 30
+AHEAD_BYTES = 256 << 20  # of finished batches that wait for the device, between 2 and 8 of them
+SEED = "augment_seed"  # int32 [batch, 2] in a batch that `finisher` is for
 
 
 def training(
@@ -28,6 +31,9 @@ def training(
     first_batch: int = 0,
     replicas: int = 1,
     worker: tuple[int, int] = (0, 1),
+    cache: str = "none",
+    augment_device: str = "host",
+    threads: int = 0,
 ) -> tf.data.Dataset:
     """Endless batches of {image: float32 [batch, height, width, 3] RGB 0..255, label: uint8 [batch, height, width], id}.
 
@@ -43,9 +49,12 @@ def training(
             crops are drawn for it.
         first_batch: number of batches to leave out, those that an interrupted run has seen.
         replicas: into how many consecutive ones a batch is divided, each for one replica.
-        worker: (index, number of workers): every worker reads its own share of each batch.
+        worker: (index, number of workers): every worker decodes its own share of each batch, the consecutive examples of
+            its replicas.
+        cache: `none`; `memory` or `disk`: decoded examples are kept there (`decoded.py`). The order is the same.
+        augment_device: `device`: the images are uint8 crops, and `finisher`'s function does with a batch what follows.
+        threads: of the stream's own pool; 0: one a core.
     """
-    examples = prepared.encoded("train")
     count = prepared.splits["train"]
     first_epoch, first_index = divmod(first_batch * batch_size, count)
     small = sum(n for size, n in prepared.statistics["train"]["sizes"].items() if _smaller(size, crop_size))
@@ -57,33 +66,77 @@ def training(
             *crop_size,
         )
     run_seed, most_boxes = tf.constant([seed, 0], tf.int32), prepared.boxes.get("train", 0)
-    transform = ops.build(augment, crop_size, prepared.statistics["train"]["mean"], max_class_share)
+    geometry, color = ops.build_parts(augment, crop_size, prepared.statistics["train"]["mean"], max_class_share)
+    mixed = ops.mix(augment, batch_size // replicas)
+    examples, read = _source(prepared, cache)
+    threads = threads or len(os.sched_getaffinity(0))
+    folded = tf.random.experimental.stateless_fold_in
 
     def epoch(number):
         # Of this function's graph alone: the order shall not follow from the caller's global seed, and with a global seed
         # of 0 TensorFlow cannot take a tensor as the seed of `shuffle`.
         tf.random.set_seed(1)
-        epoch_seed = tf.random.experimental.stateless_fold_in(run_seed, number)
-        order = tf.random.stateless_uniform([], epoch_seed, 1, tf.int64.max, tf.int64)
-        return (
-            examples.shuffle(_shuffle_buffer(prepared), seed=order, reshuffle_each_iteration=False)
-            .enumerate()
-            .skip(tf.where(number == first_epoch, tf.constant(first_index, tf.int64), 0))
-            .map(lambda index, x: (x, tf.random.experimental.stateless_fold_in(epoch_seed, index)))
-        )
+        order = tf.random.stateless_uniform([], folded(run_seed, number), 1, tf.int64.max, tf.int64)
+        skipped = tf.where(number == first_epoch, tf.constant(first_index, tf.int64), 0)
+        shuffled = examples.shuffle(_shuffle_buffer(prepared), seed=order, reshuffle_each_iteration=False)
+        return shuffled.skip(skipped)
 
-    return (
-        tf.data.Dataset.range(first_epoch, tf.int64.max)
-        .flat_map(epoch)
-        .shard(worker[1], worker[0])
-        .map(
-            lambda x, example_seed: boxes.pad(transform(input_pipeline.decode(x), example_seed), most_boxes),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
+    def is_mine(position, _):
+        return position % batch_size // (batch_size // worker[1]) == worker[0]
+
+    def augmented(position, stored):
+        example_seed = folded(folded(run_seed, position // count), position % count)
+        example = geometry(read(stored), example_seed)
+        if augment_device == "device":
+            image = tf.saturate_cast(tf.round(example["image"]), tf.uint8)
+            example = {**example, "image": image, SEED: example_seed}
+        else:
+            example = color(example, example_seed)
+            example |= {SEED: example_seed} if mixed else {}
+        return boxes.pad(example, most_boxes)
+
+    batches = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch).enumerate(first_batch * batch_size)
+    if worker[1] > 1:
+        batches = batches.filter(is_mine)
+    batches = batches.map(augmented, num_parallel_calls=threads, deterministic=True)
+    batches = batches.batch(batch_size // replicas, drop_remainder=True)
+    if mixed and augment_device == "host":
+        batches = batches.map(
+            lambda batch: mixed({k: v for k, v in batch.items() if k != SEED}, batch[SEED]), threads, deterministic=True
         )
-        .batch(batch_size // replicas, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    batch_bytes = crop_size[0] * crop_size[1] * (13 if augment_device == "host" else 4) * batch_size // replicas
+    ahead = AHEAD_BYTES // batch_bytes
+    return batches.prefetch(min(max(ahead, 2), 8)).with_options(_options(threads))
+
+
+def finisher(augment: str, crop_size: tuple[int, int], batch_size: int, augment_device: str) -> Callable:
+    """Makes `finish(batch) -> batch`: the part of the chain that `training` leaves to the device, as a batch function.
+
+    The same as on the host but for a rounding of the image to uint8 after the geometry. Nothing is left where
+    `augment_device` is "host".
+
+    Args:
+        augment: as in `training`, like `crop_size`.
+        crop_size: (height, width), pixels.
+        batch_size: examples of the batches that it is given, one replica's.
+        augment_device: as in `training`.
+    """
+    if augment_device == "host":
+        return lambda batch: batch
+    _, color = ops.build_parts(augment, crop_size, (0.0, 0.0, 0.0))
+    mixed = ops.mix(augment, batch_size)
+
+    def image(pair):
+        return color({"image": pair[0]}, pair[1])["image"]
+
+    def finish(batch):
+        seeds, batch = batch[SEED], {k: v for k, v in batch.items() if k != SEED}
+        spec = tf.TensorSpec([*crop_size, 3], tf.float32)
+        images = tf.map_fn(image, (batch["image"], seeds), fn_output_signature=spec, parallel_iterations=batch_size)
+        batch = {**batch, "image": images}
+        return mixed(batch, seeds) if mixed else batch
+
+    return finish
 
 
 def evaluation(
@@ -138,6 +191,28 @@ def _smaller(size, crop_size):
     return any(int(n) < c for n, c in zip(size.split("x"), crop_size, strict=True))
 
 
+def _source(prepared, cache):
+    """(a data set of the train split's examples in whatever form is shuffled, a function from that to an example)."""
+    with_boxes = bool(prepared.boxes)
+    if cache == "memory":
+        return decoded.memory(prepared, "train"), lambda example: example
+    if cache == "disk":
+        folder = decoded.disk(prepared, "train")
+        return tf.data.Dataset.range(prepared.splits["train"]), lambda i: decoded.read(folder, i, with_boxes)
+    return prepared.serialized("train"), lambda record: records.decode_label(records.parse(record, with_boxes))
+
+
+def _options(threads):
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    # Of its own, so that decoding does not wait behind the operations of a step on the CPU. One thread an operation:
+    # images are many and small enough.
+    options.threading.private_threadpool_size = threads
+    options.threading.max_intra_op_parallelism = 1
+    return options
+
+
 def _shuffle_buffer(prepared):
-    size = sum(f.stat().st_size for f in prepared.directory.rglob("*train*.tfrecord*"))
+    """How many examples are shuffled at a time: of the bytes in the records, whatever is cached, so the order is the same."""
+    size = sum(shard["bytes"] for shard in prepared.shards["train"])
     return max(1, min(prepared.splits["train"], SHUFFLE_BYTES * prepared.splits["train"] // max(size, 1)))

@@ -14,6 +14,7 @@ from input_pipeline.source.class_tables import Class
 from input_pipeline.source.files import message
 
 STATISTICS = "statistics.json"
+READ_BYTES = 4 << 20  # read at once from a shard; TensorFlow's default, 256 KB, is one image
 SKIPPED = "skipped.txt"  # beside it, where examples were left out: `split <tab> file: what is wrong with it`
 
 
@@ -60,10 +61,25 @@ class Prepared:
             raise ValueError(f"Expected a split of {self.name}: {', '.join(self.splits)}. Received: split={split!r}.")
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        files = [str(self.directory / shard["file"]) for shard in self.shards[split]]
-        parse = _parse_with_boxes if self.boxes else _parse
-        dataset = tf.data.TFRecordDataset(files).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        dataset = self.serialized(split, readers=1)
+        dataset = dataset.map(lambda record: parse(record, bool(self.boxes)), tf.data.AUTOTUNE, deterministic=True)
         return dataset.apply(tf.data.experimental.assert_cardinality(self.splits[split])).with_options(options)
+
+    def serialized(self, split: str, readers: int = 4) -> tf.data.Dataset:
+        """The records as they are in the files, strings that `parse` reads, in an order that is always the same.
+
+        With several `readers` that many shards are read at once, a block of records of each in turn.
+        """
+        files = [str(self.directory / shard["file"]) for shard in self.shards[split]]
+        if min(readers, len(files)) == 1:
+            return tf.data.TFRecordDataset(files, buffer_size=READ_BYTES)
+        return tf.data.Dataset.from_tensor_slices(files).interleave(
+            lambda file: tf.data.TFRecordDataset(file, buffer_size=READ_BYTES),
+            cycle_length=readers,
+            block_length=16,
+            num_parallel_calls=min(readers, len(files)),
+            deterministic=True,
+        )
 
     def damaged_shards(self) -> list[str]:
         """Reads every shard through; returns `path: reason` for each that cannot be."""
@@ -85,8 +101,25 @@ class Prepared:
 def decode(example: dict) -> dict:
     """Decodes an example of `Prepared.encoded`: image uint8 [H, W, 3], label uint8 [H, W] of train ids and 255."""
     image = tf.io.decode_image(example["image"], channels=3, expand_animations=False)
-    label = tf.io.decode_png(example["label"], channels=1)[..., 0]
-    return {**example, "image": tf.ensure_shape(image, (None, None, 3)), "label": label}
+    return decode_label({**example, "image": tf.ensure_shape(image, (None, None, 3))})
+
+
+def decode_label(example: dict) -> dict:
+    """As `decode`, with an image that stays encoded: augmentation decodes no more of it than its crop shows."""
+    return {**example, "label": tf.io.decode_png(example["label"], channels=1)[..., 0]}
+
+
+def parse(record: tf.Tensor, with_boxes: bool) -> dict:
+    """A record of `Prepared.serialized` as an example of `Prepared.encoded`; `with_boxes`: whether the data set has boxes."""
+    keys = ("image", "label", "id")
+    example = tf.io.parse_single_example(record, {k: tf.io.FixedLenFeature([], tf.string) for k in keys})
+    if not with_boxes:
+        return example
+    kinds = {"boxes": ([4], tf.float32), "box_classes": ([], tf.int64)}
+    found = tf.io.parse_single_example(
+        record, {k: tf.io.FixedLenSequenceFeature(*kind, allow_missing=True) for k, kind in kinds.items()}
+    )
+    return {**example, **found, "box_classes": tf.cast(found["box_classes"], tf.int32)}
 
 
 def is_prepared(directory: Path) -> bool:
@@ -128,17 +161,3 @@ def save(directory: Path, name: str, classes, statistics: dict, options: dict, s
     rows = [dataclasses.asdict(c) for c in classes]
     facts = {"name": name, "options": options, "classes": rows, "shards": shards, "statistics": statistics, **others}
     (directory / STATISTICS).write_text(json.dumps(facts, indent=1))
-
-
-def _parse(record):
-    return tf.io.parse_single_example(
-        record, {k: tf.io.FixedLenFeature([], tf.string) for k in ("image", "label", "id")}
-    )
-
-
-def _parse_with_boxes(record):
-    kinds = {"boxes": ([4], tf.float32), "box_classes": ([], tf.int64)}
-    found = tf.io.parse_single_example(
-        record, {k: tf.io.FixedLenSequenceFeature(*kind, allow_missing=True) for k, kind in kinds.items()}
-    )
-    return {**_parse(record), **found, "box_classes": tf.cast(found["box_classes"], tf.int32)}

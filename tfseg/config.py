@@ -137,6 +137,22 @@ class Config:
     jit_compile: bool = _option(False, "Compile the network's training by XLA: faster on GPUs, slower on CPUs.")
     steps_per_call: int = _option(1, "Steps between two returns to Python, which cost time where steps are short.")
 
+    cache: str = _option(
+        "none",
+        "Where decoded training images are kept, so that they are decoded once: `memory`, or `disk` beside the records.",
+        ("none", "memory", "disk"),
+    )
+    augment_device: str = _option(
+        "host",
+        "`device`: augmentation after the geometry runs in the step, which gets uint8 crops: for fast accelerators.",
+        ("host", "device"),
+    )
+    profile: str = _option(
+        "network",
+        "With --mode=profile: `input` compares the rates of the stream and of the step.",
+        ("network", "input"),
+    )
+
     _section("Evaluation and prediction")
     split: str = _option("val", "Split to evaluate.")
     eval_batch_size: int = _option(0, "Images a replica and step in evaluation; 0: --batch_size over the replicas.")

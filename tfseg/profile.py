@@ -2,6 +2,7 @@
 
 python main.py --mode=profile --model="enet | erfnet | unet" --crop_size=360,480 --output_dir=costs
 python main.py --mode=profile --model=all
+python main.py --mode=profile --profile=input --flagfile=configs/camvid_enet.flags    # see profile_input.py
 """
 
 import csv
@@ -21,7 +22,7 @@ import models
 import tfseg.spec as specs
 from models import backbones
 from tfseg import config as config_lib
-from tfseg import pictures, tables
+from tfseg import pictures, profile_input, tables
 
 SECONDS, RUNS, WARM_UP = 3.0, (5, 100), 2  # Timed for so long, within so many runs, after so many that do not count.
 CLASSES = {"classifier": 1000}
@@ -34,6 +35,8 @@ def profile(config: config_lib.Config) -> list[dict]:
     Prints a table; with --output_dir also writes profile.csv and profile.png (latency against parameters). Each network
     runs in a process of its own, so that its peak memory is its own; the process without a network takes part of it.
     """
+    if config.profile == "input":
+        return [profile_input.profile(config)]
     if not config.model:
         raise ValueError("Expected --model: `a | b(..)`, or `all`. Received: none.")
     names = all_specs() if config.model == "all" else [str(call) for call in specs.parse_chain(config.model)]

@@ -113,6 +113,8 @@ def run(
     if folder == output:
         print(overview.of_training(config, strategy, model, prepared, state, total_steps))
 
+    finish = pipeline.finisher(config.augment, config.crop_size, config.batch_size // replicas, config.augment_device)
+
     # --- One step -------------------------------------------------------------------------------------------------------
     forward = functools.partial(model, training=True)
     if config.jit_compile:
@@ -137,6 +139,7 @@ def run(
         return {name: tf.math.divide_no_nan(factors[name], count) for name, count in counts.items()}
 
     def replica_gradients(batch):
+        batch = finish(batch)
         loss_scale = 1.0 if scale is None else scale.value
         if config.accumulate_steps > 1:
             parts, gradients = gradients_lib.accumulate(
@@ -190,6 +193,8 @@ def run(
             first_batch=state.step,
             replicas=replicas,
             worker=(context.input_pipeline_id, context.num_input_pipelines),
+            cache=config.cache,
+            augment_device=config.augment_device,
         )
 
     batches = pipeline.readable(strategy.distribute_datasets_from_function(stream), prepared)
@@ -209,7 +214,8 @@ def run(
     with bar, log, Interruption() as interruption:
         if not state.step and config.recover:
             save()
-        clock = time.monotonic()
+        # In seconds: when the last line of the log was written, and how long the loop has waited for data since then.
+        clock, waited = time.monotonic(), 0.0
         while True:
             # Between two steps: evaluate and save where that is due, then stop where a signal or the end says so. A run that
             # was stopped before its evaluation evaluates first when it resumes: `state.evaluated` tells. All workers ask
@@ -246,7 +252,9 @@ def run(
                 break
             pauses = (eval_steps, config.log_every, config.checkpoint_every)
             ahead = min(total_steps - state.step, *(n - state.step % n for n in pauses if n))
+            asked = time.monotonic()
             some = [next(batches) for _ in range(config.steps_per_call if config.steps_per_call <= ahead else 1)]
+            waited += time.monotonic() - asked
             for batch, logged in zip(some, train_step(some), strict=True):
                 state.step += 1
                 unlogged.append((state.step, logged, strategy.experimental_local_results(batch["id"])))
@@ -254,12 +262,13 @@ def run(
             if state.step % config.log_every == 0:
                 gradients_lib.check_finite(unlogged, folder)
                 means = {k: float(np.mean([logged[k] for _, logged, _ in unlogged])) for k in unlogged[0][1]}
-                rate = len(unlogged) * config.batch_size / (time.monotonic() - clock)
+                elapsed = time.monotonic() - clock
+                rate, means["data_wait"] = len(unlogged) * config.batch_size / elapsed, waited / elapsed
                 means["learning_rate"] = float(schedule(state.step - 1))
                 log.training(state.step, {**means, "images_per_second": rate})
                 bar.set_postfix(overview.beside_the_bar(means, rate))
                 unlogged.clear()
-                clock = time.monotonic()
+                clock, waited = time.monotonic(), 0.0
             if config.checkpoint_every and state.step % config.checkpoint_every == 0:
                 save()
     print(overview.of_the_end(result, state))

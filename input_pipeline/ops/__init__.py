@@ -1,27 +1,56 @@
 """Augmentations, chained by a spec such as `affine(scale=(0.5, 2.0), flip=True) | brightness(0.2)`.
 
-An op is a public function `op(example, seed, <options>) -> example` of a module here; being there registers it. Those names
-of its first two parameters are what an op is known by: other public functions are no augmentations.
-`example` holds `image` (float32 [height, width, 3], RGB 0..255) and `label` (uint8 [height, width], 255 = ignore),
-and `boxes` and `box_classes` where the data set has them (`boxes.py`);
-`seed` is a stateless seed (int32 [2]), so what an op does is a function of the run's seed, the epoch and the index only.
-An op that asks for `size`, `fill` or `max_class_share` is given the crop's (height, width), the data set's mean colour and
-the limit on a class's share of the crop.
+An op is a public function of a module here whose first two parameters are `example, seed` (of one example) or `batch, seed`
+(across the examples of a batch); being there registers it. Other public functions are no augmentations.
+
+**Of one example**: `op(example, seed, <options>) -> example`. `example` holds `image` (float32 [height, width, 3], RGB
+0..255), `label` (uint8 [height, width], 255 = ignore), and where the data set has them `instances` (integers like the
+label, 0 = none), `boxes` and `box_classes` (`boxes.py`). `seed` is a stateless seed (int32 [2]), so what an op does is a
+function of the run's seed, the epoch and the index only. An op that asks for `size`, `fill` or `max_class_share` is given
+the crop's (height, width), the data set's mean colour and the limit on a class's share of the crop. The chain clips images
+to 0..255 once, at its end.
+
+**Geometry** is one map per image. `affine` draws all that moves pixels (scale, aspect, rotation, shear, translation,
+perspective, flips, place of the crop) into eight coefficients, and an elastic displacement of the crop's pixels before
+them; `input_pipeline/sampling.py` then reads image, label, instances and boxes through that map once, by the cheapest way
+that it allows (slice; slice and resize; warp). Another kind of geometry is a further option of `affine` that changes
+`_inverse_map`'s coefficients or the displacement, never a second resampling. New options take their draws from `FURTHER`,
+so that runs which do not use them stay as they are. Only `affine` is given an image that is still encoded (it decodes no
+more than its window).
+
+**Pointwise colour** operations are composed into one pass. An op that its module names in `POINTWISE` does not touch
+`image` but adds to what is pending: `pointwise.linear` (one multiply-add a channel), `pointwise.mix` (a 3x3 matrix and an
+offset), `pointwise.curve` (a function of the value: a table of 256 entries a channel on uint8), with `pointwise.mean` for
+the colour mean as it will be. Before any other op, and at the end, the chain does what is pending, so that an op which is
+not in `POINTWISE` (blur, noise) always finds `image` as float32 pixels.
+
+**Across images**: `op(batch, seed, <options>) -> batch` is given GROUP consecutive examples of the stream as one batch
+(`image` float32 [group, height, width, 3], `label` [group, height, width], boxes padded), after all ops of one example, and
+returns as many. Its seed is the first example's, folded with the op's place in the chain. Groups are counted in the order
+of the whole stream and never divided among workers or replicas, so the result is a function of (seed, epoch, index): exact
+under resume and sharding as long as every replica's batch is a multiple of GROUP (else groups are the largest that divide
+it; one example is mixed with itself). Such ops come last in a chain.
 """
 
 import functools
+import importlib
 import inspect
+import math
 from collections.abc import Callable
 
 import tensorflow as tf
 
 import tfseg.spec as specs
+from input_pipeline import pointwise, sampling
+
+KINDS = ("example", "batch")  # the name of an op's first parameter says which it is
+GROUP = 4  # examples that are mixed with each other: a mosaic's four
 
 
 def names() -> dict[str, Callable]:
     """The known ops by name. ValueError where two files have an op of the same name."""
     found = {}
-    for function in filter(_is_op, functions()):
+    for function in filter(_kind, functions()):
         other = found.setdefault(function.__name__, function)
         if other is not function:
             places = f"one in {other.__module__} and one in {function.__module__}"
@@ -47,7 +76,8 @@ def build(
 ) -> Callable:
     """Parses a chain to `augment(example, seed) -> example`, whose images are uint8-ranged float32 of `size`.
 
-    A chain without `affine` begins with a random crop, so that every example has the crop's size.
+    A chain without `affine` begins with a random crop, so that every example has the crop's size. `example["image"]` may
+    also be the bytes of an image file. Ops across images find a batch of one here.
 
     Args:
         chain: ops joined by `|`; blank for none.
@@ -58,35 +88,118 @@ def build(
     Raises:
         ValueError: for an unknown op or option, listing the known.
     """
-    known, given = names(), {"size": size, "fill": fill, "max_class_share": max_class_share}
-    calls = specs.parse_chain(chain)
+    first, rest = build_parts(chain, size, fill, max_class_share)
+    mixed = mix(chain, 1)
+
+    def augment(example, seed):
+        example = rest(first(example, seed), seed)
+        if mixed is None:
+            return example
+        batch = mixed({k: v[tf.newaxis] for k, v in example.items()}, tf.convert_to_tensor(seed)[tf.newaxis])
+        return {k: v[0] for k, v in batch.items()}
+
+    return augment
+
+
+def build_parts(
+    chain: str, size: tuple[int, int], fill: tuple[float, float, float], max_class_share: float = 1.0
+) -> tuple[Callable, Callable]:
+    """As `build`, in two parts, of which the second may run on the accelerator: up to and with `affine`, and what follows.
+
+    After the first part every image has the crop's size: float32, or uint8 where nothing but a slice was drawn. Ops across
+    images are in neither: see `mix`.
+    """
+    calls = _parsed(chain, {"size": size, "fill": fill, "max_class_share": max_class_share})
+    calls = [(name, op, wait) for name, kind, op, wait in calls if kind == "example"]
+    last = max(i for i, (name, *_) in enumerate(calls) if name == "affine")
+
+    def part(start, end):
+        def apply(example, seed):
+            return _apply(calls[start:end], start, example, seed)
+
+        return apply
+
+    after = part(last + 1, len(calls))
+
+    def rest(example, seed):
+        example = after(example, seed)
+        return {**example, "image": pointwise.clip(tf.cast(example["image"], tf.float32))}
+
+    return part(0, last + 1), rest
+
+
+def mix(chain: str, batch_size: int) -> Callable | None:
+    """The ops across images of a chain: `mixed(batch, seeds) -> batch`; None where there are none.
+
+    Args:
+        chain: all ops; those of one example are left out.
+        batch_size: examples of the batches that `mixed` is given, one replica's.
+    """
+    calls = _parsed(chain, {"size": None, "fill": None, "max_class_share": None})
+    ops = [(i, op) for i, (_, kind, op, _) in enumerate(calls) if kind == "batch"]
+    if not ops:
+        return None
+    group = math.gcd(batch_size, GROUP)
+
+    def mixed(batch, seeds):
+        parts = []
+        for begin in range(0, batch_size, group):
+            part = {k: v[begin : begin + group] for k, v in batch.items()}
+            for i, op in ops:
+                part = op(part, tf.random.experimental.stateless_fold_in(seeds[begin], i))
+            parts.append(part)
+        return {k: tf.concat([part[k] for part in parts], 0) for k in parts[0]}
+
+    return mixed
+
+
+def _apply(calls, start, example, seed):
+    """Applies ops of one example; `start` is the place of the first in the whole chain."""
+    for i, (name, op, waits) in enumerate(calls, start):
+        if name != "affine":  # it decodes by itself, no more than its window
+            example = {**example, "image": sampling.decoded(example["image"])}
+        if waits and pointwise.KEY not in example:
+            example = pointwise.begin(example)
+        elif not waits:
+            example = pointwise.flush(example)
+            if name != "affine":
+                example = {**example, "image": tf.cast(example["image"], tf.float32)}
+        example = op(example, tf.random.experimental.stateless_fold_in(seed, i))
+    return pointwise.flush(example)
+
+
+def _parsed(chain, given):
+    """The calls of a chain, with a crop before them where there is no `affine`: (name, kind, op, whether it is pointwise)."""
+    known, calls = names(), specs.parse_chain(chain)
     if not any(call.name == "affine" for call in calls):
         calls = [specs.Call("affine", kwargs={"scale": (1.0, 1.0), "flip": False}), *calls]
     ops = []
     for call in calls:
         function = _find(call, known, chain)
+        kind = _kind(function)
+        if kind == "example" and ops and ops[-1][1] == "batch":
+            raise ValueError(
+                f"Expected augmentations across images last. Received: {call.name} after them in {chain!r}."
+            )
         wanted = {k: v for k, v in given.items() if k in inspect.signature(function).parameters}
         specs.check(function, call, None, None, **wanted)
-        ops.append(functools.partial(specs.apply, function, call, **wanted))
-
-    def augment(example, seed):
-        for i, op in enumerate(ops):
-            example = op(example, tf.random.experimental.stateless_fold_in(seed, i))
-        return {**example, "image": tf.clip_by_value(example["image"], 0.0, 255.0)}
-
-    return augment
-
-
-def _is_op(function):
-    return list(inspect.signature(function).parameters)[:2] == ["example", "seed"]
+        waits = call.name in getattr(importlib.import_module(function.__module__), "POINTWISE", ())
+        ops.append((call.name, kind, functools.partial(specs.apply, function, call, **wanted), waits))
+    return ops
 
 
 def _find(call, known, chain):
     """The op of a call. A function that is there and is no op is named as such, since listing the others would not help."""
     for function in functions():
-        if function.__name__ == call.name and not _is_op(function):
+        if function.__name__ == call.name and not _kind(function):
             raise ValueError(
                 f"Expected {call.name} of {inspect.getsourcefile(function)} to be an augmentation: (example, seed, <options>). "
                 f"Received: {call.name}{inspect.signature(function)}. Rename its first two parameters."
             )
     return specs.choose(known, call.name, "an augmentation", chain)
+
+
+def _kind(function):
+    """`example`, `batch`, or None where a function is no op."""
+    first = list(inspect.signature(function).parameters)[:2]
+    return first[0] if len(first) == 2 and first[0] in KINDS and first[1] == "seed" else None

@@ -2,22 +2,28 @@
 
 import tensorflow as tf
 
+from input_pipeline import pointwise
+
+POINTWISE = ("brightness", "contrast", "saturation")  # these add to what is pending: see `ops/__init__.py`
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: the gray of an RGB pixel
+
 
 def brightness(example, seed, delta: float = 0.2):
     """Adds one value, uniform within +-`delta` of the full range 255, to all channels."""
-    return {**example, "image": example["image"] + 255.0 * _uniform(seed, delta)}
+    return pointwise.linear(example, 1.0, 255.0 * _uniform(seed, delta))
 
 
 def contrast(example, seed, delta: float = 0.2):
     """Scales the distance to the image's mean colour by a factor uniform in [1 - delta, 1 + delta]."""
-    mean = tf.reduce_mean(example["image"], axis=[0, 1])
-    return {**example, "image": mean + (example["image"] - mean) * (1.0 + _uniform(seed, delta))}
+    factor = 1.0 + _uniform(seed, delta)
+    return pointwise.linear(example, factor, pointwise.mean(example) * (1.0 - factor))
 
 
 def saturation(example, seed, delta: float = 0.2):
     """Scales the distance to the pixel's own gray by a factor uniform in [1 - delta, 1 + delta]."""
-    gray = tf.tensordot(example["image"], [0.299, 0.587, 0.114], 1)[..., tf.newaxis]
-    return {**example, "image": gray + (example["image"] - gray) * (1.0 + _uniform(seed, delta))}
+    factor = 1.0 + _uniform(seed, delta)
+    gray = tf.tile(tf.constant([LUMA]), [3, 1])
+    return pointwise.mix(example, gray * (1.0 - factor) + tf.eye(3) * factor)
 
 
 def _uniform(seed, delta):

@@ -162,7 +162,7 @@ def test_a_limit_works_in_the_stream_as_eagerly():
     ("chain", "message"),
     [
         ("affine(scale=(2.0, 1.0))", "0 < low <= high"),
-        ("affine(max_class_share=0.5)", "Expected affine(scale, rotation, flip)"),
+        ("affine(max_class_share=0.5)", "Expected affine(scale, rotation, flip, "),
     ],
 )
 def test_wrong_chains_say_what_is_known(chain, message):

@@ -1,0 +1,122 @@
+"""--cache: decoded examples kept as uint8 in memory or on disk, so that decoding is paid once.
+
+On disk every example is one file in the folder `decoded_<split>` beside the records: its height and width (int32), the pixels
+of the image, those of the label, and what else the example has. So any order can be read, each worker its own share.
+"""
+
+import os
+import pathlib
+import shutil
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from input_pipeline import records
+
+KINDS = ("none", "memory", "disk")
+SHARE = 0.8  # of what is free may be taken: the network, its optimizer and the batches need the rest
+BYTES = 4  # a pixel of an image and its label
+
+
+def size(prepared: records.Prepared, split: str) -> int:
+    """Bytes of the decoded examples of a split."""
+    shapes = (map(int, text.split("x")) for text in prepared.statistics[split]["sizes"])
+    counts = prepared.statistics[split]["sizes"].values()
+    return sum(BYTES * height * width * count for (height, width), count in zip(shapes, counts, strict=True))
+
+
+def memory(prepared: records.Prepared, split: str) -> tf.data.Dataset:
+    """The decoded examples of a split, which stay in memory once they are read, in the order of the records.
+
+    Raises:
+        MemoryError: where they need more than SHARE of what is free.
+    """
+    needed, free = size(prepared, split), free_memory()
+    fits = _say("memory", prepared, split, needed, free, "memory")
+    if not fits:
+        raise MemoryError(_too_large("memory", prepared, split, needed, free, "Use --cache=disk or --cache=none."))
+    return _decoded(prepared, split).cache()
+
+
+def disk(prepared: records.Prepared, split: str) -> pathlib.Path:
+    """The folder with the decoded examples of a split, which is written where it is not there; see `read`.
+
+    Raises:
+        OSError: where the disk has too little room.
+    """
+    folder = prepared.directory / f"decoded_{split}"
+    if folder.is_dir():
+        return folder
+    needed, free = size(prepared, split), shutil.disk_usage(prepared.directory).free
+    fits = _say("disk", prepared, split, needed, free, str(folder))
+    if not fits:
+        raise OSError(_too_large("disk", prepared, split, needed, free, "Make room, or use --cache=none."))
+    # Aside first: an interrupted run, or another worker at the same work, leaves no half of a folder.
+    aside = pathlib.Path(tempfile.mkdtemp(prefix=f"{folder.name}.writing.", dir=prepared.directory))
+    try:
+        for number, example in enumerate(_decoded(prepared, split).as_numpy_iterator()):
+            (aside / f"{number:08}").write_bytes(_content(example))
+        aside.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another worker was first
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def read(folder: pathlib.Path, number: tf.Tensor, with_boxes: bool) -> dict:
+    """Example `number` of a folder of `disk`, as `records.decode` gives it; `with_boxes`: whether the data set has boxes."""
+    content = tf.io.read_file(tf.strings.join([f"{folder}{os.sep}", tf.strings.as_string(number, width=8, fill="0")]))
+    height, width = tf.unstack(tf.io.decode_raw(tf.strings.substr(content, 0, 8), tf.int32), num=2)
+    pixels, end = tf.io.decode_raw(tf.strings.substr(content, 8, BYTES * height * width), tf.uint8), 3 * height * width
+    image = tf.reshape(pixels[:end], [height, width, 3])
+    others = records.parse(tf.strings.substr(content, 8 + BYTES * height * width, -1), with_boxes)
+    return {**others, "image": image, "label": tf.reshape(pixels[end:], [height, width])}
+
+
+def free_memory() -> int:
+    """Bytes of memory that this process may still take: of the machine, or of the container where that has less."""
+    lines = pathlib.Path("/proc/meminfo").read_text().splitlines() if os.path.exists("/proc/meminfo") else []
+    available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+    free = available[0] if available else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    limit, used = (pathlib.Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
+    if limit.is_file() and used.is_file() and limit.read_text().strip().isdigit():
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return max(free, 0)
+
+
+def _content(example):
+    """The bytes of a file that `read` reads."""
+    kinds = {"id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[example["id"]]))}
+    kinds |= {k: tf.train.Feature(bytes_list=tf.train.BytesList(value=[b""])) for k in ("image", "label")}
+    if "boxes" in example:
+        kinds["boxes"] = tf.train.Feature(float_list=tf.train.FloatList(value=example["boxes"].ravel()))
+        kinds["box_classes"] = tf.train.Feature(int64_list=tf.train.Int64List(value=example["box_classes"]))
+    others = tf.train.Example(features=tf.train.Features(feature=kinds)).SerializeToString()
+    header = np.array(example["label"].shape, np.int32)
+    return b"".join([header.tobytes(), example["image"].tobytes(), example["label"].tobytes(), others])
+
+
+def _decoded(prepared, split):
+    def decode(record):
+        return records.decode(records.parse(record, bool(prepared.boxes)))
+
+    return prepared.serialized(split).map(decode, tf.data.AUTOTUNE, deterministic=True)
+
+
+def _say(kind, prepared, split, needed, free, where):
+    logging.info(
+        "--cache=%s: the %d decoded examples of %s's %s take %.2f GB of the %.2f GB that are free (%s).",
+        kind, prepared.splits[split], prepared.name, split, needed / 1e9, free / 1e9, where,
+    )  # fmt: skip
+    return needed <= SHARE * free
+
+
+def _too_large(kind, prepared, split, needed, free, advice):
+    return (
+        f"Expected room for the decoded {split} split of {prepared.name}: {needed / 1e9:.2f} GB. Received: --cache={kind} with "
+        f"{free / 1e9:.2f} GB free, of which {SHARE:.0%} may be taken. {advice}"
+    )
