@@ -12,7 +12,8 @@ import functools
 import keras
 
 from models import layers
-from models.backbones import STRIDES, Weights, _dilation
+from models.backbones import STRIDES as _STRIDES
+from models.backbones import Weights, _dilation
 
 VARIANTS = {"inception_v3": ()}
 
@@ -76,7 +77,7 @@ def build(inputs, variant, output_stride=32):
 
 def share(features, inputs, output_stride):
     """The feature maps without what zeros beyond the image, of less than LEAST pixels, have added to them."""
-    shares = {level: min(stride, output_stride) for level, stride in STRIDES.items()}
+    shares = {level: min(stride, output_stride) for level, stride in _STRIDES.items()}
     return {
         level: layers.fit(x, inputs[:, ::n, ::n, :1], pad=False)
         for (level, n), x in zip(shares.items(), features.values(), strict=True)
