@@ -14,6 +14,10 @@ import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
+import keras
+import tensorflow as tf
+
+from input_pipeline import IGNORE
 from tfseg import spec as specs
 
 
@@ -57,6 +61,68 @@ def build(spec: str, class_weights=None) -> list[Term]:
             f"Expected a loss that takes class weights. Received: {spec!r}. Add one to it, or set --class_weights=none."
         )
     return terms
+
+
+@keras.saving.register_keras_serializable("tfseg")
+class KerasLoss(keras.losses.Loss):
+    """A sum of losses for `model.compile(loss=...)`, for networks that return logits.
+
+    Its value is the one that the training loop computes: the weighted sum of `sum / count` over the terms. Under
+    `tf.distribute` each count is summed over the replicas, so that N replicas compute what one computes on the whole batch.
+    """
+
+    def __init__(self, spec: str, class_weights=None, name: str = "loss"):
+        super().__init__(name=name, reduction=None, dtype="float32")
+        self.spec = spec
+        self.class_weights = None if class_weights is None else [float(weight) for weight in class_weights]
+        self.terms = build(spec, self.class_weights)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """Computes the loss of a batch. Keras' own method would cast labels to floats and take a mean."""
+        if sample_weight is not None:
+            raise ValueError(
+                "Expected no sample_weight. Received: one. Set the label of pixels that shall not count to "
+                f"{IGNORE}; weigh classes with keras_loss(..., class_weights=...)."
+            )
+        return self.call(y_true, y_pred)
+
+    def call(self, y_true, y_pred):
+        """The loss, a float32 scalar, of labels [batch, height, width] and logits [batch, height, width, classes]."""
+        label = tf.cast(y_true, tf.int32)
+        if len(label.shape) == 4 and label.shape[-1] == 1:
+            label = label[..., 0]
+        loss = 0.0
+        for term in self.terms:
+            total, count = term.function(y_pred, label)
+            # Keras' optimizers sum the gradients of the replicas, so each replica gives its part of the loss.
+            if not tf.distribute.in_cross_replica_context():
+                count = tf.distribute.get_replica_context().all_reduce("SUM", count)
+            loss += term.weight * tf.math.divide_no_nan(total, count)
+        return loss
+
+    def get_config(self):
+        """The arguments of the constructor, so that a compiled model can be saved."""
+        return {"spec": self.spec, "class_weights": self.class_weights, "name": self.name}
+
+
+def keras_loss(spec: str, class_weights=None) -> keras.losses.Loss:
+    """The losses of a spec as one `keras.losses.Loss`, to train with `model.fit` instead of the training loop.
+
+        network = keras.Model(model.input, model.output["logits"])
+        network.compile("adam", loss=keras_loss("cross_entropy + 0.5*dice"))
+
+    Args:
+        spec: sum of losses with optional factors, as for --loss.
+        class_weights: one weight for each class, for the losses that take it; None: all 1.
+
+    Returns:
+        A loss of labels, integers [batch, height, width] or [batch, height, width, 1], 0..classes-1 or 255 where a pixel is
+        ignored, and of logits, float [batch, height, width, classes].
+
+    Raises:
+        ValueError: for an unknown loss or option, and for class weights that no term can use.
+    """
+    return KerasLoss(spec, class_weights)
 
 
 def _options(function):
