@@ -3,15 +3,18 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 	$$p -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 RUN := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# TensorFlow sees an NVIDIA GPU only together with its CUDA libraries. requirements-gpu.txt adds them where there is a driver, on
+# the only system whose TensorFlow is published with CUDA. `make setup GPU=` does without, `make setup GPU=-gpu` always adds them.
+GPU := $(shell test "$$(uname -sm)" = "Linux x86_64" && nvidia-smi >/dev/null 2>&1 && echo -gpu)
 
 .PHONY: setup quickstart lint test test-slow zoo torture bench bench-train bench-prepare format requirements clean
 
-setup: .venv/installed
+setup: .venv/installed$(GPU)
 
-.venv/installed: requirements.txt
+.venv/installed$(GPU): requirements$(GPU).txt
 	@test -n "$(PYTHON)" || { echo "Expected Python 3.11, 3.12 or 3.13 on the PATH. Install one, or name it: make setup PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements$(GPU).txt
 	touch $@
 
 quickstart: setup
@@ -53,11 +56,13 @@ format: setup
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-# Pins every dependency for Python 3.11-3.13 without naming a registry.
+# Pins every dependency for Python 3.11-3.13 without naming a registry. The second file has the first one's versions.
+COMPILE = .venv/bin/uv pip compile --universal --python-version 3.11 --extra test --no-emit-index-url --no-header --no-annotate --quiet
+
 requirements: setup
 	$(RUN) -m pip install --quiet uv
-	.venv/bin/uv pip compile --universal --python-version 3.11 --extra test --no-emit-index-url --no-header --no-annotate \
-		--quiet pyproject.toml -o requirements.txt
+	$(COMPILE) pyproject.toml -o requirements.txt
+	$(COMPILE) --extra gpu --constraint requirements.txt pyproject.toml -o requirements-gpu.txt
 
 clean:
-	rm -rf .venv runs .pytest_cache .ruff_cache
+	rm -rf .venv runs build dist .pytest_cache .ruff_cache

@@ -3,8 +3,8 @@
 model = models.build('unet(upsampling="bilinear")', num_classes=11)
 model(images)["logits"]  # [B, H, W, 11] float32, for images [B, H, W, 3] of RGB 0..255
 
-What a module may hold beside `build` and REFERENCE:
-  AUX_WEIGHTS: {"aux_0": loss weight} of the auxiliary outputs; it and FULL_SIZE may name some that options leave out.
+What a module may declare beside `build` and REFERENCE; a name that looks like a mistyped one of these is refused:
+  AUX_WEIGHTS: {"aux_0": loss weight} of all auxiliary outputs; it and FULL_SIZE may name some that options leave out.
   AUX_RESOLUTION: where their loss is computed: "label" (default; their logits are resized to it) or "output" (the label is).
   SIZE_MULTIPLE, SIZE_REMAINDER: the sizes that the reference takes, where it refuses others: k * multiple + remainder.
     The input is padded to the next one and the logits cropped.
@@ -27,6 +27,21 @@ from models import weights as weights_lib
 # The normalisation that published ImageNet weights expect, in 0..255 units: also a fair one to train from scratch with.
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
+
+# What a module may declare, as described above, and what holds where it does not.
+HOOKS = {
+    "AUX_WEIGHTS": {},
+    "AUX_RESOLUTION": "label",
+    "SIZE_MULTIPLE": 1,
+    "SIZE_REMAINDER": 0,
+    "LAST_STEP": None,
+    "FULL_SIZE": ("logits",),
+    "NORMALIZATION": "default",
+    "RENAMES": (),
+    "renames": None,
+    "backbone_of": None,
+    "REFERENCE": None,  # read by tests and docs
+}
 
 
 def names():
@@ -62,27 +77,28 @@ def build(
         raise ValueError(f"Expected input_shape (height, width, channels). Received: input_shape={input_shape}.")
     call = specs.parse(spec)
     architecture = specs.find("models", call.name, names())
+    specs.check_module(architecture, ["build"], HOOKS)
+    specs.check(architecture.build, call, None, None)
     backbone = _backbone(architecture, call)
     if normalization == "default":
-        own = getattr(architecture, "NORMALIZATION", normalization)
-        normalization = backbones.normalization(backbone) if backbone else own
+        normalization = backbones.normalization(backbone) if backbone else _hook(architecture, "NORMALIZATION")
     # An image is float32 whatever the policy: the first layer casts once it has normalised.
     inputs = keras.Input(input_shape, dtype="float32", name="image")
     x = _normalize(inputs, normalization)
-    multiple = 1 if native_resolution else getattr(architecture, "SIZE_MULTIPLE", 1)
+    multiple = 1 if native_resolution else _hook(architecture, "SIZE_MULTIPLE")
     if multiple > 1:
-        x = layers.pad_to_multiple(x, multiple, getattr(architecture, "SIZE_REMAINDER", 0))
+        x = layers.pad_to_multiple(x, multiple, _hook(architecture, "SIZE_REMAINDER"))
     outputs = specs.apply(architecture.build, call, x, num_classes)
-    last = layers.fit if multiple > 1 else getattr(architecture, "LAST_STEP", None)
+    _check_outputs(architecture, outputs)
+    last = layers.fit if multiple > 1 else _hook(architecture, "LAST_STEP")
     if last and not native_resolution:
-        for name in getattr(architecture, "FULL_SIZE", ("logits",)):
+        for name in _hook(architecture, "FULL_SIZE"):
             if name in outputs:
                 outputs[name] = last(outputs[name], inputs)
     outputs = {name: keras.layers.Activation("linear", dtype="float32", name=name)(y) for name, y in outputs.items()}
     model = keras.Model(inputs, outputs, name=call.name)
-    weights_of = getattr(architecture, "AUX_WEIGHTS", {})
-    model.aux_weights = {name: weight for name, weight in weights_of.items() if name in outputs}
-    model.aux_resolution = getattr(architecture, "AUX_RESOLUTION", "label")
+    model.aux_weights = {name: w for name, w in _hook(architecture, "AUX_WEIGHTS").items() if name in outputs}
+    model.aux_resolution = _hook(architecture, "AUX_RESOLUTION")
     model.renames = _renames(architecture, call)
     model.backbone = backbone
     if weights is not None:
@@ -90,19 +106,38 @@ def build(
     return model
 
 
+def _hook(architecture, name):
+    """What a module declares, or the default: a name that HOOKS lacks is an error here."""
+    return getattr(architecture, name, HOOKS[name])
+
+
+def _check_outputs(architecture, outputs):
+    """Refuses outputs and declarations that do not fit, since training would leave them out without a word."""
+    weights, file = _hook(architecture, "AUX_WEIGHTS"), architecture.__file__
+    unweighted = sorted(name for name in outputs if name.startswith("aux_") and name not in weights)
+    if unweighted:
+        raise ValueError(f"Expected AUX_WEIGHTS of {file} to weigh {', '.join(unweighted)}. Received: {weights}.")
+    known = {"logits", *weights, *outputs}
+    if unknown := sorted(set(_hook(architecture, "FULL_SIZE")) - known):
+        raise ValueError(f"Expected FULL_SIZE of {file} to name outputs: {sorted(known)}. Received: {unknown}.")
+    resolution = _hook(architecture, "AUX_RESOLUTION")
+    if resolution not in ("label", "output"):
+        raise ValueError(f"Expected AUX_RESOLUTION 'label' or 'output' in {file}. Received: {resolution!r}.")
+
+
 def _backbone(architecture, call):
     """The spec of the backbone that a network is built on: what its spec says, or its default; "" where it has none."""
-    if hasattr(architecture, "backbone_of"):
-        return specs.apply(architecture.backbone_of, call)
+    if backbone_of := _hook(architecture, "backbone_of"):
+        return specs.apply(backbone_of, call)
     parameter = inspect.signature(architecture.build).parameters.get("backbone")
     return call.kwargs.get("backbone", parameter.default) if parameter else ""
 
 
 def _renames(architecture, call):
     """The pairs of a module's RENAMES, or of its `renames` where they depend on the options."""
-    if hasattr(architecture, "renames"):
-        return tuple(specs.apply(architecture.renames, call))
-    return tuple(getattr(architecture, "RENAMES", ()))
+    if renames := _hook(architecture, "renames"):
+        return tuple(specs.apply(renames, call))
+    return tuple(_hook(architecture, "RENAMES"))
 
 
 def _normalize(x, normalization):
@@ -112,8 +147,9 @@ def _normalize(x, normalization):
         return _affine(x, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     call = specs.parse(normalization)
     if call.name != "affine":
-        known = "'default', 'none' or affine(order, mean, std)"
-        raise ValueError(f"Expected normalization {known}. Received: normalization={normalization!r}.")
+        known, near = "'default', 'none' or affine(order, mean, std)", ("default", "none", "affine")
+        suggestion = specs.did_you_mean(call.name, near)
+        raise ValueError(f"Expected normalization {known}. Received: normalization={normalization!r}.{suggestion}")
     return specs.apply(_affine, call, x)
 
 

@@ -1,12 +1,19 @@
 """Devices of a run: one, all of a machine, or those of the machines that TF_CONFIG names."""
 
 import contextlib
+import importlib.metadata
 import json
 import os
+import pathlib
+import platform
+import re
+import subprocess
 from collections.abc import Callable, Iterator
 
 import tensorflow as tf
+from absl import logging
 
+NVIDIA_DRIVER = pathlib.Path("/proc/driver/nvidia/version")
 ROLES = ("chief", "worker")  # of TF_CONFIG: every process trains; parameter servers and evaluators are not used
 
 
@@ -21,6 +28,8 @@ def build(name: str = "auto") -> tf.distribute.Strategy:
     Raises:
         ValueError: for a TF_CONFIG that is not understood, and for `multi_worker` where it does not name several workers.
     """
+    if advice := unusable_gpu():
+        logging.warning("%s", advice)
     workers = workers_of(os.environ.get("TF_CONFIG", ""))
     if name == "multi_worker" and workers < 2:
         raise ValueError(not_understood(os.environ.get("TF_CONFIG", ""), "several workers for --strategy=multi_worker"))
@@ -37,6 +46,54 @@ def build(name: str = "auto") -> tf.distribute.Strategy:
     # NCCL is for GPUs; MirroredStrategy's default for several CPU devices, collectives, refuses Keras' assignments.
     cross_device_ops = None if gpus else tf.distribute.ReductionToOneDevice()
     return tf.distribute.MirroredStrategy(devices, cross_device_ops)
+
+
+def unusable_gpu() -> str:
+    """What to do about an NVIDIA GPU of this machine that TensorFlow cannot use.
+
+    Returns:
+        Sentences for the log; "" where TensorFlow sees a GPU, where there is none, and where CUDA_VISIBLE_DEVICES hides all.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible in ("", "-1") or tf.config.list_physical_devices("GPU"):
+        return ""
+    found = _nvidia_gpu()
+    if not found:
+        return ""
+    problem = f"This run uses the CPU, although the machine has {found}"
+    if not tf.test.is_built_with_cuda():
+        system = f"{platform.system()} {platform.machine()}"
+        return (
+            f"{problem}: TensorFlow {tf.__version__} is published for {system} without CUDA. "
+            "Use Linux on an x86_64 processor (on Windows: WSL2), or a TensorFlow container of NVIDIA."
+        )
+    if not _has_cuda_libraries():
+        return (
+            f"{problem}: TensorFlow's CUDA libraries are not installed. Run `make setup` again, or: "
+            f"python -m pip install 'tensorflow[and-cuda]=={tf.__version__}'"
+        )
+    if visible:
+        return f"{problem}: CUDA_VISIBLE_DEVICES={visible} names no GPU that is there. Unset it, or set it to 0."
+    return (
+        f"{problem}: the CUDA libraries are installed, but its driver does not work with them. Update the driver to 525.60 or "
+        "newer (`nvidia-smi` shows its version); in a container, start it with `--gpus all`."
+    )
+
+
+def _nvidia_gpu():
+    """The name of the first NVIDIA GPU by nvidia-smi, or that there is a driver; "" where there is neither."""
+    try:
+        command = ["nvidia-smi", "-L"]
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+        gpus = re.findall(r"^GPU \d+: (.*?)(?: \(UUID.*)?$", listed, re.MULTILINE)
+        return f"a GPU ({gpus[0]})" if gpus else ""
+    except (OSError, subprocess.SubprocessError):
+        return "an NVIDIA driver" if NVIDIA_DRIVER.exists() else ""
+
+
+def _has_cuda_libraries():
+    """Whether what `tensorflow[and-cuda]` adds is installed; cuDNN stands for all of it."""
+    return any(d.name.startswith("nvidia-cudnn") for d in importlib.metadata.distributions() if d.name)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

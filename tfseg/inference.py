@@ -40,9 +40,8 @@ def build(spec: str, model):
     known = {function.__name__: function for function in (whole, sliding_window, multi_scale)}
     calls = specs.parse_chain(spec)
     for call in calls:
-        if call.name not in known:
-            raise ValueError(f"Expected {', '.join(known)}, or a chain of them. Received: {call.name!r} in {spec!r}.")
-        predict = specs.apply(known[call.name], call, predict, num_classes)
+        way = specs.choose(known, call.name, "one of these, or a chain of them", spec)
+        predict = specs.apply(way, call, predict, num_classes)
     return predict
 
 

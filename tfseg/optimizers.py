@@ -189,6 +189,4 @@ def follow(average: keras.Model, model: keras.Model, decay: float, iterations: t
 
 
 def _find(known, call, kind):
-    if call.name not in known:
-        raise ValueError(f"Expected {kind} to be one of: {', '.join(known)}. Received: {call.name!r}.")
-    return known[call.name]
+    return spec.choose(known, call.name, f"{kind} to be one of")

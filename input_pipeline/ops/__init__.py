@@ -1,6 +1,7 @@
 """Augmentations, chained by a spec such as `affine(scale=(0.5, 2.0), flip=True) | brightness(0.2)`.
 
-An op is a public function `op(example, seed, <options>) -> example` of a module here; being there registers it.
+An op is a public function `op(example, seed, <options>) -> example` of a module here; being there registers it. Those names
+of its first two parameters are what an op is known by: other public functions are no augmentations.
 `example` holds `image` (float32 [height, width, 3], RGB 0..255) and `label` (uint8 [height, width], 255 = ignore),
 and `boxes` and `box_classes` where the data set has them (`boxes.py`);
 `seed` is a stateless seed (int32 [2]), so what an op does is a function of the run's seed, the epoch and the index only.
@@ -9,9 +10,7 @@ the limit on a class's share of the crop.
 """
 
 import functools
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -20,15 +19,27 @@ import tfseg.spec as specs
 
 
 def names() -> dict[str, Callable]:
-    """The known ops by name."""
-    modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
-    found = {
-        name: function
+    """The known ops by name. ValueError where two files have an op of the same name."""
+    found = {}
+    for function in filter(_is_op, functions()):
+        other = found.setdefault(function.__name__, function)
+        if other is not function:
+            places = f"one in {other.__module__} and one in {function.__module__}"
+            raise ValueError(
+                f"Expected one augmentation called {function.__name__}. Received: {places}. Rename one of them."
+            )
+    return dict(sorted(found.items()))
+
+
+def functions() -> list[Callable]:
+    """The public functions of the modules here: ops, and those that are none."""
+    modules = [specs.find(__name__, name) for name in specs.names(__name__)]
+    return [
+        function
         for module in modules
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
-    }
-    return dict(sorted(found.items()))
+    ]
 
 
 def build(
@@ -53,11 +64,10 @@ def build(
         calls = [specs.Call("affine", kwargs={"scale": (1.0, 1.0), "flip": False}), *calls]
     ops = []
     for call in calls:
-        if call.name not in known:
-            raise ValueError(f"Expected an augmentation: {', '.join(known)}. Received: {call.name!r} in {chain!r}.")
-        wanted = {k: v for k, v in given.items() if k in inspect.signature(known[call.name]).parameters}
-        specs.check(known[call.name], call, None, None, **wanted)
-        ops.append(functools.partial(specs.apply, known[call.name], call, **wanted))
+        function = _find(call, known, chain)
+        wanted = {k: v for k, v in given.items() if k in inspect.signature(function).parameters}
+        specs.check(function, call, None, None, **wanted)
+        ops.append(functools.partial(specs.apply, function, call, **wanted))
 
     def augment(example, seed):
         for i, op in enumerate(ops):
@@ -65,3 +75,18 @@ def build(
         return {**example, "image": tf.clip_by_value(example["image"], 0.0, 255.0)}
 
     return augment
+
+
+def _is_op(function):
+    return list(inspect.signature(function).parameters)[:2] == ["example", "seed"]
+
+
+def _find(call, known, chain):
+    """The op of a call. A function that is there and is no op is named as such, since listing the others would not help."""
+    for function in functions():
+        if function.__name__ == call.name and not _is_op(function):
+            raise ValueError(
+                f"Expected {call.name} of {inspect.getsourcefile(function)} to be an augmentation: (example, seed, <options>). "
+                f"Received: {call.name}{inspect.signature(function)}. Rename its first two parameters."
+            )
+    return specs.choose(known, call.name, "an augmentation", chain)

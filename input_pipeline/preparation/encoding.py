@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline.source import files
-from tfseg.spec import apply, parse
+from tfseg.spec import apply, did_you_mean, parse
 
 
 def png() -> tuple[str, list[int]]:
@@ -76,5 +76,6 @@ class Storage:
         if call.name not in FORMATS:
             raise ValueError(
                 f"Expected image_format to be blank, {' or '.join(FORMATS)}(<options>). Received: {self.image_format!r}."
+                f"{did_you_mean(call.name, FORMATS)}"
             )
         return apply(FORMATS[call.name], call)

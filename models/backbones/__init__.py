@@ -4,14 +4,19 @@
 
 A family's file holds VARIANTS (name -> what its `build` needs), `channels(variant)`, `build(inputs, variant,
 output_stride)`, `head(features, num_classes, variant)`; where they are known REFERENCE (the authors' sizes) and WEIGHTS
-(published files, name -> `Weights`); and where they are not the usual ones `strides(variant)` and NORMALIZATION.
+(published files, name -> `Weights`); and where they are not the usual ones `strides(variant)` and NORMALIZATION. A name
+that looks like a mistyped one of these is refused.
 """
 
 import dataclasses
+import functools
 
 import tfseg.spec as specs
 
 STRIDES = {"c1": 2, "c2": 4, "c3": 8, "c4": 16, "c5": 32}  # of a family that declares none
+REQUIRED = ("VARIANTS", "channels", "build", "head")
+# The last three are read by tests: maps smaller than their share, dilation that changes the network, Keras' own form of it.
+OPTIONAL = ("REFERENCE", "WEIGHTS", "strides", "NORMALIZATION", "UNPADDED", "DILATION_KEEPS_FUNCTION", "APPLICATION")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,13 +96,24 @@ def weights(spec):
 
 def find(spec):
     """(parsed spec, module of its family)."""
-    call, families = specs.parse(spec), _families()
-    if call.name not in families:
-        raise ValueError(f"Expected a backbone: {', '.join(sorted(families))}. Received: {call.name!r}.")
-    return call, families[call.name]
+    call, families = specs.parse(spec), dict(sorted(_families().items()))
+    return call, specs.choose(families, call.name, "a backbone", spec)
 
 
 def _families():
-    """Name of a backbone -> module of its family."""
-    modules = [specs.find("models.backbones", family) for family in specs.names("models.backbones")]
-    return {variant: module for module in modules for variant in module.VARIANTS}
+    """Name of a backbone -> module of its family. ValueError where two families have one of the same name."""
+    families = {}
+    for name in specs.names(__name__):
+        module = _checked(specs.find(__name__, name))
+        for variant in module.VARIANTS:
+            if families.setdefault(variant, module) is not module:
+                files = f"one in {families[variant].__file__} and one in {module.__file__}"
+                raise ValueError(f"Expected one backbone called {variant}. Received: {files}. Rename one of them.")
+    return families
+
+
+@functools.cache
+def _checked(module):
+    """The module, once it is known to declare what a family declares."""
+    specs.check_module(module, REQUIRED, OPTIONAL)
+    return module

@@ -1,5 +1,7 @@
 """Augmentation: the fused warp against a pixel-by-pixel loop, and the properties that every op must have."""
 
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -223,3 +225,35 @@ def test_brightness_and_contrast_by_hand():
 def test_wrong_chains_say_what_is_known(chain, message):
     with pytest.raises(ValueError, match=message.replace("(", r"\(").replace(")", r"\)")):
         ops.build(chain, SIZE, FILL)(example(), seeds(1)[0])
+
+
+@pytest.fixture
+def more(tmp_path, monkeypatch):
+    """A further file of ops, whose text the test writes."""
+    monkeypatch.setattr(ops, "__path__", [*ops.__path__, str(tmp_path)])
+    yield tmp_path / "more_ops.py"
+    sys.modules.pop("input_pipeline.ops.more_ops", None)
+
+
+def test_a_helper_is_no_augmentation(more):
+    more.write_text(
+        "def invert(example, seed):\n    return example\n\n\ndef luminance(image, weights=(1, 1, 1)):\n    pass\n"
+    )
+    assert "invert" in ops.names()
+    assert "luminance" not in ops.names()
+    message = (
+        r"Expected luminance of .*more_ops\.py to be an augmentation.*Received: luminance\(image, weights=\(1, 1, 1\)\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        ops.build("luminance", SIZE, FILL)
+
+
+def test_two_ops_of_one_name_are_refused(more):
+    more.write_text("def contrast(example, seed):\n    return example\n")
+    with pytest.raises(ValueError, match=r"Expected one augmentation called contrast\. .*ops\.color .*ops\.more_ops"):
+        ops.names()
+
+
+def test_every_public_function_is_an_op():
+    # A helper begins with an underscore, so that a mistyped `example` or `seed` is found here.
+    assert sorted(function.__name__ for function in ops.functions()) == list(ops.names())

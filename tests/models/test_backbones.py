@@ -14,7 +14,7 @@ FAMILIES = [specs.find("models.backbones", name) for name in specs.names("models
 BACKBONES = [
     pytest.param(variant, marks=[pytest.mark.slow] if i else [])
     for family in FAMILIES
-    for i, variant in enumerate(family.VARIANTS)
+    for i, variant in enumerate(getattr(family, "VARIANTS", {}))  # test_build.py tests what a family declares
 ]
 SIZES = ((96, 96), (75, 107))
 

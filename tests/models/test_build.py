@@ -1,5 +1,6 @@
 """`models.build` around an architecture of one layer, which is registered by lying on the package's path."""
 
+import inspect
 import sys
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import models
+import tfseg.spec as specs
 from models import backbones
 
 TINY = """
@@ -140,3 +142,78 @@ def test_carries_what_training_and_loading_need():
 def test_unknown_backbone():
     with pytest.raises(ValueError, match="Expected a backbone"):
         backbones.build("resnet9000", keras.Input((None, None, 3)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("SIZE_MULTIPLE", "SIZE_MULTPLE", r"tiny\.py\. Received: SIZE_MULTPLE.*Did you mean 'SIZE_MULTIPLE'\?"),
+        ("AUX_WEIGHTS", "AUX_WEIGHT", r"tiny\.py\. Received: AUX_WEIGHT,.*Did you mean 'AUX_WEIGHTS'\?"),
+        ("RENAMES", "RENAMINGS", r"Did you mean 'RENAMES'\?"),
+        ("def build", "def biuld", r"Expected build in .*tiny\.py\. Received: a file with .*biuld"),
+        (
+            '"aux_0": 0.4',
+            '"aux0": 0.4',
+            r"Expected AUX_WEIGHTS of .*tiny\.py to weigh aux_0\. Received: \{'aux0': 0\.4\}",
+        ),
+        ("RENAMES", 'FULL_SIZE = ("logitts",)\nRENAMES', r"Expected FULL_SIZE of .*tiny\.py .*Received: \['logitts'\]"),
+        ("RENAMES", 'AUX_RESOLUTION = "ouput"\nRENAMES', r"Expected AUX_RESOLUTION 'label' or 'output' in .*'ouput'"),
+    ],
+)
+def test_a_mistyped_declaration_is_refused(tmp_path, old, new, message):
+    assert TINY.count(old) == 1
+    (tmp_path / "tiny.py").write_text(TINY.replace(old, new))
+    with pytest.raises(ValueError, match=message):
+        models.build("tiny", 3)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_declarations_of_every_architecture(name):
+    architecture = specs.find("models", name, models.names())
+    specs.check_module(architecture, ["build"], models.HOOKS)
+    # They are given the same call as `build`, so what `build` takes they must take.
+    options = list(inspect.signature(architecture.build).parameters)[2:]
+    for function in ("renames", "backbone_of"):
+        if hasattr(architecture, function):
+            assert list(inspect.signature(getattr(architecture, function)).parameters) == options, function
+
+
+FAMILY = """
+VARIANTS = {"plain": ()}
+
+
+def channels(variant):
+    return {"c1": 1, "c2": 1, "c3": 1, "c4": 1, "c5": 1}
+
+
+def build(inputs, variant, output_stride=32):
+    return dict.fromkeys(channels(variant), inputs)
+
+
+def head(features, num_classes, variant):
+    return features["c5"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("VARIANTS", "VARIANT", r"plain_family\.py\. Received: VARIANT,.*Did you mean 'VARIANTS'\?"),
+        ("def head", "def top", r"Expected head in .*plain_family\.py\. Received: a file with .*top"),
+        ("VARIANTS", 'NORMALISATION = "none"\nVARIANTS', r"Did you mean 'NORMALIZATION'\?"),
+        ('"plain"', '"resnet18"', r"Expected one backbone called resnet18\..*plain_family\.py.*resnet\.py"),
+    ],
+)
+def test_a_mistyped_declaration_of_a_backbone_is_refused(tmp_path, monkeypatch, old, new, message):
+    file = tmp_path / "families" / "plain_family.py"
+    file.parent.mkdir()
+    monkeypatch.setattr(backbones, "__path__", [*backbones.__path__, str(file.parent)])
+    file.write_text(FAMILY)
+    try:
+        assert "plain" in backbones.names()
+        sys.modules.pop("models.backbones.plain_family")
+        file.write_text(FAMILY.replace(old, new))
+        with pytest.raises(ValueError, match=message):
+            backbones.find("resnet18")
+    finally:
+        sys.modules.pop("models.backbones.plain_family")

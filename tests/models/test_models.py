@@ -17,6 +17,14 @@ def _module(name):
     return importlib.import_module(f"models.{name}")
 
 
+def _counts(name):
+    """{spec: {classes: parameters}} of a module's REFERENCE; a module without one fails its own test, below."""
+    try:
+        return _module(name).REFERENCE["params"]
+    except Exception:  # Of a file that cannot be imported too: what is collected here are all architectures' tests.
+        return {}
+
+
 # A classifier's logits have neither height nor width: test_backbones.py tests it.
 NAMES = [name for name in models.names() if name != "classifier"]
 # Of a network that is tested in seconds: an architecture's default may have more, of its variants none.
@@ -26,14 +34,14 @@ DEFAULT_PARAMETERS, PARAMETERS = 60_000_000, 20_000_000
 def _marked(spec):
     """Large networks are slow; so does tests/parity/test_parity.py."""
     name = spec.partition("(")[0]
-    counts = _module(name).REFERENCE["params"].get(spec, {})
+    counts = _counts(name).get(spec, {})
     limit = DEFAULT_PARAMETERS if spec == name else PARAMETERS
     return pytest.param(spec, marks=[pytest.mark.slow] if max(counts.values(), default=0) > limit else [])
 
 
 # Every architecture with its default options, and the variants whose size its reference gives.
 DEFAULTS = [_marked(name) for name in NAMES]
-SPECS = [_marked(spec) for name in NAMES for spec in sorted({name, *_module(name).REFERENCE["params"]})]
+SPECS = [_marked(spec) for name in NAMES for spec in sorted({name, *_counts(name)})]
 
 
 @functools.cache
@@ -45,6 +53,20 @@ def network(spec):
 
 def images(height, width, batch=1):
     return np.random.default_rng(0).integers(0, 256, (batch, height, width, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_has_a_reference(name):
+    reference = getattr(_module(name), "REFERENCE", None)
+    assert reference, (
+        f"models/{name}.py needs REFERENCE: what its authors' implementation counts, and where that is found."
+    )
+    assert reference["source"], f"REFERENCE of models/{name}.py needs `source`: where its numbers are found."
+    for spec, counts in reference["params"].items():
+        assert spec.partition("(")[0] == name, (
+            f"REFERENCE of models/{name}.py counts {spec!r}, which is another network."
+        )
+        assert all(count > 0 for count in counts.values()), f"REFERENCE of models/{name}.py: {spec!r}: {counts}"
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -96,7 +118,7 @@ def _cross_entropy(labels, outputs):
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_parameters_are_those_of_the_reference(spec):
-    counts = dict(_module(spec.partition("(")[0]).REFERENCE["params"].get(spec, {}))
+    counts = dict(_counts(spec.partition("(")[0]).get(spec, {}))
     if not counts:
         pytest.skip("no reference counts this variant")
     num_classes, expected = counts.popitem()

@@ -49,7 +49,7 @@ def build(spec: str, class_weights=None) -> list[Term]:
     """
     terms, count, weighted = [], collections.Counter(), False
     for weight, call in specs.parse_sum(spec):
-        function = getattr(specs.find(__name__, call.name, names()), call.name)
+        function = specs.function(__name__, call.name, names())
         given = {}
         if class_weights is not None and "class_weights" in inspect.signature(function).parameters:
             given, weighted = {"class_weights": tuple(map(float, class_weights))}, True

@@ -68,7 +68,7 @@ def compute(confusion, class_names) -> dict:
         raise ValueError(f"Expected names that differ. Received: class_names={list(class_names)}.")
     metrics, of_classes = {}, {}
     for name in names():
-        value = getattr(specs.find(__name__, name), name)(confusion[:classes])
+        value = specs.function(__name__, name)(confusion[:classes])
         if np.ndim(value):
             of_classes[name] = dict(zip(class_names, map(_number, value), strict=True))
         else:
