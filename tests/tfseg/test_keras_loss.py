@@ -16,7 +16,9 @@ LABEL = np.array([[[1, 0, 255]]], "uint8")
 
 def test_the_mean_over_the_valid_pixels():
     # (log 4/3 + log 2) / 2
-    assert float(losses.keras_loss("cross_entropy")(LABEL, LOGITS)) == pytest.approx((math.log(4 / 3) + math.log(2)) / 2)
+    assert float(losses.keras_loss("cross_entropy")(LABEL, LOGITS)) == pytest.approx(
+        (math.log(4 / 3) + math.log(2)) / 2
+    )
 
 
 def test_a_sum_with_class_weights():
