@@ -1,6 +1,6 @@
 """Fills the pages of docs/ with what is written elsewhere, while MkDocs builds them: options, data sets, notebook, files.
 
-A line `<!-- options -->` in a page becomes the table of all options; `PARTS` lists the others. Pages cannot go stale this way.
+A line `<!-- options -->` in a page becomes the list of all options; `PARTS` lists the others. Pages cannot go stale this way.
 """
 
 import ast
@@ -32,20 +32,19 @@ def expand(markdown: str) -> str:
 
 
 def options() -> str:
-    """A table of the options for each section of tfseg/config.py."""
+    """A list of the options for each section of tfseg/config.py."""
     lines, section = [], None
     for field in dataclasses.fields(config.Config):
         title = field.metadata.get("section", "Options")
         if title != section:
             section = title
-            lines += ["", f"## {title}", "", "| option | default | meaning |", "|---|---|---|"]
+            lines += ["", f"## {title}", ""]
         default = field.default
         text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
         text = text.lower() if isinstance(default, bool) else text
         choices = ", ".join(f"`{choice}`" for choice in field.metadata["choices"] or () if choice)
         meaning = field.metadata["help"] + (f" One of {choices}." if choices else "")
-        cells = [f"`--{field.name}`", f"`{text}`" if text else "", meaning]
-        lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
+        lines.append(f"- **`--{field.name}`**{f' (default: `{text}`)' if text else ''}: {meaning}")
     return "\n".join(lines)
 
 
