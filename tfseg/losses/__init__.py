@@ -1,11 +1,11 @@
-"""Losses: one a file, a function of the file's name; a file is a loss by being here.
+"""Losses. Each file holds one, a function with the file's name; every file here is a loss that --loss may name.
 
     def name(logits, label, *, class_weights=None, <options>) -> (sum, count)
 
-`logits` are float [batch, height, width, classes], `label` train ids [batch, height, width] of the same size with
-IGNORE where nothing counts. `sum / count` is the loss, both are float32. They come apart because the mean over the
-pixels of all replicas is the sum of the sums over the sum of the counts; the mean of the replicas' means is another
-number. `class_weights`, which a loss may leave out, are one weight a class.
+`logits` are float [batch, height, width, classes]. `label` holds train ids [batch, height, width] of the same size, and
+IGNORE for pixels that do not count. The loss is `sum / count`; both are float32. A loss returns the two separately because
+the mean over the pixels of all replicas is the total of the sums divided by the total of the counts; a mean of the replicas'
+means would be another number. `class_weights`, one weight for each class, are optional for a loss.
 """
 
 import collections
@@ -39,7 +39,7 @@ def build(spec: str, class_weights=None) -> list[Term]:
 
     Args:
         spec: sum of losses with optional factors.
-        class_weights: one weight a class, handed to the losses that take it; None: all 1.
+        class_weights: one weight for each class, given to the losses that take it; None: all 1.
 
     Returns:
         The terms in the spec's order. Names are unique: the second `dice` is `dice_2`.
@@ -126,7 +126,7 @@ def keras_loss(spec: str, class_weights=None) -> keras.losses.Loss:
 
 
 def _options(function):
-    """Takes a loss's options and returns it with them fixed, so that a wrong one is refused before the first step."""
+    """A function from the options of a loss to the loss with these options fixed. It refuses wrong options at once."""
 
     def fix(**options):
         return functools.partial(function, **options)
