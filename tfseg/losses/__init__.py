@@ -81,7 +81,7 @@ class KerasLoss(keras.losses.Loss):
         """Computes the loss of a batch. Keras' own method would cast labels to floats and take a mean."""
         if sample_weight is not None:
             raise ValueError(
-                "Expected no sample_weight. Received: one. Set the label of pixels that shall not count to "
+                "Expected no sample_weight. Received: one. Set the label of pixels that must not count to "
                 f"{IGNORE}; weigh classes with keras_loss(..., class_weights=...)."
             )
         return self.call(y_true, y_pred)
