@@ -9,6 +9,7 @@ import input_pipeline
 from input_pipeline import IGNORE, checking
 from tfseg import config as config_lib
 from tfseg import pictures
+from tfseg.pictures import text as lettering
 
 OUTSIDE = (255, 0, 255)  # how pixels outside the class table are shown: no data set's colour is as loud
 COLUMNS, GAP, CAPTION, STRIPE = 3, 10, 24, 6  # of the contact sheet; lengths in pixels
@@ -92,7 +93,7 @@ def contact_sheet(report: checking.Report) -> np.ndarray:
     present = np.unique(np.concatenate([np.unique(tile.label) for tile in report.tiles]))
     entries = [(c.name, c.color) for i, c in enumerate(report.classes) if len(report.classes) <= 30 or i in present]
     if IGNORE in present:
-        entries.append(("ignored: striped", pictures.WHITE))
+        entries.append(("ignored: striped", lettering.WHITE))
     if checking.UNKNOWN in present:
         entries.append(("outside the class table", OUTSIDE))
     sheet.append(pictures.legend(*zip(*entries, strict=True), across))
@@ -104,14 +105,13 @@ def _cell(tile, colors):
     ignored, outside = (tile.label == value for value in (IGNORE, checking.UNKNOWN))
     shown = pictures.overlay(tile.image, tile.label, colors, 0.6)
     shown[ignored] //= 3
-    shown[ignored & (np.indices(ignored.shape).sum(0) % STRIPE < STRIPE // 3)] = pictures.WHITE  # dark may be a class
+    shown[ignored & (np.indices(ignored.shape).sum(0) % STRIPE < STRIPE // 3)] = lettering.WHITE  # dark may be a class
     shown[outside] = OUTSIDE
     pair = np.hstack([tile.image, shown])
     caption = np.full((CAPTION, pair.shape[1], 3), 255, np.uint8)
-    text, face = f"{tile.split}/{tile.id}", cv2.FontFace("sans")
-    while len(text) > 4 and cv2.getTextSize((0, 0), text, (0, 0), face, pictures.TEXT, 400)[2] > pair.shape[1] - 8:
-        text = "…" + text[2:]  # the end tells names apart
-    cv2.putText(caption, text, (4, 17), pictures.BLACK, face, pictures.TEXT, 400)
+    name = lettering.shorten_start(f"{tile.split}/{tile.id}", pair.shape[1] - 8)  # the end tells names apart
+    line = lettering.line(name)[:CAPTION]
+    caption[CAPTION - line.shape[0] :, 4 : 4 + line.shape[1]] = line[:, : pair.shape[1] - 4]
     return np.pad(np.vstack([caption, pair]), ((0, GAP), (GAP, 0), (0, 0)), constant_values=255)
 
 
