@@ -65,8 +65,9 @@ def test_predict_writes_maps_colours_and_overlays_of_any_size(trained, tmp_path)
     assert "--overwrite" in run(*arguments, f"--images={tmp_path / 'in' / '*.png'}", fails=True)
     (tmp_path / "in" / "broken.png").write_bytes((tmp_path / "in" / "a.png").read_bytes()[:200])
     printed = run(*arguments, f"--images={tmp_path / 'in' / '*.png'}", "--overwrite", fails=True)
-    assert "1 that are not: broken" in printed
-    assert "1 predictions" in printed
+    assert "1 of 2 that cannot" in printed
+    assert f"{tmp_path / 'in' / 'broken.png'}: " in printed
+    assert "1 of 2 images predicted" in printed
 
 
 CLIENT = """

@@ -6,13 +6,10 @@ import cv2
 import numpy as np
 
 import input_pipeline
-from input_pipeline import IGNORE, checking
+from input_pipeline import checking
 from tfseg import config as config_lib
 from tfseg import pictures
-from tfseg.pictures import text as lettering
 
-OUTSIDE = (255, 0, 255)  # how pixels outside the class table are shown: no data set's colour is as loud
-COLUMNS, GAP, CAPTION, STRIPE = 3, 10, 24, 6  # of the contact sheet; lengths in pixels
 SIZES, VALUES = 5, 300  # how many are listed: of sizes the commonest, of raw ids and colours those of the table first
 
 
@@ -34,7 +31,7 @@ def check(config: config_lib.Config) -> checking.Report:
         raise ValueError(
             f"Expected no earlier report. Received: {', '.join(there)}. Give another --output_dir, or --overwrite."
         )
-    report = checking.check(config.dataset, config.data_dir)
+    report = checking.check(config.dataset, config.data_dir, config.image_range)
     printed = describe(report)
     print(printed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +43,7 @@ def check(config: config_lib.Config) -> checking.Report:
     text.write_text(printed + "\n" + "".join(lists))
     print(f"Report: {text}")
     if report.tiles:
-        if not cv2.imwrite(str(picture), contact_sheet(report)[..., ::-1]):
+        if not cv2.imwrite(str(picture), pictures.contact_sheet(report)[..., ::-1]):
             raise OSError(
                 f"Expected to write {picture}. Received: an error from OpenCV; is the disk full or read-only?"
             )
@@ -80,41 +77,3 @@ def describe(report: checking.Report) -> str:
     lines.append(f"Findings: {len(findings)}" if findings else "Findings: none")
     lines += [f"{i:3}. {finding}" for i, finding in enumerate(findings, 1)]
     return "\n".join(lines)
-
-
-def contact_sheet(report: checking.Report) -> np.ndarray:
-    """Images, each beside itself under its mask's colours, with the legend: RGB uint8 [height, width, 3]."""
-    colors = np.array([c.color for c in report.classes], np.uint8)
-    cells = [_cell(tile, colors) for tile in report.tiles]
-    width = max(cell.shape[1] for cell in cells)
-    rows = [cells[i : i + COLUMNS] for i in range(0, len(cells), COLUMNS)]
-    sheet = [np.hstack([_padded(cell, max(c.shape[0] for c in row), width) for cell in row]) for row in rows]
-    across = max(part.shape[1] for part in sheet)
-    present = np.unique(np.concatenate([np.unique(tile.label) for tile in report.tiles]))
-    entries = [(c.name, c.color) for i, c in enumerate(report.classes) if len(report.classes) <= 30 or i in present]
-    if IGNORE in present:
-        entries.append(("ignored: striped", lettering.WHITE))
-    if checking.UNKNOWN in present:
-        entries.append(("outside the class table", OUTSIDE))
-    sheet.append(pictures.legend(*zip(*entries, strict=True), across))
-    return np.vstack([_padded(part, part.shape[0], across) for part in sheet])
-
-
-def _cell(tile, colors):
-    """Caption, image and overlay of one example; ignored pixels are striped."""
-    ignored, outside = (tile.label == value for value in (IGNORE, checking.UNKNOWN))
-    shown = pictures.overlay(tile.image, tile.label, colors, 0.6)
-    shown[ignored] //= 3
-    shown[ignored & (np.indices(ignored.shape).sum(0) % STRIPE < STRIPE // 3)] = lettering.WHITE  # dark may be a class
-    shown[outside] = OUTSIDE
-    pair = np.hstack([tile.image, shown])
-    caption = np.full((CAPTION, pair.shape[1], 3), 255, np.uint8)
-    name = lettering.shorten_start(f"{tile.split}/{tile.id}", pair.shape[1] - 8)  # the end tells names apart
-    line = lettering.line(name)[:CAPTION]
-    caption[CAPTION - line.shape[0] :, 4 : 4 + line.shape[1]] = line[:, : pair.shape[1] - 4]
-    return np.pad(np.vstack([caption, pair]), ((0, GAP), (GAP, 0), (0, 0)), constant_values=255)
-
-
-def _padded(picture, height, width):
-    gap = [(0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0)]
-    return np.pad(picture, gap, constant_values=255)

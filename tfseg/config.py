@@ -41,6 +41,9 @@ class Config:
         "", "Of the images in the records: `png` or `jpeg(quality=95)`; blank keeps the source's bytes."
     )
     max_size: int = _option(0, "Longest side of an image in the records, pixels: larger ones shrink; 0: as it is.")
+    image_range: str = _option(
+        "", "LOW,HIGH: the values of images deeper than 8 bits that become 0 and 255; blank: the high byte of 16 bits."
+    )
 
     # Model
     model: str = _option("", "Architecture spec, e.g. `enet` or `unet(upsampling='bilinear')`.")
@@ -123,7 +126,12 @@ class Config:
     )
     checkpoint: str = _option("best", "Which weights of the workdir to use.", ("best", "last"))
     images: str = _option("", "Images to predict: a file, a folder or a quoted pattern.")
-    output_dir: str = _option("", "Where predictions go.")
+    output_dir: str = _option("", "Where predictions go, or an export.")
+    label_ids: str = _option(
+        "train",
+        "Ids in predicted label maps: `train`, 0..classes-1, or `raw`, those of the class table.",
+        ("train", "raw"),
+    )
 
     def __post_init__(self):
         for name in (*PATHS, *PERHAPS_PATHS):
@@ -138,6 +146,7 @@ class Config:
         self._check("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
         self._check("crop_max_class_share", 0 < self.crop_max_class_share <= 1, "in (0, 1]")
         self._check("crop_size", len(self.crop_size) == 2 and min(self.crop_size) > 0, "HEIGHT,WIDTH in pixels")
+        self._check("image_range", _is_range(self.image_range), "blank or LOW,HIGH, two numbers, the lower first")
         for field in dataclasses.fields(self):
             choices = field.metadata["choices"]
             self._check(field.name, not choices or getattr(self, field.name) in choices, f"one of {choices}")
@@ -246,9 +255,17 @@ def _absolute(name, value):
     if not value or "://" in value or (name in PERHAPS_PATHS and not (value.startswith("~") or os.path.exists(value))):
         return value
     path = os.path.expanduser(value)
-    if path.startswith("~"):
+    if path.startswith("~") and not os.path.exists(path):
         raise ValueError(f"Expected --{name} below a home folder. Received: {value}, a user that is not known here.")
     return os.path.abspath(path)
+
+
+def _is_range(text):
+    try:
+        low, high = (float(word) for word in text.split(",")) if text else (0, 1)
+    except ValueError:
+        return False
+    return low < high
 
 
 def _integers(name, words):

@@ -3,10 +3,13 @@
 The SavedModel needs TensorFlow only. Its signatures, for images of any size:
 
     serving_default(image: uint8 [batch, height, width, 3])   an image as RGB
-    encoded(data: string [batch])                             PNG, JPEG, BMP or GIF files; one size in a batch
+    encoded(data: string [batch])                             PNG, JPEG, BMP, GIF or WebP files; one size in a batch
     -> label: int32 [batch, height, width], probabilities: float32 [batch, height, width, classes]
 
-`assets.extra/classes.json` names the classes and their colours.
+What is no such image is refused by the graph itself: the request fails, and the server lives. Files are turned as their
+EXIF says; those that TensorFlow would read otherwise than preparation are refused (`image_files`).
+
+`assets.extra/classes.json` has the classes: train id, the class table's own id (`raw`), name and colour.
 """
 
 import json
@@ -19,7 +22,7 @@ from absl import logging
 
 import input_pipeline
 from tfseg import config as config_lib
-from tfseg import evaluate, inference, prepare
+from tfseg import evaluate, image_files, inference, predict, prepare
 
 SAMPLES = 4
 
@@ -27,21 +30,26 @@ SAMPLES = 4
 class Serving(tf.Module):
     """What a SavedModel holds: the network, and the way from pixels or files to labels."""
 
-    def __init__(self, model, scores):
+    def __init__(self, model, scores, image_range=""):
         super().__init__()
         self.model = model  # Tracked, so that its variables are saved.
-        self._scores = scores
+        self._scores, self._image_range = scores, image_range
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")])
     def image(self, image):
         """Labels and probabilities of RGB images."""
-        scores = self._scores(image)
+        scores = self._scores(_checked(image))
         return {"label": tf.argmax(scores, -1, tf.int32), "probabilities": tf.nn.softmax(scores)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="data")])
     def encoded(self, data):
         """Labels and probabilities of image files."""
-        return self.image(tf.map_fn(_decode, data, fn_output_signature=tf.TensorSpec([None, None, 3], tf.uint8)))
+        check = tf.debugging.Assert(tf.size(data) > 0, ["Expected image files. Received: an empty batch."])
+        with tf.control_dependencies([check]):
+            data = tf.identity(data)
+        pixels = tf.TensorSpec([None, None, 3], tf.uint8)
+        images = tf.map_fn(lambda file: image_files.decode(file, self._image_range), data, fn_output_signature=pixels)
+        return self.image(images)
 
 
 def export(config: config_lib.Config) -> float:
@@ -49,23 +57,33 @@ def export(config: config_lib.Config) -> float:
 
     Raises:
         ValueError: where the folder is not empty (without --overwrite), or the export computes something else.
+        OSError: where it cannot be written.
     """
     if not (config.workdir and config.output_dir):
         raise ValueError(f"Expected --workdir and --output_dir. Received: {config.workdir!r}, {config.output_dir!r}.")
-    output_dir = pathlib.Path(config.output_dir)
-    filled = output_dir.exists() and any(output_dir.iterdir())
+    output_dir = pathlib.Path(config.output_dir).resolve()  # a link to a folder stays one
+    filled = output_dir.exists() and (output_dir.is_file() or any(output_dir.iterdir()))
     if filled and not (config.overwrite and (output_dir / "saved_model.pb").is_file()):
         raise ValueError(
             f"Expected an empty --output_dir, or with --overwrite one that holds an export. Received: {output_dir}, with files."
         )
+    aside = output_dir.with_name(output_dir.name + ".writing")
+    shutil.rmtree(aside, ignore_errors=True)
+    predict.check_writable(aside)
+    try:
+        return _export(config, aside, output_dir)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _export(config, aside, output_dir):
+    """Writes the export aside, compares it, and puts it in its place."""
     model, state = evaluate.trained_model(config)
     scores = inference.build(config.inference, model)
     serving = Serving(model, scores)
-    aside = output_dir.with_name(output_dir.name + ".writing")
-    shutil.rmtree(aside, ignore_errors=True)
     tf.saved_model.save(serving, str(aside), {"serving_default": serving.image, "encoded": serving.encoded})
     (aside / "assets.extra").mkdir()
-    classes = [{"id": i, "name": c.name, "color": c.color, "raw": c.raw} for i, c in enumerate(state.class_table())]
+    classes = predict.class_rows(state.class_table())
     (aside / "assets.extra" / "classes.json").write_text(json.dumps(classes, indent=1))
     # As evaluation runs it: op by op, ENet's pools would break ties otherwise.
     live = tf.function(scores, reduce_retracing=True)
@@ -100,8 +118,19 @@ def compare(saved_model: pathlib.Path, live, images: list[np.ndarray]) -> float:
     return difference
 
 
-def _decode(data):
-    return tf.io.decode_image(data, channels=3, expand_animations=False)
+def _checked(image):
+    """Returns images whose shape has been checked at run time: servers pass on what they get, whatever the signature says.
+
+    A convolution aborts the whole process where an image comes without its batch.
+    """
+    given = tf.compat.v1.placeholder_with_default(image, None)  # of no known shape: else the check is optimized away
+    shape = tf.shape(given)
+    right = tf.cond(tf.size(shape) == 4, lambda: (shape[-1] == 3) & (tf.size(given) > 0), lambda: False)
+    check = tf.debugging.Assert(
+        right, ["Expected images [batch, height, width, 3], none of them 0. Received shape:", shape], summarize=8
+    )
+    with tf.control_dependencies([check]):
+        return tf.ensure_shape(tf.identity(given), [None, None, None, 3])
 
 
 def _samples(config):

@@ -8,7 +8,12 @@ prediction and their softmax the probabilities. `whole` returns the network's ow
 return the logarithm of the average, whose softmax is the average again.
 
 A chain goes from the inside out: `sliding_window(..) | multi_scale(..)` slides over each of the scaled images.
+
+`scores(images, finish)` returns `finish` of the scores, a function of their last axis such as the argmax. Where the chain
+ends with a sliding window it is applied piece by piece, and the scores of the whole image are never held.
 """
+
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -27,15 +32,16 @@ def build(spec: str, model):
 
     Returns:
         A function of images, RGB 0..255, uint8 or float [batch, height, width, 3], whose sizes may be known only at run
-        time, to scores, float32 [batch, height, width, classes]. It runs eagerly and inside tf.function.
+        time, to scores, float32 [batch, height, width, classes]. It runs eagerly and inside tf.function. With a second
+        argument, `finish`, it returns that function of the scores: [..., classes] to [...] or [..., n].
 
     Raises:
         ValueError: for an unknown name, or an option that is wrong.
     """
     num_classes = model.output["logits"].shape[-1]
 
-    def predict(images):
-        return model(images, training=False)["logits"]
+    def predict(images, finish=_same):
+        return finish(model(images, training=False)["logits"])
 
     known = {function.__name__: function for function in (whole, sliding_window, multi_scale)}
     calls = specs.parse_chain(spec)
@@ -71,29 +77,23 @@ def sliding_window(predict, num_classes, size, overlap=0.5):
         raise ValueError(f"Expected overlap in 0..1, less than 1. Received: overlap={overlap}.")
     strides = [max(1, round(n * (1 - overlap))) for n in size]
 
-    def scores(images):
+    def scores(images, finish=_same):
         images = tf.convert_to_tensor(images)
         batch, *extent = tf.unstack(tf.shape(images)[:3])
-        window = [tf.minimum(n, e) for n, e in zip(size, extent, strict=True)]
-        last = [e - w for e, w in zip(extent, window, strict=True)]
-        counts = [-(-end // stride) + 1 for end, stride in zip(last, strides, strict=True)]
-        weight = _taper(window[0])[:, None, None] * _taper(window[1])[:, None]
+        rows, columns = (_windows(*axis) for axis in zip(extent, size, strides, strict=True))
 
-        def add(i, total, weights):
-            places = (i // counts[1], i % counts[1])
-            top, left = (tf.minimum(p * s, end) for p, s, end in zip(places, strides, last, strict=True))
-            here = tf.slice(images, [0, top, left, 0], [-1, *window, -1])
-            around = [[top, last[0] - top], [left, last[1] - left], [0, 0]]
-            part = tf.pad(weight * tf.nn.softmax(predict(here)), [[0, 0], *around])
-            weights = tf.ensure_shape(weights + tf.pad(weight, around), weights.shape)
-            return i + 1, tf.ensure_shape(total + part, total.shape), weights
+        def strip(i):
+            def part(j):
+                start = [0, rows.starts[i], columns.starts[j], 0]
+                here = tf.slice(images, start, [-1, rows.length, columns.length, -1])
+                return rows.weights[i][:, None, None] * columns.weights[j][:, None] * tf.nn.softmax(predict(here))
 
-        zeros = (tf.zeros([batch, *extent, num_classes]), tf.zeros([*extent, 1]))
-        # One window at a time: a network's activations are what fills the memory.
-        _, total, weights = tf.while_loop(
-            lambda i, *_: i < counts[0] * counts[1], add, (0, *zeros), parallel_iterations=1
+            return _overlap_add(part, columns, 2, [batch, rows.length, columns.length, num_classes], _same)
+
+        found = _overlap_add(
+            strip, rows, 1, [batch, rows.length, extent[1], num_classes], lambda total: finish(_logarithm(total))
         )
-        return _logarithm(total / weights)
+        return tf.ensure_shape(found, [*images.shape[:3], *found.shape[3:]])
 
     return scores
 
@@ -114,7 +114,7 @@ def multi_scale(predict, num_classes, scales=(0.75, 1.0, 1.25), flip=True):
     if not scales or not all(isinstance(s, (int, float)) and s > 0 for s in scales):
         raise ValueError(f"Expected positive scales. Received: scales={scales}.")
 
-    def scores(images):
+    def scores(images, finish=_same):
         images = tf.convert_to_tensor(images)
         size = tf.shape(images)[1:3]
         total = 0.0
@@ -127,9 +127,64 @@ def multi_scale(predict, num_classes, scales=(0.75, 1.0, 1.25), flip=True):
             if flip:
                 views.append(tf.reverse(predict(tf.reverse(scaled, [2])), [2]))
             total += sum(tf.nn.softmax(view if scale == 1 else tf.image.resize(view, size)) for view in views)
-        return _logarithm(total / (len(scales) * (1 + flip)))
+        return finish(_logarithm(total / (len(scales) * (1 + flip))))
 
     return scores
+
+
+class _Windows(NamedTuple):
+    """The windows along one axis, an integer tensor or float32 each."""
+
+    starts: tf.Tensor  # [windows], pixels
+    steps: tf.Tensor  # [windows], pixels from one start to the next, from the last one to the end of the image
+    length: tf.Tensor  # [], pixels of each window
+    weights: tf.Tensor  # [windows, length], of each window's pixels; those of one pixel add up to 1
+
+
+def _windows(extent, size, stride):
+    length = tf.minimum(size, extent)
+    last = extent - length
+    starts = tf.minimum(stride * tf.range(-(-last // stride) + 1), last)
+    places = starts[:, None] + tf.range(length)
+    weights = tf.broadcast_to(_taper(length), tf.shape(places))
+    total = tf.gather(tf.math.unsorted_segment_sum(weights, places, extent), places)
+    return _Windows(starts, tf.concat([starts[1:], [extent]], 0) - starts, length, weights / total)
+
+
+def _overlap_add(part, windows, axis, shape, finish):
+    """`finish` of the sum of parts that overlap along an axis, in time and memory that grow with the result alone.
+
+    What no later part adds to is split off and finished at once; only the rest, no larger than a part, is added to.
+
+    Args:
+        part: number of a window to its part, float32 of `shape`.
+        windows: the windows along the axis.
+        axis: 1 or 2.
+        shape: of each part, [batch, height, width, classes].
+        finish: a function of the last axis.
+    """
+    order = [axis, *(a for a in range(3) if a != axis)]  # pieces are put one after another along the first axis
+    example = finish(tf.zeros([1, 1, 1, shape[-1]]))
+    rest = range(3, example.shape.rank)
+    pieces = tf.TensorArray(
+        example.dtype,
+        tf.shape(windows.starts)[0],
+        infer_shape=False,
+        element_shape=[None, None, None, *example.shape[3:]],
+    )
+
+    def add(i, begun, pieces):
+        total, step = begun + part(i), windows.steps[i]
+        done, begun_next = tf.split(total, [step, windows.length - step], axis)
+        pieces = pieces.write(i, finish(tf.transpose(done, [*order, 3])))
+        begun_next = tf.pad(begun_next, [[0, step if a == axis else 0] for a in range(4)])
+        return i + 1, tf.ensure_shape(begun_next, begun.shape), pieces
+
+    # One window at a time: a network's activations are what fills the memory.
+    *_, pieces = tf.while_loop(
+        lambda i, *_: i < tf.shape(windows.starts)[0], add, (0, tf.zeros(shape), pieces), parallel_iterations=1
+    )
+    return tf.transpose(pieces.concat(), [*(order.index(a) for a in range(3)), *rest])
 
 
 def _taper(length):
@@ -141,3 +196,7 @@ def _taper(length):
 
 def _logarithm(probabilities):
     return tf.math.log(tf.maximum(probabilities, SMALLEST))
+
+
+def _same(scores):
+    return scores

@@ -1,7 +1,11 @@
 """--mode=predict: label maps, colour maps and overlays of images of any size."""
 
-import glob
+import functools
+import json
 import pathlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -9,116 +13,219 @@ import tensorflow as tf
 from tqdm import tqdm
 
 import input_pipeline
+from input_pipeline import pipeline
+from input_pipeline.preparation import convert
+from input_pipeline.source import files
 from tfseg import config as config_lib
-from tfseg import evaluate, inference, pictures, prepare
+from tfseg import evaluate, given_images, inference, pictures, prepare
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+BAND = 256  # rows that are drawn at a time, so that drawing needs little memory
+LARGEST_ID = 65535  # of a 16-bit PNG
+OUT_OF_MEMORY = ("out of memory", "oom when", "failed to allocate", "alloc_failed", "insufficient memory")
+
+
+class Image(NamedTuple):
+    """An image to predict."""
+
+    name: str  # of its predictions
+    source: str  # what a message calls it
+    read: Callable[[], np.ndarray]  # RGB uint8 [height, width, 3]
+
+
+class Images(NamedTuple):
+    """The images to predict, one at a time."""
+
+    count: int
+    names: Iterable[str]
+    stream: Iterator[Image]
 
 
 def predict(config: config_lib.Config) -> list[pathlib.Path]:
-    """Writes `labels/`, `colors/`, `overlays/` NAME.png and `legend.png` to --output_dir; returns the label maps' paths.
+    """Writes `labels/`, `colors/`, `overlays/` NAME.png, `legend.png` and `classes.json` to --output_dir.
 
-    The images are those of --images, or of the data set's --split where that is blank. A label map is a gray PNG of
-    train ids. Existing files are left alone, with an error, unless --overwrite is given.
+    The images are those of --images, or of the data set's --split where that is blank; they are read as preparation reads
+    them. A label map is a gray PNG of train ids, or with --label_ids=raw of the class table's own ids, of 8 bits where
+    they fit in them and otherwise of 16. `classes.json` says which is which. Existing files are left alone, with an
+    error, unless --overwrite is given.
+
+    Returns:
+        The paths of the label maps.
 
     Raises:
         FileNotFoundError: where --images matches nothing.
-        ValueError: for images that cannot be read; the others have been predicted.
+        OSError: where --output_dir cannot be written.
+        ValueError: for images that cannot be read or predicted, naming each; the others have been predicted.
     """
     if not config.output_dir:
         raise ValueError("Expected --output_dir, the folder for the predictions. Received: none.")
     output_dir = pathlib.Path(config.output_dir)
-    sources = _sources(config)
-    existing = [name for name in sources if (output_dir / "labels" / f"{name}.png").exists()]
-    if existing and not config.overwrite:
-        raise ValueError(
-            f"Expected --output_dir without predictions of these images. Received: {output_dir} holds {len(existing)} "
-            f"of them, the first labels/{existing[0]}.png. Use another folder, or --overwrite."
-        )
+    images = _of_files(config, output_dir) if config.images else _of_split(config)
+    if not config.overwrite:
+        _check_new(images.names, output_dir)
+    for folder in given_images.FOLDERS:
+        check_writable(output_dir / folder)
     model, state = evaluate.trained_model(config)
-    names, colors = _classes(state.class_table(), model.output["logits"].shape[-1])
+    classes = class_rows(state.class_table(), model.output["logits"].shape[-1])
+    ids = _label_ids(classes, config.label_ids)
+    colors = np.array([row["color"] for row in classes], np.uint8)
+    _write_about(classes, colors, output_dir, config.overwrite)
     scores = inference.build(config.inference, model)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
     def label_map(image):
-        return tf.argmax(scores(image[tf.newaxis])[0], axis=-1, output_type=tf.int32)
+        return scores(image[tf.newaxis], lambda x: tf.cast(tf.argmax(x, -1, tf.int32), tf.uint16))[0]
 
-    for folder in ("labels", "colors", "overlays"):
-        (output_dir / folder).mkdir(parents=True, exist_ok=True)
-    _write(output_dir / "legend.png", pictures.legend(names, colors))
-    written, unreadable = [], []
-    for name, read in tqdm(sources.items(), "predict", unit="image", mininterval=evaluate.BAR_SECONDS):
+    written, failed = [], []
+    bar = tqdm(images.stream, "predict", images.count, unit="image", mininterval=evaluate.BAR_SECONDS)
+    for name, source, read in bar:
+        image = None
         try:
             image = read()
-        except (tf.errors.OpError, ValueError) as error:
-            unreadable.append(f"{name} ({str(error).splitlines()[0][:120]})")
+            drawn = _drawn(image, label_map(image).numpy(), ids, colors)
+        except (MemoryError, cv2.error, *files.FAULTS) as error:
+            failed.append(f"{source}: {_reason(error, image, config.inference)}")
             continue
-        label = label_map(image).numpy().astype(np.uint8)
-        image = image.numpy()
-        pictures_of = {
-            "labels": label,
-            "colors": pictures.colorize(label, colors),
-            "overlays": pictures.overlay(image, label, colors),
-        }
-        for folder, picture in pictures_of.items():
-            path = output_dir / folder / f"{name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, picture)
+        for folder, picture in drawn.items():
+            _write(output_dir / folder / f"{name}.png", picture)
         written.append(output_dir / "labels" / f"{name}.png")
-    print(f"{len(written)} predictions in {output_dir}: labels/, colors/, overlays/, legend.png")
-    if unreadable:
+    print(
+        f"{len(written)} of {images.count} images predicted in {output_dir}: labels/ ({config.label_ids} ids), colors/, "
+        "overlays/, legend.png, classes.json"
+    )
+    if failed:
+        lines = "\n  ".join(failed)
         raise ValueError(
-            f"Expected readable images. Received: {len(unreadable)} that are not: {', '.join(unreadable)}."
+            f"Expected images that can be read and predicted. Received: {len(failed)} of {images.count} that cannot; the "
+            f"others are predicted:\n  {lines}"
         )
     return written
 
 
-def _sources(config):
-    """{name of the output: function that reads the image as uint8 [height, width, 3]}."""
-    if not config.images:
-        prepared = prepare.records(config)
-        if config.split not in prepared.splits:
-            raise ValueError(f"Expected --images, or --split of {sorted(prepared.splits)}. Received: {config.split!r}.")
-        examples = prepared.encoded(config.split).as_numpy_iterator()
-        return {e["id"].decode(): lambda e=e: input_pipeline.decode(e)["image"] for e in examples}
-    given = pathlib.Path(config.images)
-    if given.is_dir():
-        found = [p for p in sorted(given.rglob("*")) if p.suffix.lower() in SUFFIXES]
-    else:
-        found = [pathlib.Path(p) for p in sorted(glob.glob(config.images, recursive=True)) if pathlib.Path(p).is_file()]
-    if not found:
-        raise FileNotFoundError(
-            f"Expected images at --images={config.images}. Received: none there ({', '.join(SUFFIXES)})."
+def class_rows(table: list["input_pipeline.Class"], count: int = 0) -> list[dict]:
+    """The rows of classes.json: {"id": train id, "raw": the class table's own id or None, "name", "color"}.
+
+    Of a network with `count` classes those that the data set does not know are numbered, and gray.
+    """
+    rows = [{"id": i, "raw": c.raw, "name": c.name, "color": list(c.color)} for i, c in enumerate(table)]
+    more = range(len(rows), count)
+    return rows + [{"id": i, "raw": None, "name": f"class {i}", "color": [(60 + 37 * i) % 256] * 3} for i in more]
+
+
+def check_writable(folder: pathlib.Path) -> None:
+    """Makes a folder, and a file in it that is gone at once; raises an OSError with the cause where it cannot."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        file = next((path for path in (folder, *folder.parents) if path.is_file()), None)
+        cause = f"{file} is a file" if file else error.strerror or str(error)
+        raise OSError(
+            f"Expected a folder that can be written for --output_dir. Received: {folder}: {cause}. Choose another folder, or "
+            "change its permissions."
+        ) from error
+
+
+def _of_files(config, output_dir):
+    """The images of --images."""
+    found = given_images.find(config.images, output_dir)
+    stream = (Image(name, str(path), functools.partial(_read, path)) for name, path in found.items())
+    return Images(len(found), found, stream)
+
+
+def _read(path):
+    """An image file as preparation reads it: RGB uint8 [height, width, 3]."""
+    return files.read_image(path)[1]
+
+
+def _of_split(config):
+    """The images of --split, read from the records one after another."""
+    prepared = prepare.records(config)
+    if config.split not in prepared.splits:
+        raise ValueError(f"Expected --images, or --split of {sorted(prepared.splits)}. Received: {config.split!r}.")
+    encoded = prepared.encoded(config.split)
+    ids = (name.decode() for name in encoded.map(lambda example: example["id"]).as_numpy_iterator())
+    decoded = pipeline.readable(encoded.map(input_pipeline.decode).prefetch(1).as_numpy_iterator(), prepared)
+    stream = (Image(e["id"].decode(), e["id"].decode(), functools.partial(dict.get, e, "image")) for e in decoded)
+    return Images(prepared.splits[config.split], ids, stream)
+
+
+def _check_new(names, output_dir):
+    """Raises where predictions of these names are there."""
+    folders = [output_dir / folder for folder in given_images.FOLDERS if (output_dir / folder).is_dir()]
+    existing = [name for name in names if any((f / f"{name}.png").exists() for f in folders)] if folders else []
+    if existing:
+        raise ValueError(
+            f"Expected --output_dir without predictions of these images. Received: {output_dir} holds {len(existing)} "
+            f"of them, the first {existing[0]}.png. Use another folder, or --overwrite."
         )
-    root = pathlib.Path(*_shared_parts([p.parent.parts for p in found]))
-    sources = {}
-    for path in found:
-        name = str(path.relative_to(root).with_suffix(""))
-        if name in sources:
-            raise ValueError(f"Expected images with different names. Received: two called {name} in {root}.")
-        sources[name] = lambda path=path: tf.io.decode_image(
-            tf.io.read_file(str(path)), channels=3, expand_animations=False
+
+
+def _label_ids(classes, which):
+    """What a label map holds for each train id, uint8 or uint16 [classes]."""
+    ids = [row["id" if which == "train" else "raw"] for row in classes]
+    without = [row["name"] for row, i in zip(classes, ids, strict=True) if i is None or not 0 <= i <= LARGEST_ID]
+    if without:
+        raise ValueError(
+            f"Expected, for --label_ids=raw, a run whose class table has an id of 0..{LARGEST_ID} for every class. Received: "
+            f"none for {', '.join(without[:10])}{', ...' if without[10:] else ''}. Use --label_ids=train; classes.json says "
+            "which class each id is."
         )
-    return sources
+    return np.array(ids, np.uint8 if max(ids) < 256 else np.uint16)
 
 
-def _shared_parts(folders):
-    shared = []
-    for parts in zip(*folders, strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared.append(parts[0])
-    return shared
+def _write_about(classes, colors, output_dir, overwrite):
+    """Writes what predictions are read by: legend.png and classes.json."""
+    about = {
+        output_dir / "legend.png": files.encode_png(pictures.legend([row["name"] for row in classes], colors)),
+        output_dir / "classes.json": json.dumps(classes, indent=1).encode(),
+    }
+    other = [str(path) for path, data in about.items() if path.exists() and path.read_bytes() != data]
+    if other and not overwrite:
+        raise ValueError(
+            f"Expected --output_dir for predictions of these classes. Received: {' and '.join(other)} of other ones. Use "
+            "another folder, or --overwrite."
+        )
+    for path, data in about.items():
+        _write(path, data)
 
 
-def _classes(classes, count):
-    """Names and colours of the network's classes; those that the data set does not know are numbered and gray."""
-    rows = [(c.name, c.color) for c in classes]
-    rows += [(f"class {i}", [(60 + 37 * i) % 256] * 3) for i in range(len(classes), count)]
-    return [name for name, _ in rows], np.array([color for _, color in rows], np.uint8)
+def _drawn(image, label, ids, colors):
+    """The three pictures of an image, as PNG files."""
+    drawn = {
+        "labels": ids[label],
+        "colors": _in_bands(lambda part: pictures.colorize(part, colors), label),
+        "overlays": _in_bands(lambda *parts: pictures.overlay(*parts, colors), image, label),
+    }
+    return {folder: files.encode_png(picture) for folder, picture in drawn.items()}
 
 
-def _write(path, picture):
-    """Writes a gray or RGB picture; OpenCV takes BGR."""
-    if not cv2.imwrite(str(path), picture[..., ::-1] if picture.ndim == 3 else picture):
-        raise OSError(f"Expected to write {path}. Received: an error from OpenCV; is the disk full or read-only?")
+def _in_bands(draw, *arrays):
+    starts = range(0, len(arrays[0]), BAND)
+    return np.concatenate([draw(*(array[start : start + BAND] for array in arrays)) for start in starts])
+
+
+def _write(path, data):
+    """Writes a file; where it cannot, none is left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.write_bytes(data)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _reason(error, image, spec):
+    """Why an image (None: it could not be read) is not predicted."""
+    little = isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError))
+    if not little and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+        if image is None:
+            return convert.reason(error)
+        return f"Expected an image that the network can take. Received: {image.shape}: {files.message(error)}"
+    if image is None:
+        return "Expected enough memory to read it. Received: too little. Make the image smaller"
+    advice = "Use --inference='sliding_window(size=(512, 512))'"
+    if "sliding_window" in spec:
+        advice = f"Use a smaller window than --inference={spec!r}"
+    height, width = image.shape[:2]
+    return f"Expected enough memory for {width} x {height} pixels (width x height). Received: too little. {advice}"

@@ -1,6 +1,7 @@
 """--mode=prepare: builds the records of a data set, or says where they are."""
 
 import input_pipeline
+from input_pipeline.source.images import range_of, range_text
 from tfseg import config as config_lib
 
 
@@ -21,6 +22,10 @@ def prepare(config: config_lib.Config) -> "input_pipeline.Prepared":
     for split, statistics in prepared.statistics.items():
         if statistics.get("turned"):  # records of an earlier version do not say
             print(f"{len(statistics['turned'])} images of {split} were turned upright, as their EXIF says.")
+        for what, count in statistics.get("left_out", {}).items():
+            print(f"{count} images of {split} have {what}, which is left out.")
+        if found := range_of(statistics):
+            print(f"{split}: {range_text(found, prepared.options.get('image_range', ''))[0]}.")
     for split, count in prepared.skipped.items():
         print(f"{count} bad examples of {split} were left out: {prepared.skipped_list}")
     print(f"Records in {prepared.directory}")
@@ -37,4 +42,5 @@ def records(config: config_lib.Config, overwrite: bool = False) -> "input_pipeli
         skip_bad=config.skip_bad,
         image_format=config.image_format,
         max_size=config.max_size,
+        image_range=config.image_range,
     )

@@ -17,18 +17,23 @@ import cv2
 import numpy as np
 
 from input_pipeline import records
-from input_pipeline.checking.advice import Value, suggest
+from input_pipeline.checking.advice import suggest
 from input_pipeline.preparation import cache
-from input_pipeline.preparation.convert import check_sizes, contents, in_parallel, reason
+from input_pipeline.preparation.convert import check_sizes, contents, in_parallel, named, read_image, read_mask
+from input_pipeline.preparation.judgement import Found, Tally, Value, found
 from input_pipeline.source import files, sequences
 from input_pipeline.source.class_tables import Class
-from input_pipeline.source.files import IGNORE
+from input_pipeline.source.evidence import ConflictError, Reading
+from input_pipeline.source.images import Picture, Range, range_text
 from input_pipeline.source.listing import Example, some
 from input_pipeline.source.walk import is_picture
 
 UNKNOWN = -1  # in a tile's label, pixels outside the class table
+HOW = {  # how masks are read where it was a choice
+    "palette colours": "palette masks are read by their colours, which are the table's in another order",
+    "gray colours": "gray masks are read by the class table's grays",
+}
 TILES, TILE_WIDTH = 12, 320  # of the contact sheet: how many, and their width in pixels
-_VALUES = 1000  # values outside the table that are told apart: a mask saved as JPEG has a million
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,22 +54,35 @@ class Report:
     source: Path | None
     classes: tuple[Class, ...]
     splits: dict[str, int]
-    values: dict[tuple[bool, int], Value]  # by (whether it is a colour, its code): those of the table, and found ones
+    rows: tuple[tuple[Class, int], ...]  # of the class table, with their train ids
+    tally: Tally  # of the masks' values: those of the table, and found ones
     table: frozenset  # the keys of those of the table
     lenient: bool = False  # whether preparation ignores colours outside the table
-    beyond: int = 0  # pixels of values outside the table beyond the first _VALUES
+    image_range: str = ""  # the option's value
     image_kinds: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     mask_kinds: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     sizes: collections.Counter = dataclasses.field(default_factory=collections.Counter)  # of (height, width)
     faults: list[str] = dataclasses.field(default_factory=list)  # `file: what is wrong`
     outside: list[str] = dataclasses.field(default_factory=list)  # masks with values outside the table
     turned: list[str] = dataclasses.field(default_factory=list)  # examples that EXIF turns
+    left_out: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # {channels: examples whose are left out}
+    range: Range | None = None  # of the images deeper than 8 bits
     leaks: list[str] = dataclasses.field(default_factory=list)  # the same image in two splits
     repeated: list[str] = dataclasses.field(default_factory=list)  # the same image twice in a split
     alone: list[str] = dataclasses.field(default_factory=list)  # masks without an image
     unlisted: list[str] = dataclasses.field(default_factory=list)  # images that no split names
     sequences: list[str] = dataclasses.field(default_factory=list)  # of frames of a video, that are in two splits
     tiles: list[Tile] = dataclasses.field(default_factory=list)
+
+    @property
+    def values(self) -> dict[tuple[bool, int], Value]:
+        """By (whether it is a colour, its code): the values of the table, and found ones."""
+        return self.tally.values
+
+    @property
+    def beyond(self) -> int:
+        """Pixels of values outside the table beyond those that are told apart."""
+        return self.tally.beyond
 
     @property
     def findings(self) -> list[str]:
@@ -99,32 +117,40 @@ class Report:
             "images that are twice in their split": self.repeated,
             "images that are in no split": self.unlisted,
             sequences.NOTE: self.sequences,
-        }
+        } | {f"images have {what}, which is left out": names for what, names in sorted(self.left_out.items())}
         lines = [f"{len(names)} {what}: {some(names)}" for what, names in lines.items() if names]
+        lines += [f"{range_text(self.range, self.image_range)[0]}."] if self.range else []
+        for how, text in HOW.items():
+            masks = self.tally.masks.get(how)
+            lines += [f"{len(masks)} {text}: {some(masks)}"] if masks else []
         return lines + ["Preparation will ignore these pixels. " + line for line in self._strange if self.lenient]
 
     @property
     def _strange(self):
-        said = suggest(self.values, bool(self.source and (self.source / "classes.csv").is_file()))
+        said = suggest(self.tally, self.rows, bool(self.source and (self.source / "classes.csv").is_file()))
         if self.beyond:
             said.append(f"{self.beyond} pixels have still other values: smooth edges, as of a JPEG or a scaled mask.")
         return said
 
 
-def check(spec: str, data_dir: str = "") -> Report:
+def check(spec: str, data_dir: str = "", image_range: str = "") -> Report:
     """Reads every image and mask of a source tree; raises only where its files cannot be listed at all."""
+    files.limits_of(image_range)
     if data_dir and records.is_prepared(Path(data_dir).expanduser()):
         raise ValueError(
             f"Expected data_dir to be the source tree. Received: {data_dir}, which is records made and checked of one."
         )
     builder = cache.source_builder(spec, data_dir)
     splits = {split: len(examples) for split, examples in builder.splits.items()}
-    values = _table(builder)
-    lenient = builder.conversion.lenient
-    report = Report(builder.name, builder.source, builder.classes, splits, values, frozenset(values), lenient)
+    table, tally = builder.conversion, Tally()
+    tally.start(table.rows, builder.classes, table.by_color)
+    report = Report(
+        builder.name, builder.source, builder.classes, splits, table.rows, tally, frozenset(tally.values),
+        table.lenient, image_range,
+    )  # fmt: skip
     first_of = {}  # {digest of an image: its place}
     total = sum(splits.values())
-    look = functools.partial(_look, builder.conversion)
+    look = functools.partial(_look, table, image_range)
     for seen in in_parallel(look, _items(builder.splits), total, f"{builder.name} check"):
         _add(report, seen, first_of)
     if getattr(builder, "chosen_by_name", False):
@@ -143,12 +169,10 @@ class _Seen:
     faults: list[str] = dataclasses.field(default_factory=list)
     image_kind: str = ""
     mask_kind: str = ""
-    mask: str = ""
     size: tuple[int, int] | None = None
     digest: bytes = b""
-    turned: bool = False
-    values: dict = dataclasses.field(default_factory=dict)  # {(whether a colour, code): pixels}
-    beyond: int = 0
+    picture: Picture | None = None  # without its pixels
+    found: Found | None = None  # what the mask holds
     tile: Tile | None = None
 
 
@@ -161,67 +185,58 @@ def _items(splits) -> Iterator[tuple[str, Example, bool]]:
             yield split, example, i in shown
 
 
-def _look(conversion, item) -> _Seen:
+def _look(conversion, image_range, item) -> _Seen:
     """Reads an example."""
     split, example, shown = item
-    seen, image, raw = _Seen(split, example.id, mask=_named(example.mask)), None, None
+    seen, image, mask = _Seen(split, example.id), None, None
     try:
         data = contents(example.image)
         seen.image_kind = _kind(data)
-        image = files.decode_image(data)[1] if isinstance(data, bytes) else data
-        seen.turned = isinstance(data, bytes) and files.is_turned(data)
+        picture = Picture(b"", data) if isinstance(data, np.ndarray) else read_image(data, image_range)
+        image, seen.picture = picture.pixels, dataclasses.replace(picture, encoded=b"", pixels=None)
         seen.size = image.shape[:2]
         seen.digest = hashlib.blake2b(image.tobytes() + repr(seen.size).encode(), digest_size=16).digest()
     except files.FAULTS as error:
-        seen.faults.append(f"{example.image}: {reason(error)}")
+        seen.faults.append(f"{example.image}: {files.reason(error)}")
     try:
         data = contents(example.mask)
         seen.mask_kind = _kind(data)
-        raw = files.decode_mask(data) if isinstance(data, bytes) else data
+        mask = read_mask(data)
         if image is not None:
-            check_sizes(image, raw, seen.turned)
+            check_sizes(image, mask.values, seen.picture.turned)
     except files.FAULTS as error:
-        seen.faults.append(f"{example.mask}: {reason(error)}")
+        seen.faults.append(f"{example.mask}: {files.reason(error)}")
     if example.boxes and image is not None:
         try:
             example.boxes.read().within(seen.size)
         except files.FAULTS as error:
-            seen.faults.append(f"{example.boxes}: {reason(error)}")
-    if raw is not None:
-        lookup, codes = _count(conversion, raw, seen)
+            seen.faults.append(f"{example.boxes}: {files.reason(error)}")
+    if mask is not None:
+        reading = _reading(conversion, mask, seen, example)
+        seen.found = found(named(example.mask), reading.codes, reading.colored, reading.lookup, reading.how)
         if shown and not seen.faults:
-            label = np.full(codes.shape, UNKNOWN, np.int16)
-            if lookup:  # filled in: np.where would make 255 of UNKNOWN beside the lookup's uint8
-                known = np.isin(codes, lookup.known)
-                label[known] = lookup(codes[known])
+            label = np.full(reading.codes.shape, UNKNOWN, np.int16)
+            if reading.lookup:  # filled in: np.where would make 255 of UNKNOWN beside the lookup's uint8
+                known = np.isin(reading.codes, reading.lookup.known)
+                label[known] = reading.lookup(reading.codes[known])
             seen.tile = _tile(split, example.id, image, label)
     return seen
-
-
-def _named(part):
-    return "an array" if isinstance(part, (bytes, np.ndarray)) else str(part)
 
 
 def _kind(data):
     return files.kind(data) if isinstance(data, bytes) else "array"
 
 
-def _count(conversion, raw, seen):
-    """Counts the values of a mask into `seen`; returns them, and the lookup of the table, None where none fits."""
+def _reading(conversion, mask, seen, example):
+    """How a mask is read; by no lookup where the table has not what it holds, or the evidence conflicts, a fault."""
     try:
-        lookup, codes = conversion.table(raw)
+        return conversion.reading(mask)
+    except ConflictError as error:
+        seen.faults.append(f"{example.mask}: {files.reason(error)}")
     except ValueError:  # colours without a table of colours, or ids without one of ids: all are outside
-        lookup, codes = None, files.color_code(raw) if raw.ndim == 3 else raw
-    colored = raw.ndim == 3 and lookup is not conversion.by_id
-    in_table = lookup.known if lookup else []
-    small = codes.dtype.itemsize < 3 and codes.dtype.kind == "u"
-    counts = np.bincount(codes.ravel()) if small else None
-    found, counts = (np.flatnonzero(counts), counts[counts > 0]) if small else np.unique(codes, return_counts=True)
-    order = np.lexsort((-counts, ~np.isin(found, in_table)))  # those of the table first, then the commonest
-    kept = order[: len(in_table) + _VALUES]
-    seen.values = {(colored, int(found[i])): int(counts[i]) for i in kept}
-    seen.beyond = int(counts.sum()) - sum(seen.values.values())
-    return lookup, codes
+        pass
+    colored = mask.values.ndim == 3
+    return Reading(None, files.color_code(mask.values) if colored else mask.values, colored)
 
 
 def _tile(split, name, image, label):
@@ -231,39 +246,23 @@ def _tile(split, name, image, label):
     return Tile(split, name, image, cv2.resize(label, size, interpolation=cv2.INTER_NEAREST_EXACT))
 
 
-def _table(builder):
-    """The values of the class table, none of them found yet."""
-    values = {}
-    for row, train_id in builder.conversion.rows:
-        becomes = "ignored" if train_id == IGNORE else builder.classes[train_id].name
-        name = becomes if row.name in (becomes, "ignore") else f"{row.name} ({becomes})"
-        if row.raw is not None:
-            values[False, row.raw] = Value(False, row.raw, name, train_id)
-        if row.color and builder.conversion.by_color:
-            code = int(files.color_code(row.color))
-            values[True, code] = Value(True, code, name, train_id)
-    return values
-
-
 def _add(report, seen, first_of):
     place = f"{seen.split}/{seen.id}"
     report.faults += seen.faults
     report.image_kinds.update([seen.image_kind] if seen.image_kind else [])
     report.mask_kinds.update([seen.mask_kind] if seen.mask_kind else [])
     report.sizes.update([seen.size] if seen.size else [])
-    report.turned += [place] if seen.turned else []
     report.tiles += [seen.tile] if seen.tile else []
-    report.beyond += seen.beyond
-    unknown = [value for value in seen.values if value not in report.table]
-    if unknown:
-        values = [str(Value(*value)) for value in unknown]
-        report.outside.append(f"{seen.mask} ({place}): {some(values)}")
-    for (colored, code), pixels in seen.values.items():
-        if (colored, code) not in report.values and len(report.values) >= _VALUES:
-            report.beyond += pixels
-            continue
-        value = report.values.setdefault((colored, code), Value(colored, code))
-        value.pixels, value.images, value.example = value.pixels + pixels, value.images + 1, value.example or place
+    if seen.picture:
+        report.turned += [place] if seen.picture.turned else []
+        report.range = seen.picture.range | report.range if seen.picture.range else report.range
+        if seen.picture.left_out:
+            report.left_out.setdefault(seen.picture.left_out, []).append(place)
+    if seen.found:
+        unknown = [str(Value(*value)) for value in seen.found.values if value not in report.table]
+        if unknown:
+            report.outside.append(f"{seen.found.mask} ({place}): {some(unknown)}")
+        report.tally.add(seen.found, place)
     if seen.digest:
         split, other = first_of.setdefault(seen.digest, (seen.split, place))
         if other != place:

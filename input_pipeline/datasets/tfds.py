@@ -20,7 +20,7 @@ from absl import logging
 
 from input_pipeline.preparation import builder
 from input_pipeline.source import listing
-from input_pipeline.source.class_tables import Class, colors_of
+from input_pipeline.source.class_tables import Class, Uncolored, colors_of
 from input_pipeline.source.files import IGNORE
 
 # Facts that are not in a data set's features. Oxford-IIIT Pet has trimaps of 1 pet, 2 background, 3 border, and no val split.
@@ -81,7 +81,7 @@ class Builder(builder.Builder):
         super().__init__(
             None,  # no files to list: what TFDS has prepared does not change under the same version and sizes
             cache,
-            classes=[Class(str(n), color, i + offset) for i, (n, color) in enumerate(shown)],
+            classes=[Uncolored(str(n), color, i + offset) for i, (n, color) in enumerate(shown)],
             ignored=[Class("ignore", None, raw) for raw in (*range(offset), IGNORE)],
             splits=parts,
             options={k: v for k, v in options.items() if v is not None},

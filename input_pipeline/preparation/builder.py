@@ -21,7 +21,8 @@ from tensorflow_datasets.core import shuffle
 from input_pipeline import records
 from input_pipeline.preparation.convert import Conversion, in_parallel
 from input_pipeline.preparation.counts import Counts
-from input_pipeline.source.class_tables import Class
+from input_pipeline.preparation.judgement import Tally, hints
+from input_pipeline.source.class_tables import Class, Uncolored, voc_color
 from input_pipeline.source.files import IGNORE
 from input_pipeline.source.listing import Example, Part, some
 
@@ -72,8 +73,11 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             options: what the user chose (JSON values): part of the directory's name.
             code: what draws the examples, where they are no files; when it changes, so have they.
         """
-        if not 0 < len(classes) <= IGNORE:
-            raise ValueError(f"Expected 1 to {IGNORE} classes. Received: {len(classes)} in the table of {self.name}.")
+        if not 2 <= len(classes) <= IGNORE:
+            raise ValueError(
+                f"Expected 2 to {IGNORE} classes: with fewer there is nothing to tell apart. Received: {len(classes)} in the "
+                f"table of {self.name}."
+            )
         found = {split: examples for split, examples in splits.items() if len(examples)}
         if not found:
             raise FileNotFoundError(f"Expected in data_dir {self.LAYOUT}. Received: {source}, which holds none of it.")
@@ -88,7 +92,11 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             twice = [name for name, n in ids.items() if n > 1]
             if twice:
                 raise ValueError(f"Expected each image of {split} once. Received twice or more: {some(twice)}.")
-        table = [(dataclasses.astuple(row), i) for row, i in rows]
+        # A colour that nobody chose may change without making records that are there useless: it is hashed as it was first.
+        table = [
+            ((row.name, voc_color(i + 1), row.raw) if isinstance(row, Uncolored) else dataclasses.astuple(row), i)
+            for row, i in rows
+        ]
         self.fingerprint = _fingerprint(
             [self.name, str(self.VERSION), table, by_color, self.options, str(code)], source, found
         )
@@ -128,6 +136,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
             for split in self.splits:
                 self._settle(split, beam.counts(self, split))
+        self._judge()
         skipped = [f"{split}\t{fault}\n" for split, counts in self._counts.items() for fault in counts.faults]
         if skipped:
             (Path(self.data_path) / records.SKIPPED).write_text("".join(skipped))
@@ -175,14 +184,33 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Keeps what was counted of a split; raises where files of it are at fault and are not to be left out."""
         self._counts[split], total, faults = counts, len(self.splits[split]), counts.faults
         if len(faults) == total or (faults and not self.skip_bad):
+            said = "".join(f" All masks together: {hint.text}" for hint in self._hints())
             raise ValueError(
                 f"Expected whole pairs of image and mask. Received: {len(faults)} of {total} at fault in the {split} "
-                f"split of {self.name}; mend or remove them, or leave them out with --skip_bad; nothing was written:\n  "
-                + some(faults, "\n  ")
+                f"split of {self.name}; mend or remove them, or leave them out with --skip_bad; nothing was written."
+                f"{said}\n  " + some(faults, "\n  ")
             )
         if faults:
             logging.warning("%s: left out %d of %d in %s: %s", self.name, len(faults), total, split, some(faults, "; "))
-        counts.warn_outside(f"{self.name} {split}")
+        counts.warn(f"{self.name} {split}", self.conversion.storage.image_range)
+
+    def _hints(self):
+        """What all masks that were read say together, as check says it; nothing of a table that takes what it gets."""
+        tally, table = Tally(), self.conversion
+        tally.start(table.rows, self.classes, table.by_color)
+        for counts in self._counts.values():
+            tally.merge(counts.tally)
+        editable = bool(self.source and (self.source / "classes.csv").is_file())
+        return [] if table.lenient else hints(tally, table.rows, editable)
+
+    def _judge(self):
+        """Raises where all masks together show that the class table does not fit them, before the records are whole."""
+        said = [hint.text for hint in self._hints() if hint.certain]
+        if said:
+            raise ValueError(
+                f"Expected masks that the class table of {self.name} fits. Received: {self.source or 'drawn masks'}: "
+                f"{' '.join(said)} Nothing was written; --mode=check shows all of it."
+            )
 
 
 def _fingerprint(facts, source, splits):

@@ -32,6 +32,7 @@ def prepare(
     skip_bad: bool = False,
     image_format: str = "",
     max_size: int = 0,
+    image_range: str = "",
     beam: tfds.download.DownloadConfig | None = None,
 ) -> Prepared:
     """Builds the records of a data set where they are not there yet, and opens them.
@@ -44,9 +45,10 @@ def prepare(
         skip_bad: whether examples with a fault are left out and listed beside the records, where else nothing is built.
         image_format: of the images in the records, see `Storage`.
         max_size: of their longest side, pixels, see `Storage`.
+        image_range: of the values of images deeper than 8 bits, see `Storage`.
         beam: converts on Apache Beam: a config with `beam_runner` or `beam_options`; workers must see the same files.
     """
-    storage = Storage(image_format, max_size)
+    storage = Storage(image_format, max_size, image_range)
     call = parse(spec)
     module = find(PACKAGE, call.name)
     source = Path(data_dir).expanduser() if data_dir else None

@@ -12,10 +12,14 @@ from tqdm import tqdm
 
 from input_pipeline.preparation.counts import Counted, count
 from input_pipeline.preparation.encoding import Storage
-from input_pipeline.source import files
-from input_pipeline.source.class_tables import Class
+from input_pipeline.preparation.judgement import Found, found
+from input_pipeline.source import files, images, masks
+from input_pipeline.source.class_tables import Class, Implied
+from input_pipeline.source.evidence import Reading, read_by
 from input_pipeline.source.files import IGNORE
+from input_pipeline.source.images import Picture
 from input_pipeline.source.listing import Example, Part, some
+from input_pipeline.source.masks import Mask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Converted:
     record: dict | None = None
     fault: str = ""
     counts: Counted | None = None
-    turned: bool = False  # whether EXIF turned the image
+    found: Found | None = None  # what its mask holds, where that could be read
     outside: dict = dataclasses.field(default_factory=dict)  # {colour code: pixels} that a lenient table ignored
 
 
@@ -40,81 +44,74 @@ class Conversion:
         colors = {int(files.color_code(row.color)): i for row, i in rows if row.color}
         self.by_id = files.Lookup(by_id) if by_id else None
         self.by_color = files.Lookup(colors) if by_color else None
+        self.implied = tuple(row.raw for row, _ in rows if isinstance(row, Implied))
         self.lenient = lenient
         self.storage = Storage()
 
     def __call__(self, example: Example) -> Converted:
         """Returns the record, or the fault, of an example."""
-        part = example.image
+        part, seen = example.image, None
         try:
-            encoded, image, turned = read_image(part)
+            picture = read_image(part, self.storage.image_range)
             part = example.mask
-            raw = read_mask(part)
-            check_sizes(image, raw, turned)
-            label, outside = self._label(raw)
+            mask = read_mask(part)
+            check_sizes(picture.pixels, mask.values, picture.turned)
+            reading = self.reading(mask)
+            if not reading.colored:
+                seen = found(named(part), reading.codes, False, reading.lookup, reading.how)
+            label, outside = self._label(reading)
             part = example.boxes
-            found = part.read().within(image.shape[:2]) if part else None
+            boxes = part.read().within(picture.pixels.shape[:2]) if part else None
         except files.FAULTS as error:
-            return Converted(example.id, fault=f"{part}: {reason(error)}")
-        encoded, image, label = self.storage(encoded, image, label)
+            return Converted(example.id, fault=f"{part}: {files.reason(error)}", found=seen)
+        encoded, image, label = self.storage(picture.encoded, picture.pixels, label)
         record = {"image": encoded, "label": files.encode_png(label), "id": example.id}
-        if found:
-            record |= found.record(label.shape)
-        return Converted(example.id, record, "", count(image, label), turned, outside)
+        if boxes:
+            record |= boxes.record(label.shape)
+        seen = seen or Found(named(example.mask), how=reading.how)
+        return Converted(example.id, record, "", count(image, label, picture), seen, outside)
 
-    def table(self, raw: np.ndarray) -> tuple[files.Lookup, np.ndarray]:
-        """Returns the lookup for a mask as it was read and what is looked up: its ids, or the codes of its colours."""
-        if raw.ndim == 2:
-            if not self.by_id:
-                raise ValueError(
-                    "Expected an RGB mask in the colours of the class table. Received: a gray or palette mask. "
-                    "Save it as RGB"
-                )
-            return self.by_id, raw
-        if self.by_color:
-            return self.by_color, files.color_code(raw)
-        if (raw == raw[..., :1]).all():
-            return self.by_id, raw[..., 0]  # gray ids saved as RGB
-        raise ValueError(
-            "Expected ids (a palette or gray mask): the class table has no colours. Received: an RGB mask. "
-            "Save ids, or give the classes their colours"
-        )
+    def reading(self, mask: Mask) -> Reading:
+        """Returns how a mask is read by the class table: its ids, or the codes of its colours, and the lookup for them."""
+        return read_by(mask, self.by_id, self.by_color, self.implied)
 
-    def _label(self, raw):
-        """Returns (train ids, what a lenient table ignored) of a mask as it was read."""
-        lookup, raw = self.table(raw)
+    def _label(self, reading):
+        """Returns (train ids, what a lenient table ignored) of a mask."""
+        lookup, colored = reading.lookup, reading.colored
         try:
-            return lookup(raw), {}
+            return lookup(reading.codes), {}
         except files.UnknownIdsError as error:
             pairs = list(zip(error.ids.tolist(), error.counts.tolist(), strict=True))
-            colored = lookup is self.by_color
             if self.lenient and colored:
-                return lookup(raw, IGNORE), dict(pairs)
-            what, named = ("colours", files.color_text) if colored else ("ids", str)
+                return lookup(reading.codes, IGNORE), dict(pairs)
+            what, text = ("colours", files.color_text) if colored else ("ids", str)
             raise ValueError(
-                f"Expected {what} of the class table: {', '.join(map(named, lookup.known))}. "
-                f"Received: {some([f'{named(i)} on {n} pixels' for i, n in pairs])}. Add them to the table, or mend the mask"
+                f"Expected {what} of the class table: {', '.join(map(text, lookup.known))}. "
+                f"Received: {some([f'{text(i)} on {n} pixels' for i, n in pairs])}. Add them to the table, or mend the mask"
             ) from error
 
 
-def read_image(source: Path | Part | bytes | np.ndarray) -> tuple[bytes, np.ndarray, bool]:
-    """Returns (encoded, RGB uint8 [height, width, 3], whether EXIF turned it) of what an example holds as its image."""
-    found = contents(source)
-    if isinstance(found, np.ndarray):
-        return files.encode_png(found), found, False
-    return *files.decode_image(found), files.is_turned(found)
+def read_image(source: Path | Part | bytes | np.ndarray, image_range: str = "") -> Picture:
+    """Returns what an example holds as its image; an array is RGB uint8 [height, width, 3]."""
+    data = contents(source)
+    return Picture(files.encode_png(data), data) if isinstance(data, np.ndarray) else images.look(data, image_range)
 
 
-def read_mask(source: Path | Part | bytes | np.ndarray) -> np.ndarray:
-    """Returns the raw ids, or colours, of what an example holds as its mask."""
-    found = contents(source)
-    return found if isinstance(found, np.ndarray) else files.decode_mask(found)
+def read_mask(source: Path | Part | bytes | np.ndarray) -> Mask:
+    """Returns what an example holds as its mask; an array is raw ids [height, width] or colours [height, width, 3]."""
+    data = contents(source)
+    return Mask(data) if isinstance(data, np.ndarray) else masks.look(data)
 
 
 def contents(source: Path | Part | bytes | np.ndarray) -> bytes | np.ndarray:
     """Returns an image or a mask as it is held: encoded, or an array."""
-    found = source.read() if isinstance(source, Part) else source
-    return files.read(found) if isinstance(found, Path) else found
+    data = source.read() if isinstance(source, Part) else source
+    return files.read(data) if isinstance(data, Path) else data
+
+
+def named(source: Path | Part | bytes | np.ndarray) -> str:
+    """What a message calls the image or the mask of an example."""
+    return "an array" if isinstance(source, (bytes, np.ndarray)) else str(source)
 
 
 def check_sizes(image: np.ndarray, raw: np.ndarray, turned: bool) -> None:
@@ -126,13 +123,6 @@ def check_sizes(image: np.ndarray, raw: np.ndarray, turned: bool) -> None:
             f"Expected the size of its image, {expected} (width x height). Received: {received}. "
             f"Export the mask at that size{hint}"
         )
-
-
-def reason(error: Exception) -> str:
-    """What went wrong with a file, in a line."""
-    if isinstance(error, FileNotFoundError):
-        return "Expected a file. Received: none. Put it there, or leave the pair out with --skip_bad"
-    return str(error) if isinstance(error, ValueError) else f"Expected a whole file. Received: {files.message(error)}"
 
 
 def in_parallel(function: Callable, items: Iterable, total: int, title: str) -> Iterator:

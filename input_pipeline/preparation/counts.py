@@ -13,7 +13,9 @@ import dataclasses
 import numpy as np
 from absl import logging
 
+from input_pipeline.preparation.judgement import Tally
 from input_pipeline.source.files import IGNORE, color_text
+from input_pipeline.source.images import Picture, Range, range_text
 from input_pipeline.source.listing import some
 
 
@@ -44,12 +46,16 @@ class Counted:
     labels: np.ndarray  # int [256]: pixels of each train id
     colors: np.ndarray  # int [3, 256]: pixels of each value of each channel
     size: str  # HxW
+    turned: bool = False  # whether EXIF turned the image
+    left_out: str = ""  # channels of the image that are left out
+    range: Range | None = None  # of an image deeper than 8 bits
 
 
-def count(image: np.ndarray, label: np.ndarray) -> Counted:
-    """Counts one example: image uint8 [height, width, 3] and label uint8 [height, width]."""
+def count(image: np.ndarray, label: np.ndarray, picture: Picture) -> Counted:
+    """Counts one example: image uint8 [height, width, 3] and label uint8 [height, width], made of `picture`."""
     colors = np.stack([np.bincount(image[..., c].ravel(), minlength=256) for c in range(3)])
-    return Counted(np.bincount(label.ravel(), minlength=256), colors, f"{label.shape[0]}x{label.shape[1]}")
+    labels, size = np.bincount(label.ravel(), minlength=256), f"{label.shape[0]}x{label.shape[1]}"
+    return Counted(labels, colors, size, picture.turned, picture.left_out, picture.range)
 
 
 class Counts:
@@ -64,9 +70,14 @@ class Counts:
         self._sizes = collections.Counter()
         self._turned = []
         self._outside = {}  # {example: {colour code: pixels}}
+        self._left_out = collections.Counter()  # of channels: images
+        self._range = None  # of the images deeper than 8 bits
+        self.tally = Tally()  # of the masks' values, those at fault too
 
     def add(self, converted) -> None:
         """Adds one example (`convert.Converted`), or its fault."""
+        if converted.found:
+            self.tally.add(converted.found, converted.id)
         if converted.fault:
             self.faults.append(converted.fault)
             return
@@ -75,7 +86,9 @@ class Counts:
         self._ignored += int(converted.counts.labels[IGNORE])
         self._colors += converted.counts.colors
         self._sizes[converted.counts.size] += 1
-        self._turned += [converted.id] if converted.turned else []
+        self._turned += [converted.id] if converted.counts.turned else []
+        self._left_out.update([converted.counts.left_out] if converted.counts.left_out else [])
+        self._range = converted.counts.range | self._range if converted.counts.range else self._range
         self.boxes = max(self.boxes, len(converted.record.get("boxes", ())))
         if converted.outside:
             self._outside[converted.id] = converted.outside
@@ -90,6 +103,9 @@ class Counts:
         self._sizes += other._sizes
         self._turned += other._turned
         self._outside |= other._outside
+        self._left_out += other._left_out
+        self._range = other._range | self._range if other._range else self._range
+        self.tally.merge(other.tally)
 
     def statistics(self) -> dict:
         """The statistics of the split, as JSON holds them.
@@ -102,6 +118,9 @@ class Counts:
         sizes              {"HxW": images}
         weights            of the classes by `enet` and by `median_frequency`, as the loss takes them
         turned             ids of the images that EXIF turned
+        image_range        where images are deeper than 8 bits: [lowest value, highest, bits (0: no natural range)]
+        image_range_usual  the highest value that one of them needs for 99.9 % of its pixels
+        left_out           {"an alpha channel": images}, where channels were left out
         """
         values, total = np.arange(256), self._colors[0].sum()
         mean = self._colors @ values / total
@@ -115,17 +134,23 @@ class Counts:
             "sizes": dict(sorted(self._sizes.items(), key=lambda item: (-item[1], item[0]))),
             "weights": {name: rule(counts).tolist() for name, rule in CLASS_WEIGHTS.items()},
             "turned": sorted(self._turned),
+            **(self._range.to_json() if self._range else {}),
+            **({"left_out": dict(sorted(self._left_out.items()))} if self._left_out else {}),
         }
 
     def outside(self) -> dict:
         """The number of pixels in colours outside the class table, and of the images that hold them."""
         return {"pixels": sum(sum(found.values()) for found in self._outside.values()), "images": len(self._outside)}
 
-    def warn_outside(self, what: str) -> None:
-        """Logs the share of the pixels of `what` outside the class table, their commonest colours and some images.
+    def warn(self, what: str, image_range: str) -> None:
+        """Logs what was lost of `what`: the range of deep images, and pixels outside the class table.
 
-        Copies of CamVid's colour masks that were scaled, or saved as JPEG on their way, have such colours along every edge.
+        Of these the share, the commonest colours and some images. Copies of CamVid's colour masks that were scaled, or
+        saved as JPEG on their way, have such colours along every edge.
         """
+        text, lost = range_text(self._range, image_range) if self._range else ("", False)
+        if lost:
+            logging.warning("%s: %s.", what, text)
         if not self._outside:
             return
         colors = collections.Counter()
@@ -144,6 +169,8 @@ class Counts:
         return {
             "faults": self.faults, "boxes": self.boxes, "labels": self._labels.tolist(), "ignored": self._ignored,
             "colors": self._colors.tolist(), "sizes": self._sizes, "turned": self._turned, "outside": outside,
+            "left_out": self._left_out, "range": self._range and dataclasses.astuple(self._range),
+            "tally": self.tally.to_json(),
         }  # fmt: skip
 
     @classmethod
@@ -154,4 +181,7 @@ class Counts:
         counts._labels, counts._colors = (np.array(values[key], np.int64) for key in ("labels", "colors"))
         counts._sizes, counts._turned = collections.Counter(values["sizes"]), values["turned"]
         counts._outside = {n: {int(code): k for code, k in found.items()} for n, found in values["outside"].items()}
+        counts._left_out = collections.Counter(values["left_out"])
+        counts._range = values["range"] and Range(*values["range"])
+        counts.tally = Tally.from_json(values["tally"])
         return counts

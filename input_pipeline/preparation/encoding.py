@@ -32,13 +32,16 @@ class Storage:
 
     image_format  "" keeps the source's bytes (and is PNG where there are none of that size); or `png`, `jpeg(quality=95)`
     max_size      longest side in pixels: larger images shrink by area averages, their labels to the nearest; 0: as it is
+    image_range   "LOW,HIGH": the values of images deeper than 8 bits that become 0 and 255; "" keeps the high byte
     """
 
     image_format: str = ""
     max_size: int = 0
+    image_range: str = ""
 
     def __post_init__(self):
         self._encoder()
+        files.limits_of(self.image_range)
         if not (isinstance(self.max_size, int) and self.max_size >= 0):
             raise ValueError(f"Expected max_size in pixels, 0 or more. Received: {self.max_size!r}.")
 

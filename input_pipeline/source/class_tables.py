@@ -10,7 +10,7 @@ from input_pipeline.source import texts
 from input_pipeline.source.files import IGNORE, color_text
 from input_pipeline.source.palette import color_of, colors_of, voc_color
 
-__all__ = ["Class", "Implied", "color_of", "colors_of", "read", "voc_color"]
+__all__ = ["Class", "Implied", "Uncolored", "color_of", "colors_of", "read", "voc_color"]
 
 HEADERS = "id,name or id,name,r,g,b"
 _IDS = range(-(1 << 31), 1 << 31)  # what a mask of up to 32 bits holds
@@ -23,6 +23,10 @@ class Class:
     name: str
     color: tuple[int, int, int]
     raw: int | None = None
+
+
+class Uncolored(Class):
+    """A class whose table gives no colour: it is shown in one of ours."""
 
 
 class Implied(Class):
@@ -61,7 +65,8 @@ def read(path: Path) -> tuple[list[Class], list[Class], bool]:
     if IGNORE not in {row.raw for _, row in rows}:
         ignored.append(Implied("ignore", None, IGNORE))
     colors = colors_of([row.name for row in classes])
-    classes = [Class(c.name, c.color or color, c.raw) for c, color in zip(classes, colors, strict=True)]
+    shown = zip(classes, colors, strict=True)
+    classes = [c if c.color else Uncolored(c.name, color, c.raw) for c, color in shown]
     return classes, ignored, by_color
 
 

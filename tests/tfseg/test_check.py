@@ -11,7 +11,9 @@ from PIL import Image
 import input_pipeline
 from input_pipeline import checking
 from tfseg import check as check_lib
+from tfseg import pictures
 from tfseg.config import Config
+from tfseg.pictures.contact_sheet import CAPTION, GAP, OUTSIDE
 
 SHAPE = (6, 8)  # 48 pixels
 
@@ -269,12 +271,12 @@ def test_the_contact_sheet_shows_images_colours_and_what_is_outside(tree):
     for path in [*tree.glob("masks/*/*.png")]:
         save(path, mask)
     report = checking.check("folder", str(tree))
-    sheet = check_lib.contact_sheet(report)
+    sheet = pictures.contact_sheet(report)
     tile = report.tiles[0]
-    left, top = check_lib.GAP, check_lib.CAPTION
+    left, top = GAP, CAPTION
     np.testing.assert_array_equal(sheet[top : top + 6, left : left + 8], tile.image)
     shown = sheet[top : top + 6, left + 8 : left + 16]
-    assert (shown[0] == check_lib.OUTSIDE).all()
+    assert (shown[0] == OUTSIDE).all()
     # Two of six pixels along a row are white, where row + column is 0, 1, 6, 7: columns 0, 5 and 6 of row 1.
     assert (shown[1, [0, 5, 6]] == 255).all()
     dark = [1, 2, 3, 4, 7]
@@ -288,14 +290,14 @@ def test_many_classes_and_large_images_make_a_sheet_too(tmp_path):
     assert len(report.tiles) == 6 + 3
     assert {tile.image.shape for tile in report.tiles} == {(96, 320, 3)}
     rows = dataclasses.replace(report, classes=report.classes * 4)
-    assert check_lib.contact_sheet(rows).shape[2] == 3
+    assert pictures.contact_sheet(rows).shape[2] == 3
     assert report.findings == []
 
 
 def test_the_sheet_is_written_as_seen(tree):
     report = run(tree)
     written = cv2.imread(str(tree.parent / "out/check_folder.png"))[..., ::-1]
-    np.testing.assert_array_equal(written, check_lib.contact_sheet(report))
+    np.testing.assert_array_equal(written, pictures.contact_sheet(report))
 
 
 SAMPLES = pathlib.Path(__file__).parents[2].parent / "shared" / "data"
@@ -333,3 +335,64 @@ def test_no_dataset_and_no_files(tmp_path):
         check_lib.check(Config(mode="check"))
     with pytest.raises(FileNotFoundError, match="nowhere"):
         run(tmp_path / "nowhere")
+
+
+def test_deep_images_are_checked_by_the_range_of_the_run(tree, capsys):
+    for i, path in enumerate(sorted(tree.glob("images/*/*.png"))):
+        values = np.random.default_rng(i).integers(0, 1000, SHAPE).astype(np.uint16)
+        values[0, :2] = 0, 1000
+        save(path, values)
+    report = run(tree)
+    assert report.findings == []
+    assert report.image_kinds == {"16-bit gray PNG": 6}
+    # 1000 / 65535 is less than an eighth; it has 10 bits: 1023.
+    said = "Note: 16-bit images use 0..1000 of 65535 and become nearly black: give --image_range=0,1023."
+    assert said in capsys.readouterr().out
+    run(tree, image_range="0,1023", overwrite=True)
+    assert "Note: 16-bit images use 0..1000.\n" in capsys.readouterr().out
+    # The contact sheet shows what the network will see: 1000 / 1023 * 255 = 249.3.
+    assert max(tile.image.max() for tile in checking.check("folder", str(tree), "0,1023").tiles) == 249
+
+
+def test_files_of_several_pages_are_named(tree):
+    frames = [Image.fromarray(np.full((*SHAPE, 3), i, np.uint8)) for i in range(3)]
+    for kind in ("images", "masks"):
+        (tree / f"{kind}/val/val0.png").unlink()
+        pages = frames if kind == "images" else [frame.convert("L") for frame in frames]
+        pages[0].save(tree / f"{kind}/val/val0.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(SystemExit):
+        run(tree)
+    text = (tree.parent / "out/check_folder.txt").read_text()
+    for kind in ("images", "masks"):
+        assert (
+            f"{kind}/val/val0.tif: Expected one picture a file. Received: 3 pages. Save each as a file of its own"
+            in text
+        )
+
+
+def test_a_mask_whose_palette_says_two_things_is_a_finding(tree):
+    table(tree, "0,a,250,0,10", "1,b,0,200,0", header="id,name,r,g,b")
+    mask = np.asarray(Image.open(tree / "masks/val/val0.png"))
+    palette = Image.frombytes("P", SHAPE[::-1], mask.tobytes())
+    palette.putpalette([0, 200, 0, 1, 2, 3])
+    palette.save(tree / "masks/val/val0.png")
+    report = checking.check("folder", str(tree))
+    assert len(report.findings) == 1
+    assert "val0.png: Expected a palette in the colours of the class table" in report.findings[0]
+    assert (
+        "index 0 is (0, 200, 0), a colour of the table; index 1 is (1, 2, 3), no colour of the table"
+        in report.findings[0]
+    )
+    palette.putpalette([0, 200, 0, 250, 0, 10])  # the table's colours in another order
+    palette.save(tree / "masks/val/val0.png")
+    report = checking.check("folder", str(tree))
+    assert report.findings == []
+    assert [note.partition(":")[0] for note in report.notes] == [
+        "1 palette masks are read by their colours, which are the table's in another order"
+    ]
+
+
+def test_a_table_of_one_class_is_refused(tree):
+    table(tree, "0,ignore", "1,b")
+    with pytest.raises(ValueError, match=r"nothing to tell apart.*Give the background"):
+        findings(tree)

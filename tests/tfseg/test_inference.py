@@ -200,3 +200,31 @@ def test_probabilities_of_zero_stay_finite():
 def test_errors(model, spec, message):
     with pytest.raises(ValueError, match=message):
         inference.build(spec, model)
+
+
+def test_windows_are_finished_piece_by_piece(model):
+    """Every pixel is finished once, in pieces no larger than a row of windows, and the argmax is that of the scores."""
+    sizes, x = [], images((13, 17))
+    run = inference.build("sliding_window(size=(8, 10))", model)
+
+    def finish(scores):
+        sizes.append(int(tf.size(scores)) // 5)
+        return tf.argmax(scores, -1, tf.int32)
+
+    np.testing.assert_array_equal(run(x, finish), tf.argmax(run(x), -1))
+    # The first call asks for the type alone. Rows of windows begin at 0, 4 and 5, so 4, 1 and 8 rows are finished.
+    assert sizes == [1, 2 * 4 * 17, 2 * 1 * 17, 2 * 8 * 17]
+
+
+@pytest.mark.parametrize("spec", ["whole", "sliding_window(size=8)", "multi_scale(scales=(1.0, 0.5))"])
+@pytest.mark.parametrize("dtype", [tf.int32, tf.uint16])
+def test_finish_is_a_function_of_the_scores(model, spec, dtype):
+    run, x = inference.build(spec, model), images((13, 17))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
+    def labels(x):
+        return run(x, lambda scores: tf.cast(tf.argmax(scores, -1), dtype))
+
+    found = labels(x)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, np.argmax(tf.function(run)(x), -1))

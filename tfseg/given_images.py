@@ -1,0 +1,129 @@
+"""Which image files --images names, and what the predictions of each are called."""
+
+import collections
+import fnmatch
+import glob
+import os
+import pathlib
+
+from input_pipeline.source import files, listing
+
+FOLDERS = ("labels", "colors", "overlays")  # of the predictions, below --output_dir
+
+
+def find(given: str, output_dir: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The images that --images names, by the names of their predictions; prints how many other files are left out.
+
+    A path that is there is that file or folder, whatever is in its name; any other is a pattern. Of a folder and of a
+    pattern, hidden files, files that are no images and earlier predictions are left out. A prediction's name is the
+    image's path below the folder (or below that of the pattern) without the extension, which stays where two images
+    differ by it alone.
+
+    Args:
+        given: absolute path of a file or a folder, or a pattern with `*`, `?`, `[..]` and `**`.
+        output_dir: the folder for the predictions.
+
+    Raises:
+        FileNotFoundError: where there is no image.
+        ValueError: where the one image lies where its prediction would go.
+    """
+    if os.path.isdir(given):
+        root, found = given, _below(given)
+    elif os.path.lexists(given):
+        if _is_output(given, os.path.dirname(given), output_dir):
+            raise ValueError(
+                f"Expected an image outside of the predictions' folders. Received: --images={given} with "
+                f"--output_dir={output_dir}, where it might be replaced. Give another --output_dir."
+            )
+        return {pathlib.Path(given).stem: pathlib.Path(given)}
+    else:
+        root, found = _matching(given)
+    own = [name for name in found if _is_output(os.path.join(root, name), root, output_dir)]
+    found = sorted(set(found) - set(own))
+    images = [name for name in found if os.path.splitext(name)[1].lower() in files.IMAGES]
+    notes = [_kinds(set(found) - set(images))] if len(images) < len(found) else []
+    if own:
+        notes.append(f"{len(own)} files of --output_dir={output_dir} are left out: predictions are no input.")
+    if not images:
+        notes = notes or ["No such file or folder." if glob.escape(given) == given else "Nothing matches."]
+        raise FileNotFoundError(
+            f"Expected images ({' '.join(files.IMAGES)}) at --images={given}. Received: none. {' '.join(notes)}"
+        )
+    names = _names(images)
+    kept = [f"{image} -> {names[image]}.png" for image in images if names[image] == image]
+    if kept:
+        notes.append(f"The predictions of images that differ by the extension alone keep it: {listing.some(kept)}.")
+    if notes:
+        print("\n".join(notes))
+    return {names[image]: pathlib.Path(root, image) for image in images}
+
+
+def _below(folder):
+    """The paths of all files below a folder that are not hidden, with /; links to folders are followed, loops are not."""
+    found, seen = [], set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in sorted(folders) if not name.startswith(".")]
+        if os.path.realpath(parent) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(parent))
+        found += [os.path.relpath(os.path.join(parent, name), folder) for name in names if not name.startswith(".")]
+    return found
+
+
+def _matching(pattern):
+    """The folder in which a pattern begins, and the paths below it of the files that match.
+
+    Folders that are there are taken by their names; where brackets match nothing they are meant as they are.
+    """
+    root = pathlib.Path(pattern).parent
+    while not root.is_dir():
+        root = root.parent
+    rest = os.path.relpath(pattern, root)
+    found = []
+    for one in dict.fromkeys((rest, rest.replace("[", "[[]"))):
+        if "**" in one.split("/"):  # glob's own would follow links to folders in circles
+            found = [name for name in _below(root) if _fits(name.split("/"), one.split("/"))]
+        else:
+            found = [name for name in glob.glob(one, root_dir=root) if os.path.isfile(root / name)]
+        found = [name for name in found if not os.path.basename(name).startswith(".")]
+        if found:
+            break
+    return str(root), found
+
+
+def _fits(parts, pattern):
+    """Whether the parts of a path match those of a pattern, in which `**` is any number of folders."""
+    if not pattern or not parts:
+        return not pattern and not parts
+    if pattern[0] == "**":
+        return len(pattern) == 1 or any(_fits(parts[i:], pattern[1:]) for i in range(len(parts)))
+    return fnmatch.fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
+
+
+def _is_output(path, root, output_dir):
+    """Whether a file is, or may be, a prediction: one below --output_dir, or where that holds the images, in its folders."""
+    top = os.path.realpath(output_dir)
+    inside = os.path.join(os.path.realpath(root), "")
+    tops = [top] if top.startswith(inside) else [os.path.join(top, folder) for folder in FOLDERS]
+    real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    return real == os.path.join(top, "legend.png") or any(real.startswith(os.path.join(one, "")) for one in tops)
+
+
+def _kinds(names):
+    """`3 files are no images: .txt (2), .csv (1)`"""
+    counts = collections.Counter(os.path.splitext(name)[1].lower() or "without an extension" for name in names)
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    kinds = [f"{kind} ({count})" if len(counts) > 1 else kind for kind, count in ranked]
+    return f"{len(names)} {'file is no image' if len(names) == 1 else 'files are no images'}: {listing.some(kinds)}."
+
+
+def _names(images):
+    """{image: the name of its prediction}: its path without the extension, or with it where two would be the same."""
+    names = {image: os.path.splitext(image)[0] for image in images}
+    while True:
+        counts = collections.Counter(names.values())
+        same = [image for image, name in names.items() if counts[name] > 1 and name != image]
+        if not same:
+            return names
+        names.update({image: image for image in same})
