@@ -14,7 +14,7 @@ from PIL import Image
 
 import input_pipeline
 from input_pipeline import checking
-from tfseg import check, config, evaluate, inference, metrics, pictures, prepare
+from tfseg import config, evaluate, inference, metrics, pictures, prepare
 
 FOLDER = pathlib.Path(__file__).parents[1] / "docs" / "pictures"
 COLORS = 200  # of a palette: a fifth of the bytes, and no difference that one could see
@@ -73,7 +73,7 @@ def contact_sheet() -> np.ndarray:
             file = f"{example['id'].decode().removeprefix('train_')}.png"
             Image.fromarray(example["image"]).save(folder / "images" / file)
             Image.fromarray(colors[example["label"]]).save(folder / "masks" / file)
-        return check.contact_sheet(checking.check("folder", str(folder)))
+        return pictures.contact_sheet(checking.check("folder", str(folder)))
 
 
 def larger(picture: np.ndarray, factor: int) -> np.ndarray:
