@@ -9,12 +9,13 @@ import errno
 import importlib
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Iterator
 
 from absl import app, flags, logging
 
-from tfseg import config
+from tfseg import config, help_text, silence, transcript
 
 # Modes that read the run in --workdir; training makes one, and the others do not need one.
 OF_A_RUN = ("evaluate", "predict", "export")
@@ -22,12 +23,22 @@ OF_A_RUN = ("evaluate", "predict", "export")
 
 def run(mode: str = "") -> None:
     """Runs the program: parses the command line and calls `main`. `mode` is the default of --mode."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     config.define_flags()
     if mode:
         flags.FLAGS.set_default("mode", mode)
     with guard():
-        app.run(main, argv=[sys.argv[0], *config.with_flagfiles(sys.argv[1:])])
+        words = config.with_flagfiles(sys.argv[1:])
+    if text := help_text.asked_for(words, os.path.basename(sys.argv[0])):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` may close the pipe
+        print(text)
+        return
+    verbose = silence.is_verbose(words)
+    with (
+        contextlib.nullcontext() if verbose else silence.kept() as copy_to,
+        transcript.listening(verbose, copy_to),
+        guard(),
+    ):
+        app.run(main, argv=[sys.argv[0], *words])
 
 
 def main(argv: list[str]) -> None:

@@ -18,20 +18,40 @@ PATHS = ("workdir", "data_dir", "cache_dir", "images", "output_dir")
 PERHAPS_PATHS = ("init_from", "class_weights")
 
 
+# What --mode does, as --help says it.
+MODES = {
+    "train": "trains --model on --dataset; the same command resumes a run that was stopped",
+    "evaluate": "mIoU and the other metrics of a run's best checkpoint on --split",
+    "predict": "label maps, colours and overlays of --images, into --output_dir",
+    "export": "a SavedModel of a run, into --output_dir; the same as export.py",
+    "prepare": "builds the records of --dataset from --data_dir and prints its statistics",
+    "check": "reports what is wrong with a data set's images and masks",
+    "convert": "turns what labelme, COCO, CVAT, Roboflow and other tools export into images and masks",
+    "profile": "parameters, operations and time of networks",
+}
+
+
+_sections = ["Run"]
+
+
+def _section(title):
+    """The options below belong to this section of --helpfull."""
+    _sections.append(title)
+
+
 def _option(default, text, choices=None):
-    return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
+    metadata = {"help": text, "choices": choices, "section": _sections[-1]}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """The options of one run. Specs are `name` or `name(key=value)`; see tfseg/spec.py."""
 
-    mode: str = _option(
-        "train", "What to do.", ("train", "evaluate", "predict", "prepare", "check", "convert", "profile", "export")
-    )
+    mode: str = _option("train", "What to do.", tuple(MODES))
     workdir: str = _option("", "Folder of the run: flags, checkpoints, TensorBoard events, metrics, evaluations.")
 
-    # Data
+    _section("Data")
     dataset: str = _option("", "Data set spec, e.g. `camvid` or `folder(val_fraction=0.2)`.")
     data_dir: str = _option("", "The data set's source tree as unpacked, or a folder of prepared records.")
     cache_dir: str = _option("", "Where prepared records are kept; default: `tfseg` in the user's cache folder.")
@@ -45,7 +65,7 @@ class Config:
         "", "LOW,HIGH: the values of images deeper than 8 bits that become 0 and 255; blank: the high byte of 16 bits."
     )
 
-    # Model
+    _section("Model")
     model: str = _option("", "Architecture spec, e.g. `enet` or `unet(upsampling='bilinear')`.")
     num_classes: int = _option(0, "Classes of the network; 0: the data set's. Extra classes are counted as wrong.")
     normalization: str = _option(
@@ -63,7 +83,7 @@ class Config:
         "", "`backbone`: its weights and the statistics of its norms stay as they are.", ("", "backbone")
     )
 
-    # Training
+    _section("Training")
     loss: str = _option("cross_entropy", "Sum of losses, e.g. `cross_entropy(label_smoothing=0.1)`.")
     class_weights: str = _option("none", "`none`, `enet`, `median_frequency`, or a file with one weight a line.")
     augment: str = _option(
@@ -97,7 +117,7 @@ class Config:
     )
     seed: int = _option(0, "Of the initial weights, the order of the data, augmentation and dropout.")
 
-    # Course of a run
+    _section("Course of a run")
     eval_every: float = _option(1.0, "Epochs between evaluations on the val split; 0: at the end only.")
     checkpoint_every: int = _option(0, "Steps between checkpoints beside those at evaluations; 0: none.")
     log_every: int = _option(20, "Steps between lines in the log and points in TensorBoard.")
@@ -107,7 +127,7 @@ class Config:
         0, "Times that a loss which is not finite sends the run back to its last checkpoint, at half the learning rate."
     )
 
-    # Devices and speed
+    _section("Devices and speed")
     strategy: str = _option(
         "auto",
         "Devices: `auto` is every GPU of this machine, or of all machines where TF_CONFIG names several workers.",
@@ -117,7 +137,7 @@ class Config:
     jit_compile: bool = _option(False, "Compile the network's training by XLA: faster on GPUs, slower on CPUs.")
     steps_per_call: int = _option(1, "Steps between two returns to Python, which cost time where steps are short.")
 
-    # Evaluation and prediction
+    _section("Evaluation and prediction")
     split: str = _option("val", "Split to evaluate.")
     eval_batch_size: int = _option(0, "Images a replica and step in evaluation; 0: --batch_size over the replicas.")
     inference: str = _option(

@@ -6,21 +6,28 @@ from it.
 
 import json
 import pathlib
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging
-from tqdm import tqdm
 
 import input_pipeline
-from input_pipeline import pipeline
-from tfseg import checkpoint, class_names, distribute, inference, initialize, metrics, network, preflight, prepare
+from input_pipeline import pipeline, progress
+from tfseg import (
+    checkpoint,
+    class_names,
+    distribute,
+    inference,
+    initialize,
+    losses,
+    metrics,
+    network,
+    overview,
+    preflight,
+    prepare,
+)
 from tfseg import config as config_lib
-
-BAR_SECONDS = 0.5 if sys.stderr.isatty() else 30.0  # Between updates of a progress bar: a log file wants few.
 
 
 def evaluator(
@@ -29,10 +36,14 @@ def evaluator(
     strategy: tf.distribute.Strategy,
     config: config_lib.Config,
     split: str,
+    terms: Sequence[losses.Term] = (),
 ) -> Callable:
     """Makes `evaluate(stop=None) -> confusion matrix` (int64 [classes, classes], rows label, columns prediction).
 
-    The function may be called as often as the weights change; it returns None where `stop()` became true on the way.
+    With `terms` it returns (confusion matrix, {"loss": .., "logits/<term>": ..}): each term's sum over the split by its
+    count over the split, times its weight, and the sum of the terms. They are computed from the scores of
+    `config.inference`, without auxiliary outputs. The function may be called as often as the weights change; it returns
+    None where `stop()` became true on the way.
     """
     replicas = strategy.num_replicas_in_sync
     batch_size = config.eval_batch_size or max(1, config.batch_size // replicas)
@@ -48,22 +59,32 @@ def evaluator(
     @tf.function
     def count(batch):
         def replica_count(image, label):
-            prediction = tf.argmax(scores(image), axis=-1, output_type=tf.int32)
-            return metrics.confusion_matrix(label, prediction, num_classes)
+            logits = scores(image)
+            prediction = tf.argmax(logits, axis=-1, output_type=tf.int32)
+            sums = [tf.stack(term.function(logits, label)) for term in terms]
+            return metrics.confusion_matrix(label, prediction, num_classes), sums
 
-        return strategy.reduce("SUM", strategy.run(replica_count, (batch["image"], batch["label"])), axis=None)
+        counted = strategy.run(replica_count, (batch["image"], batch["label"]))
+        return tf.nest.map_structure(lambda value: strategy.reduce("SUM", value, axis=None), counted)
 
     def evaluate(stop=None):
-        confusion = np.zeros([num_classes, num_classes], np.int64)
+        confusion, sums = np.zeros([num_classes, num_classes], np.int64), np.zeros([len(terms), 2])
         distributed = strategy.distribute_datasets_from_function(batches)
-        readable = pipeline.readable(distributed, prepared)
-        for batch in tqdm(readable, f"evaluate {split}", total, leave=False, mininterval=BAR_SECONDS):
+        for batch in progress.over(pipeline.readable(distributed, prepared), f"evaluate {split}", total, "batches"):
             if stop and stop():
                 return None
-            confusion += count(batch).numpy()
-        return confusion
+            counted, summed = count(batch)
+            confusion += counted.numpy()
+            sums += np.reshape(summed, sums.shape)
+        return (confusion, _losses(terms, sums)) if terms else confusion
 
     return evaluate
+
+
+def _losses(terms, sums):
+    """{"loss": .., "logits/<term>": ..} of each term's (sum, count); a term that nothing was counted for is 0."""
+    parts = {f"logits/{t.name}": t.weight * (n and s / n) for t, (s, n) in zip(terms, sums.tolist(), strict=True)}
+    return {"loss": sum(parts.values()), **parts}
 
 
 def report(confusion: np.ndarray, prepared: "input_pipeline.Prepared", split: str, step: int) -> dict:
@@ -96,6 +117,8 @@ def evaluate(config: config_lib.Config) -> dict:
     outputs, order = model.output["logits"].shape[-1], None
     if state.classes:
         order = class_names.columns(state.class_table(), prepared.classes, outputs)
+    print(f"Data         {prepared.splits[config.split]} images of {config.split} in {prepared.directory}")
+    print(f"Devices      {overview.device_line(strategy, config.precision)}")
     confusion = evaluator(model, prepared, strategy, config, config.split)()
     if order:
         confusion = confusion[:, order]
@@ -118,7 +141,7 @@ def trained_model(config: config_lib.Config, num_classes: int = 0) -> tuple[kera
         folder, state = checkpoint.latest(config.workdir, config.checkpoint)
         model = network.build(config, config.num_classes or state.num_classes)
         checkpoint.restore_model(folder, model)
-        logging.info("Weights of %s.", folder)
+        print(overview.of_weights(config, model, f"{folder}, step {state.step}"))
         return model, state
     if not (config.model and config.init_from):
         raise ValueError(
@@ -130,4 +153,5 @@ def trained_model(config: config_lib.Config, num_classes: int = 0) -> tuple[kera
         state = checkpoint.latest(config.init_from)[1]
     model = network.build(config, config.num_classes or state.num_classes)
     initialize.load(model, config.init_from)
+    print(overview.of_weights(config, model, config.init_from))
     return model, state

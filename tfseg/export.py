@@ -22,7 +22,7 @@ from absl import logging
 
 import input_pipeline
 from tfseg import config as config_lib
-from tfseg import evaluate, image_files, inference, predict, prepare
+from tfseg import evaluate, image_files, inference, predict, preflight, prepare
 
 SAMPLES = 4
 
@@ -61,6 +61,7 @@ def export(config: config_lib.Config) -> float:
     """
     if not (config.workdir and config.output_dir):
         raise ValueError(f"Expected --workdir and --output_dir. Received: {config.workdir!r}, {config.output_dir!r}.")
+    preflight.check_inference(config)
     output_dir = pathlib.Path(config.output_dir).resolve()  # a link to a folder stays one
     filled = output_dir.exists() and (output_dir.is_file() or any(output_dir.iterdir()))
     if filled and not (config.overwrite and (output_dir / "saved_model.pb").is_file()):
@@ -80,7 +81,7 @@ def _export(config, aside, output_dir):
     """Writes the export aside, compares it, and puts it in its place."""
     model, state = evaluate.trained_model(config)
     scores = inference.build(config.inference, model)
-    serving = Serving(model, scores)
+    serving = Serving(model, scores, config.image_range)
     tf.saved_model.save(serving, str(aside), {"serving_default": serving.image, "encoded": serving.encoded})
     (aside / "assets.extra").mkdir()
     classes = predict.class_rows(state.class_table())

@@ -6,7 +6,7 @@ import glob
 import os
 import pathlib
 
-from input_pipeline.source import files, listing
+from input_pipeline.source import files, listing, walk
 
 FOLDERS = ("labels", "colors", "overlays")  # of the predictions, below --output_dir
 
@@ -28,7 +28,7 @@ def find(given: str, output_dir: pathlib.Path) -> dict[str, pathlib.Path]:
         ValueError: where the one image lies where its prediction would go.
     """
     if os.path.isdir(given):
-        root, found = given, _below(given)
+        root, found = given, walk.below(pathlib.Path(given))
     elif os.path.lexists(given):
         if _is_output(given, os.path.dirname(given), output_dir):
             raise ValueError(
@@ -58,19 +58,6 @@ def find(given: str, output_dir: pathlib.Path) -> dict[str, pathlib.Path]:
     return {names[image]: pathlib.Path(root, image) for image in images}
 
 
-def _below(folder):
-    """The paths of all files below a folder that are not hidden, with /; links to folders are followed, loops are not."""
-    found, seen = [], set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in sorted(folders) if not name.startswith(".")]
-        if os.path.realpath(parent) in seen:
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(parent))
-        found += [os.path.relpath(os.path.join(parent, name), folder) for name in names if not name.startswith(".")]
-    return found
-
-
 def _matching(pattern):
     """The folder in which a pattern begins, and the paths below it of the files that match.
 
@@ -83,7 +70,7 @@ def _matching(pattern):
     found = []
     for one in dict.fromkeys((rest, rest.replace("[", "[[]"))):
         if "**" in one.split("/"):  # glob's own would follow links to folders in circles
-            found = [name for name in _below(root) if _fits(name.split("/"), one.split("/"))]
+            found = [name for name in walk.below(pathlib.Path(root)) if _fits(name.split("/"), one.split("/"))]
         else:
             found = [name for name in glob.glob(one, root_dir=root) if os.path.isfile(root / name)]
         found = [name for name in found if not os.path.basename(name).startswith(".")]

@@ -10,14 +10,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 import input_pipeline
-from input_pipeline import pipeline
-from input_pipeline.preparation import convert
+from input_pipeline import pipeline, progress
 from input_pipeline.source import files
 from tfseg import config as config_lib
-from tfseg import evaluate, given_images, inference, pictures, prepare
+from tfseg import evaluate, given_images, inference, pictures, preflight, prepare
 
 BAND = 256  # rows that are drawn at a time, so that drawing needs little memory
 LARGEST_ID = 65535  # of a 16-bit PNG
@@ -58,6 +56,7 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
     """
     if not config.output_dir:
         raise ValueError("Expected --output_dir, the folder for the predictions. Received: none.")
+    preflight.check_inference(config)
     output_dir = pathlib.Path(config.output_dir)
     images = _of_files(config, output_dir) if config.images else _of_split(config)
     if not config.overwrite:
@@ -76,8 +75,7 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
         return scores(image[tf.newaxis], lambda x: tf.cast(tf.argmax(x, -1, tf.int32), tf.uint16))[0]
 
     written, failed = [], []
-    bar = tqdm(images.stream, "predict", images.count, unit="image", mininterval=evaluate.BAR_SECONDS)
-    for name, source, read in bar:
+    for name, source, read in progress.over(images.stream, "predict", images.count, "images"):
         image = None
         try:
             image = read()
@@ -129,13 +127,15 @@ def check_writable(folder: pathlib.Path) -> None:
 def _of_files(config, output_dir):
     """The images of --images."""
     found = given_images.find(config.images, output_dir)
-    stream = (Image(name, str(path), functools.partial(_read, path)) for name, path in found.items())
+    stream = (
+        Image(name, str(path), functools.partial(_read, path, config.image_range)) for name, path in found.items()
+    )
     return Images(len(found), found, stream)
 
 
-def _read(path):
+def _read(path, image_range):
     """An image file as preparation reads it: RGB uint8 [height, width, 3]."""
-    return files.read_image(path)[1]
+    return files.read_image(path, image_range)[1]
 
 
 def _of_split(config):
@@ -220,7 +220,7 @@ def _reason(error, image, spec):
     little = isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError))
     if not little and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
         if image is None:
-            return convert.reason(error)
+            return files.reason(error)
         return f"Expected an image that the network can take. Received: {image.shape}: {files.message(error)}"
     if image is None:
         return "Expected enough memory to read it. Received: too little. Make the image smaller"

@@ -1,17 +1,39 @@
 """What a run tells: TensorBoard events under <workdir>/train and <workdir>/eval, and <workdir>/metrics.jsonl."""
 
+import dataclasses
 import json
 import pathlib
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams_api
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import summary as hparams_summary
 
 import input_pipeline
 from tfseg import config as config_lib
 from tfseg import pictures
 
 PANELS = 4  # Pictures of the val split, the same ones at every evaluation.
+# Options that say where and how a run is computed, and not what: no hyperparameters.
+NO_HPARAMS = (
+    ("mode", *config_lib.PATHS, "overwrite", "skip_bad", "eval_every", "checkpoint_every", "log_every", "keep")
+    + ("strategy", "steps_per_call", "split", "eval_batch_size", "checkpoint")
+)  # fmt: skip
+FIRST_HPARAMS = (
+    "dataset",
+    "model",
+    "loss",
+    "learning_rate",
+    "batch_size",
+)  # the columns that are seen without a click
+TABLE_METRICS = {
+    "metrics/miou": "mIoU",
+    "metrics/pixel_accuracy": "pixel accuracy",
+    "metrics/mean_accuracy": "mean accuracy",
+    "loss/total": "validation loss",
+}
 
 
 class Log:
@@ -35,6 +57,9 @@ class Log:
             self._examples = list(examples.as_numpy_iterator())
         with self._train.as_default():
             tf.summary.text("flags", "    " + config.text().replace("\n", "\n    "), step=first_step)
+        with self._eval.as_default():  # beside the metrics, whose last values TensorBoard's table shows
+            tf.summary.experimental.write_raw_pb(_table().SerializeToString(), step=0)
+            hparams_api.hparams(hparams(config))
 
     def __enter__(self):
         return self
@@ -48,30 +73,84 @@ class Log:
         """Scalars of the steps since the last call, e.g. `loss`, `learning_rate`, `images_per_second`."""
         with self._train.as_default(step):
             for name, value in values.items():
-                tf.summary.scalar(name, value)
+                tf.summary.scalar(tag(name), value)
         self._write({"step": step, **values})
 
-    def evaluation(self, step: int, result: dict, confusion: np.ndarray, model: keras.Model) -> None:
-        """Scalars, the confusion matrix as a picture, and input | label | prediction of a few images."""
+    def evaluation(
+        self,
+        step: int,
+        result: dict,
+        confusion: np.ndarray,
+        model: keras.Model,
+        losses: dict[str, float] | None = None,
+    ) -> None:
+        """Scalars, the confusion matrix as a picture, and input | label | prediction of a few images.
+
+        Args:
+            step: of the weights.
+            result: of `evaluate.report`.
+            confusion: int64 [classes, classes].
+            model: which draws the pictures.
+            losses: of the split: {"loss": 0.43, "logits/cross_entropy": 0.43}, named as those of training.
+        """
         numbers = {name: value for name, value in result.items() if isinstance(value, float)}
+        losses = losses or {}
         with self._eval.as_default(step):
-            for name, value in numbers.items():
-                tf.summary.scalar(name, value)
+            for name, value in losses.items():
+                tf.summary.scalar(tag(name), value)
+            for name in sorted(numbers, key=lambda name: name != "miou"):
+                tf.summary.scalar(f"metrics/{name}", numbers[name])
             for name, value in result["iou"].items():
                 if value is not None:
                     tf.summary.scalar(f"iou/{name}", value)
-            tf.summary.image("confusion", pictures.confusion_picture(confusion, self._names)[np.newaxis])
+            tf.summary.image("pictures/confusion", pictures.confusion_picture(confusion, self._names)[np.newaxis])
             for i, example in enumerate(self._examples):
                 logits = model(example["image"][np.newaxis], training=False)["logits"]
                 prediction = np.argmax(logits[0], axis=-1)
                 panel = pictures.panel(example["image"], example["label"], prediction, self._names, self._colors)
-                tf.summary.image(f"examples/{i}", panel[np.newaxis], description=example["id"].decode())
+                tf.summary.image(f"pictures/example_{i}", panel[np.newaxis], description=example["id"].decode())
         self._eval.flush()
-        self._write({"step": step, "split": "val", **numbers, "iou": result["iou"]})
+        val_loss = {"val_loss": losses["loss"]} if losses else {}
+        self._write({"step": step, "split": "val", **numbers, **val_loss, "iou": result["iou"]})
 
     def _write(self, values):
         self._lines.write(json.dumps(values) + "\n")
         self._lines.flush()
+
+
+def tag(name: str) -> str:
+    """TensorBoard's tag of a number: `loss` -> `loss/total`, `logits/dice` -> `loss/dice`, others -> `rates/<name>`."""
+    output, _, term = name.rpartition("/")
+    if output:
+        return f"loss/{term}" if output == "logits" else f"loss/{output}/{term}"
+    return "loss/total" if name == "loss" else f"rates/{name}"
+
+
+def hparams(config: config_lib.Config) -> dict[str, str | int | float | bool]:
+    """What TensorBoard's table of runs shows of the options: FIRST_HPARAMS, and what is not the default."""
+    default, found = config_lib.Config(), {}
+    for name in _hparam_names():
+        value = getattr(config, name)
+        if name in FIRST_HPARAMS or value != getattr(default, name):
+            found[name] = ",".join(map(str, value)) if isinstance(value, tuple) else value
+    return found
+
+
+def _hparam_names():
+    return [field.name for field in dataclasses.fields(config_lib.Config) if field.name not in NO_HPARAMS]
+
+
+def _table():
+    """The columns of TensorBoard's table; the same for every run, since it takes those of any of them.
+
+    It shows the columns that are said to differ first, and not more than five without a click.
+    """
+    columns = [api_pb2.HParamInfo(name=name, differs=name in FIRST_HPARAMS) for name in _hparam_names()]
+    metrics = [
+        api_pb2.MetricInfo(name=api_pb2.MetricName(tag=name), display_name=shown)
+        for name, shown in TABLE_METRICS.items()
+    ]
+    return hparams_summary.experiment_pb(columns, metrics)
 
 
 def _open_after(path, step):

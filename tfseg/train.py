@@ -8,19 +8,18 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging
-from tqdm import tqdm
 
-from input_pipeline import pipeline
+from input_pipeline import pipeline, progress
 from tfseg import (
     checkpoint,
     class_weights,
     distribute,
+    environment,
     initialize,
     losses,
-    metrics,
     network,
     optimizers,
+    overview,
     preflight,
     prepare,
     summaries,
@@ -42,10 +41,15 @@ def train(config: config_lib.Config) -> dict:
     """
     strategy = distribute.build(config.strategy)
     chief = distribute.is_chief(strategy)
-    with workdir.held(config, chief) as folder, tempfile.TemporaryDirectory() as elsewhere, distribute.together():
+    with (
+        workdir.held(config, chief) as folder,
+        tempfile.TemporaryDirectory() as elsewhere,
+        environment.recorded(folder, strategy, chief),
+        distribute.together(),
+    ):
         while True:
             try:
-                # All workers do the same; what others than the chief write is thrown away.
+                # All workers do the same; only what the chief writes is kept.
                 return run(config, strategy, folder, folder if chief else pathlib.Path(elsewhere))
             except FloatingPointError as error:
                 workdir.recover(folder, error, config.recover, chief)
@@ -72,8 +76,9 @@ def run(
 
     # --- Network, loss, optimizer: everything with variables, inside the scope ------------------------------------------
     weights = class_weights.build(config.class_weights, prepared.statistics["train"], num_classes)
+    plain_terms = losses.build(config.loss, weights)
     # Compiled by XLA on its own, cross entropy takes 0.4 of the time on a CPU; the whole step would take longer.
-    terms = [t._replace(function=tf.function(t.function, jit_compile=True)) for t in losses.build(config.loss, weights)]
+    terms = [t._replace(function=tf.function(t.function, jit_compile=True)) for t in plain_terms]
     # Only now: preparing the data draws from Python's generator, and a first run must begin as its repetition does.
     keras.utils.set_random_seed(config.seed)
     learning_rate = config.learning_rate * 0.5 ** len(workdir.recoveries(folder))
@@ -98,7 +103,6 @@ def run(
     if state:
         checkpoint.check_data(state, prepared)
         workdir.write_flags(output, config)
-        logging.info("Resumed at step %d of %d.", state.step, total_steps)
     else:
         state = checkpoint.State(num_classes=num_classes)
         if config.init_from:
@@ -106,6 +110,8 @@ def run(
         if average is not None:
             average.set_weights(model.get_weights())
     state.describe(prepared)
+    if folder == output:
+        print(overview.of_training(config, strategy, model, prepared, state, total_steps))
 
     # --- One step -------------------------------------------------------------------------------------------------------
     forward = functools.partial(model, training=True)
@@ -150,27 +156,27 @@ def run(
         return gradients, {"loss": tf.add_n(list(parts.values())), "gradient_norm": norm / replicas, **parts}
 
     @tf.function
-    def train_step(batch):
-        gradients, sums = strategy.run(replica_gradients, (batch,))
-        logged = {name: strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
-        if scale is None:
-            strategy.run(optimizer.apply, (gradients,))
-        else:
-            finite = tf.math.is_finite(logged["gradient_norm"])
-            if finite:
+    def train_step(batches):
+        """Takes a step on each of the batches, which are a list of --steps_per_call, and returns the numbers to log of each."""
+        numbers = []
+        for batch in batches:
+            gradients, sums = strategy.run(replica_gradients, (batch,))
+            logged = {name: strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
+            if scale is None:
                 strategy.run(optimizer.apply, (gradients,))
-            # An overflow is to be expected until the scale has come down; below 1 it is the network's own.
-            excused = tf.logical_and(tf.logical_not(finite), scale.value > 1.0)
-            logged["gradient_norm"] = tf.where(excused, 0.0, logged["gradient_norm"])
-            logged["loss_scale"] = tf.identity(scale.value)
-            scale.update(finite)
-        if average is not None:
-            optimizers.follow(average, model, config.ema_decay, optimizer.iterations)
-        return logged
-
-    @tf.function
-    def train_steps(batches):
-        return [train_step(batch) for batch in batches]
+            else:
+                finite = tf.math.is_finite(logged["gradient_norm"])
+                if finite:
+                    strategy.run(optimizer.apply, (gradients,))
+                # An overflow is to be expected until the scale has come down; below 1 it is the network's own.
+                excused = tf.logical_and(tf.logical_not(finite), scale.value > 1.0)
+                logged["gradient_norm"] = tf.where(excused, 0.0, logged["gradient_norm"])
+                logged["loss_scale"] = tf.identity(scale.value)
+                scale.update(finite)
+            if average is not None:
+                optimizers.follow(average, model, config.ema_decay, optimizer.iterations)
+            numbers.append(logged)
+        return numbers
 
     # --- The loop -------------------------------------------------------------------------------------------------------
     def stream(context):
@@ -188,11 +194,11 @@ def run(
 
     batches = pipeline.readable(strategy.distribute_datasets_from_function(stream), prepared)
     evaluated = model if average is None else average
-    evaluate = (
-        evaluate_lib.evaluator(evaluated, prepared, strategy, config, "val") if "val" in prepared.splits else None
-    )
+    # The plain terms: for validation images of many sizes, compiled ones would be compiled many times.
+    what = (evaluated, prepared, strategy, config, "val", plain_terms)
+    evaluate = evaluate_lib.evaluator(*what) if "val" in prepared.splits else None
     log = summaries.Log(output, config, prepared, state.step)
-    bar = tqdm(total=total_steps, initial=state.step, desc="train", unit="step", mininterval=evaluate_lib.BAR_SECONDS)
+    bar = progress.bar("train", total_steps, "steps", state.step, leave=True)
     agree = distribute.agreement(strategy)
     result, unlogged = {}, []  # Steps whose numbers are still on the device: reading each at once would stall it.
 
@@ -205,28 +211,33 @@ def run(
             save()
         clock = time.monotonic()
         while True:
+            # Between two steps: evaluate and save where that is due, then stop where a signal or the end says so. A run that
+            # was stopped before its evaluation evaluates first when it resumes: `state.evaluated` tells. All workers ask
+            # `agree` at the same places, so that they stop together, also in the middle of an evaluation.
             due = state.step > 0 and (state.step % eval_steps == 0 or state.step >= total_steps)
             signal = agree(interruption.requested)
             if due and state.evaluated != state.step and not signal:
                 gradients_lib.check_finite(unlogged, folder)
                 pause = time.monotonic()
-                confusion = evaluate(lambda: agree(interruption.requested)) if evaluate else None
+                found = evaluate(lambda: agree(interruption.requested)) if evaluate else None
                 signal = agree(interruption.requested)
                 if not signal:
                     state.evaluated = state.step
-                    if confusion is not None:
+                    if found is not None:
+                        confusion, val_losses = found
                         result = evaluate_lib.report(confusion, prepared, "val", state.step)
                         state.stale += 1
                         if result["miou"] is not None and result["miou"] > state.best:
                             state.best, state.best_step, state.stale = result["miou"], state.step, 0
                         evaluate_lib.save(output, "val", result)
-                        log.evaluation(state.step, result, confusion, evaluated)
-                        bar.write(f"step {state.step}: val mIoU {metrics.percent(result['miou'])}")
+                        log.evaluation(state.step, result, confusion, evaluated, val_losses)
+                        bar.write(overview.evaluated(result, state, val_losses["loss"]))
                     save()
                 clock += time.monotonic() - pause
+                bar.unpause()
             if signal:
                 save()
-                bar.write(f"Stopped at step {state.step} of {total_steps}, saved. The same command goes on from there.")
+                bar.write(f"Stopped at step {state.step} of {total_steps}, saved. The same command resumes there.")
                 raise SystemExit(128 + signal)
             if state.step >= total_steps:
                 break
@@ -236,7 +247,7 @@ def run(
             pauses = (eval_steps, config.log_every, config.checkpoint_every)
             ahead = min(total_steps - state.step, *(n - state.step % n for n in pauses if n))
             some = [next(batches) for _ in range(config.steps_per_call if config.steps_per_call <= ahead else 1)]
-            for batch, logged in zip(some, train_steps(some), strict=True):
+            for batch, logged in zip(some, train_step(some), strict=True):
                 state.step += 1
                 unlogged.append((state.step, logged, strategy.experimental_local_results(batch["id"])))
             bar.update(len(some))
@@ -246,21 +257,12 @@ def run(
                 rate = len(unlogged) * config.batch_size / (time.monotonic() - clock)
                 means["learning_rate"] = float(schedule(state.step - 1))
                 log.training(state.step, {**means, "images_per_second": rate})
-                shown = {
-                    "loss": f"{means['loss']:.4f}",
-                    "lr": f"{means['learning_rate']:.2e}",
-                    "images_per_s": f"{rate:.1f}",
-                }
-                bar.set_postfix(shown)
+                bar.set_postfix(overview.beside_the_bar(means, rate))
                 unlogged.clear()
                 clock = time.monotonic()
             if config.checkpoint_every and state.step % config.checkpoint_every == 0:
                 save()
-    if result:
-        print(metrics.table(result))
-    if state.best_step >= 0:
-        print(f"Best val mIoU {metrics.percent(state.best)} at step {state.best_step}.")
-    print(f"tensorboard --logdir={folder}")
+    print(overview.of_the_end(result, state))
     return result
 
 

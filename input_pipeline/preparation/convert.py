@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from input_pipeline import progress
 from input_pipeline.preparation.counts import Counted, count
 from input_pipeline.preparation.encoding import Storage
 from input_pipeline.preparation.judgement import Found, found
@@ -128,7 +128,7 @@ def check_sizes(image: np.ndarray, raw: np.ndarray, turned: bool) -> None:
 def in_parallel(function: Callable, items: Iterable, total: int, title: str) -> Iterator:
     """`map` in order, on all cores, with a bar; few results wait, so memory does not grow with the number of items."""
     cores = os.cpu_count() or 1
-    bar = tqdm(total=total, desc=title, unit=" images", mininterval=0.5)
+    bar = progress.bar(title, total, "images")
     with bar, concurrent.futures.ThreadPoolExecutor(cores) as pool:
         waiting = collections.deque()
         for item in items:

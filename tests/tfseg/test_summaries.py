@@ -1,0 +1,113 @@
+"""TensorBoard's events and metrics.jsonl of a short run, read back by TensorBoard's own readers."""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
+
+import input_pipeline
+from input_pipeline import pipeline
+from tests.tfseg.conftest import STREETS
+from tfseg import config as config_lib
+from tfseg import losses, summaries, train
+
+
+def events(workdir, run):
+    found = EventAccumulator(os.path.join(workdir, run))
+    found.Reload()
+    return found
+
+
+def value(accumulator, tag):
+    """The last value of a tag."""
+    return float(tf.make_ndarray(accumulator.Tensors(tag)[-1].tensor_proto))
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"),
+    [
+        ("loss", "loss/total"),
+        ("logits/cross_entropy", "loss/cross_entropy"),
+        ("aux_0/dice_2", "loss/aux_0/dice_2"),
+        ("learning_rate", "rates/learning_rate"),
+        ("images_per_second", "rates/images_per_second"),
+        ("gradient_norm", "rates/gradient_norm"),
+        ("loss_scale", "rates/loss_scale"),
+    ],
+)
+def test_tags(name, tag):
+    assert summaries.tag(name) == tag
+
+
+def test_a_run_in_tensorboard(config, small_network):
+    config = dataclasses.replace(config, loss="cross_entropy + 0.5*dice", eval_every=1.0)
+    result = train.train(config)
+    training, evaluation = (events(config.workdir, run) for run in ("train", "eval"))
+    assert set(training.Tags()["tensors"]) == {
+        "flags", "loss/total", "loss/cross_entropy", "loss/dice", "loss/aux_0/cross_entropy", "loss/aux_0/dice",
+        "rates/learning_rate", "rates/gradient_norm", "rates/images_per_second",
+    }  # fmt: skip
+    tags = set(evaluation.Tags()["tensors"])
+    assert {t for t in tags if not t.startswith(("iou/", "pictures/", "_hparams_/"))} == {
+        "loss/total", "loss/cross_entropy", "loss/dice",
+        "metrics/miou", "metrics/pixel_accuracy", "metrics/mean_accuracy", "metrics/frequency_weighted_iou",
+    }  # fmt: skip
+    assert {f"iou/{name}" for name, iou in result["iou"].items() if iou is not None} <= tags
+    assert "pictures/confusion" in tags
+    assert value(evaluation, "metrics/miou") == pytest.approx(result["miou"], rel=1e-6)
+    # 1 + 0.5: the terms are logged as they add up to the total.
+    terms = [value(evaluation, f"loss/{name}") for name in ("cross_entropy", "dice")]
+    assert sum(terms) == pytest.approx(value(evaluation, "loss/total"), rel=1e-6)
+
+    with open(os.path.join(config.workdir, "metrics.jsonl")) as file:
+        lines = [json.loads(line) for line in file]
+    evaluated = [line for line in lines if "iou" in line]
+    assert [line["step"] for line in evaluated] == [2, 4]
+    assert evaluated[-1]["val_loss"] == pytest.approx(value(evaluation, "loss/total"), rel=1e-6)
+
+    content = evaluation.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+    start = metadata.parse_session_start_info_plugin_data(content)
+    assert {key: start.hparams[key].string_value for key in ("model", "dataset", "loss", "crop_size")} == {
+        "model": "unet(width=2)", "dataset": STREETS, "loss": "cross_entropy + 0.5*dice", "crop_size": "32,32"
+    }  # fmt: skip
+    assert start.hparams["learning_rate"].number_value == 0.01
+    assert not {"workdir", "cache_dir", "log_every", "optimizer", "mode"} & set(start.hparams)
+    content = evaluation.SummaryMetadata(metadata.EXPERIMENT_TAG).plugin_data.content
+    experiment = metadata.parse_experiment_plugin_data(content)
+    assert experiment.metric_infos[0].name.tag == "metrics/miou"
+    # A session without a column would not be shown in the table.
+    assert set(start.hparams) <= {column.name for column in experiment.hparam_infos}
+
+
+def test_only_hyperparameters_that_say_something():
+    config = config_lib.Config(workdir="/a", model="enet", ema_decay=0.5, strategy="one_device", data_dir="/b")
+    assert summaries.hparams(config) == {
+        "dataset": "", "model": "enet", "loss": "cross_entropy", "learning_rate": 5e-4, "batch_size": 8, "ema_decay": 0.5
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
+def test_the_validation_loss_is_that_of_all_pixels_of_the_split(config, strategy):
+    """Three images in batches of two over two replicas: the fill-up counts nothing, and no image counts twice."""
+    from tfseg import distribute, evaluate
+
+    config = dataclasses.replace(config, strategy=strategy, eval_batch_size=2)
+    prepared = input_pipeline.prepare(STREETS, cache_dir=config.cache_dir)
+    (term,) = losses.build("3*cross_entropy", np.linspace(0.5, 2.0, prepared.num_classes))
+    distributed = distribute.build(strategy)
+    with distributed.scope():
+        inputs = tf.keras.Input((None, None, 3))
+        logits = tf.keras.layers.Conv2D(prepared.num_classes, 1, name="logits")(inputs / 255.0)
+        model = tf.keras.Model(inputs, {"logits": logits})
+    confusion, found = evaluate.evaluator(model, prepared, distributed, config, "val", [term])()
+    total, count = 0.0, 0.0
+    for batch in pipeline.evaluation(prepared, "val", 1):
+        one = term.function(model(batch["image"])["logits"], batch["label"])
+        total, count = total + float(one[0]), count + float(one[1])
+    assert found["loss"] == found["logits/cross_entropy"] == pytest.approx(3 * total / count, rel=1e-5)
+    np.testing.assert_array_equal(confusion, evaluate.evaluator(model, prepared, distributed, config, "val")())

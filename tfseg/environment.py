@@ -1,0 +1,103 @@
+"""<workdir>/environment.json: what a run was computed with, and when: versions, devices, the command of every start."""
+
+import contextlib
+import datetime
+import importlib.metadata
+import json
+import pathlib
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from tfseg import transcript
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "opencv-python-headless", "pillow", "h5py")
+
+
+@contextlib.contextmanager
+def recorded(workdir: pathlib.Path, strategy: tf.distribute.Strategy, chief: bool) -> Iterator[None]:
+    """Within the block, a run of the command line takes place in the workdir: keeps its environment.json and log.txt.
+
+    Does nothing for other workers than the chief, and where `train` is called by a program of the user's own.
+    """
+    if not chief or not transcript.heard():
+        yield
+        return
+    transcript.keep(workdir)
+    facts = {**describe(strategy), "start": _now(), "end": None, "outcome": "running, or killed", "earlier": []}
+    path = workdir / "environment.json"
+    with contextlib.suppress(OSError, ValueError):  # a file that somebody has damaged is no reason not to train
+        before = json.loads(path.read_text())
+        facts["earlier"] = [*before.pop("earlier"), before]
+    _write(path, facts)
+    try:
+        yield
+        facts["outcome"] = "finished"
+    except SystemExit as stopped:
+        facts["outcome"] = f"stopped with status {stopped.code}"
+        raise
+    except BaseException as error:
+        facts["outcome"] = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        facts["end"] = _now()
+        with contextlib.suppress(OSError):  # of a full disk the failure that led here tells
+            _write(path, facts)
+
+
+def describe(strategy: tf.distribute.Strategy) -> dict:
+    """The versions, the devices and the command; nothing of the user or the machine's name."""
+    return {
+        "tfseg": version(),
+        "python": platform.python_version(),
+        "packages": {name: _version_of(name) for name in PACKAGES},
+        "system": f"{platform.system()} {platform.machine()}",
+        "devices": devices(),
+        "replicas": strategy.num_replicas_in_sync,
+        "command": sys.argv,
+    }
+
+
+def version() -> dict:
+    """The version of tfseg; in a git checkout also its commit, and whether files differ from it."""
+    found = {"version": _version_of("tfseg")}
+    if not found["version"]:
+        text = (ROOT / "pyproject.toml").read_text() if (ROOT / "pyproject.toml").is_file() else ""
+        found["version"] = next((line.split('"')[1] for line in text.splitlines() if line.startswith("version = ")), "")
+    if (ROOT / ".git").exists():
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            found["commit"] = _git("rev-parse", "HEAD")
+            found["changed"] = bool(_git("status", "--porcelain", "--untracked-files=no"))
+    return found
+
+
+def devices() -> list[str]:
+    """The names of this process's GPUs, or "CPU" where there is none."""
+    gpus = tf.config.list_physical_devices("GPU")
+    return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus] or ["CPU"]
+
+
+def _git(*words):
+    command = ["git", "-C", str(ROOT), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+def _version_of(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _now():
+    return f"{datetime.datetime.now().astimezone():%Y-%m-%dT%H:%M:%S%z}"
+
+
+def _write(path, facts):
+    aside = path.with_suffix(".writing")
+    aside.write_text(json.dumps(facts, indent=1) + "\n")
+    aside.replace(path)

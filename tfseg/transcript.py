@@ -1,0 +1,116 @@
+"""<workdir>/log.txt: everything that a run says, with times, over all its starts.
+
+Lines that are said before the workdir is known (while options are checked) are remembered, and written once it is.
+"""
+
+import contextlib
+import datetime
+import logging as python_logging
+import os
+import pathlib
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+
+from tfseg import silence
+
+_BAR = re.compile(r"\d%\||\?it/s|\x1b\[A")  # a progress bar in a terminal: it has lines of its own in no file
+
+
+class Transcript(python_logging.Handler):
+    """What the program said since its start; a handler of log records, and of the lines of `listening` streams."""
+
+    def __init__(self, verbose: bool, copy_to: Callable | None):
+        super().__init__()
+        self._lines, self._file, self._copy_to = [], None, copy_to
+        self.setFormatter(silence.Plain())
+        if not verbose:
+            self.addFilter(silence.is_ours)
+
+    def emit(self, record: python_logging.LogRecord) -> None:
+        """Takes a log record."""
+        self.add(self.format(record))
+
+    def add(self, text: str) -> None:
+        """Takes lines that were said now."""
+        now = f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S}"
+        lines = [f"{now}  {line}\n" for line in text.splitlines() if line.strip()]
+        if not self._file:
+            self._lines += lines
+            return
+        # A full disk must stop the run where it saves, with its own message, and not here.
+        with contextlib.suppress(OSError, ValueError):
+            self._file.writelines(lines)
+            self._file.flush()
+
+    def keep(self, path: pathlib.Path, header: str) -> None:
+        """From now on the lines go to the end of this file, after a header and what was said before."""
+        if self._file:
+            return
+        self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
+        before, self._lines = self._lines, []
+        self._file.write(f"\n{'=' * 20} {datetime.datetime.now():%Y-%m-%d %H:%M:%S}  {header}\n")
+        self._file.writelines(before)
+        self._file.flush()
+        if self._copy_to:
+            self._copy_to(path)
+
+
+class _Listening:
+    """A text stream whose whole lines go to the transcript as well."""
+
+    def __init__(self, stream, transcript):
+        self._stream, self._transcript, self._line = stream, transcript, ""
+
+    def write(self, text):
+        written = self._stream.write(text)
+        *whole, self._line = (self._line + text).split("\n")
+        for line in whole:
+            line = line.rpartition("\r")[2]
+            if not _BAR.search(line):
+                self._transcript.add(line)
+        return written
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+
+_current: Transcript | None = None
+
+
+@contextlib.contextmanager
+def listening(verbose: bool = False, copy_to: Callable | None = None) -> Iterator[Transcript]:
+    """Within the block, all that is printed and logged, and the traceback of an exception, is in the transcript.
+
+    Args:
+        verbose: whether what other libraries log is taken, too.
+        copy_to: is called with the path of log.txt once it is known; see `silence.kept`.
+    """
+    global _current
+    _current = transcript = Transcript(verbose, copy_to)
+    before = sys.stdout, sys.stderr
+    sys.stdout.reconfigure(line_buffering=True)  # also in a file: who looks at it sees all that was said
+    sys.stdout, sys.stderr = (_Listening(stream, transcript) for stream in before)
+    python_logging.getLogger().addHandler(transcript)
+    try:
+        yield transcript
+    except SystemExit:
+        raise
+    except BaseException:
+        transcript.add(traceback.format_exc())
+        raise
+    finally:
+        python_logging.getLogger().removeHandler(transcript)
+        sys.stdout, sys.stderr = before
+
+
+def keep(workdir: pathlib.Path) -> None:
+    """Keeps the transcript of this program in <workdir>/log.txt; does nothing where nobody listens (a notebook, a test)."""
+    if _current:
+        _current.keep(workdir / "log.txt", f"{' '.join(sys.argv)}  (process {os.getpid()})")
+
+
+def heard() -> bool:
+    """Whether there is a transcript: the program was started by its command line."""
+    return _current is not None
