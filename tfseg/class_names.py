@@ -1,4 +1,4 @@
-"""Classes are matched by their names: a run, its data and the weights it starts from must mean the same by a class id."""
+"""Matches classes by their names, so that a class id means the same in a run, its data and the weights that it starts from."""
 
 from collections.abc import Sequence
 

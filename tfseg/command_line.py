@@ -1,4 +1,4 @@
-"""The command line of both programs: flags -> Config -> the function of the mode, with one guard around everything.
+"""The command line of both programs: it reads the flags into a Config and calls the function of the mode, inside one guard.
 
 The guard turns each failure that a user can cause or meet (a wrong option, a damaged file, a full disk, too little memory,
 Ctrl-C) into one sentence and an exit status. --verbosity=1 shows the traceback instead.

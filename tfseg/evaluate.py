@@ -1,4 +1,4 @@
-"""Evaluation: the one definition that training, --mode=evaluate and export use.
+"""--mode=evaluate, and the only definition of evaluation, which training and export use too.
 
 Every image once, at its label's own size; one int64 confusion matrix summed over batches and replicas; every number
 from it.

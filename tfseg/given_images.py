@@ -1,4 +1,4 @@
-"""Which image files --images names, and what the predictions of each are called."""
+"""Finds the image files that --images names, and chooses the names of their predictions."""
 
 import collections
 import fnmatch

@@ -1,4 +1,4 @@
-"""From images to scores: whole | sliding window | multi-scale and flip.
+"""Computes the scores of images: whole | sliding window | multi-scale and flip.
 
     scores = build("sliding_window(size=(512, 1024)) | multi_scale(scales=(0.75, 1.0, 1.25))", model)
     prediction = tf.argmax(scores(images), -1)

@@ -1,4 +1,4 @@
-"""Before a run does any work: every spec, value and combination of options is tried on something tiny.
+"""Tries every spec, value and combination of options on something tiny, before a run does any work.
 
 Preparing a data set can take hours, so a mistyped --loss must not wait for it.
 """

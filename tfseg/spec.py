@@ -1,4 +1,4 @@
-"""Specs: `name`, `name(1, key="value")`, `a | b(2) | c`, `0.5*a + b`.
+"""Parses specs, which are names with options: `name`, `name(1, key="value")`, `a | b(2) | c`, `0.5*a + b`.
 
 A name is a module of a package: a file registers itself by being there. Arguments are Python literals, read with
 `ast.literal_eval`; nothing is evaluated.

@@ -1,4 +1,4 @@
-"""Boxes around objects: read from the files that annotate an image (PASCAL VOC, Cityscapes, text lists), kept in its record.
+"""Reads boxes around objects from the files that annotate an image: PASCAL VOC, Cityscapes, text lists.
 
 A box is x1, y1, x2, y2 in pixels of the image: its left, upper, right and lower edge, where 0, 0 is the upper left corner of
 the image and width, height its lower right one. (PASCAL VOC counts pixels from 1: its left and upper edges are taken as

@@ -1,4 +1,4 @@
-"""Class tables: which value of a mask is which class, and the colour that the class is shown in."""
+"""Reads class tables, which say which value of a mask is which class, and the colour of each class in pictures."""
 
 import csv
 import dataclasses

@@ -1,4 +1,4 @@
-"""Which image goes with which mask: the files of a source tree, listed and not yet read."""
+"""Lists the files of a source tree and finds the mask of each image, without reading any of them."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-r"""Lists of images and masks: `train.txt`, `pairs.txt`.
+r"""Reads lists of images and masks: `train.txt`, `pairs.txt`.
 
 A line is the path of an image and that of its mask, with a comma, a tab or white space between, or the one name that both
 share, below images/ and masks/, with or without extension. A line that is the name of an image is that image, whatever is in

@@ -1,4 +1,4 @@
-"""Raw values of masks to train ids, by one table."""
+"""Maps the values of a mask to train ids with a lookup table."""
 
 import numpy as np
 

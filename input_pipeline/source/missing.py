@@ -1,4 +1,4 @@
-"""What lies where images or masks are missing: one message that names it, so that its owner sees what to do."""
+"""Writes the message for a folder in which images or masks are missing: it says what is there instead, and what to do."""
 
 import collections
 import os

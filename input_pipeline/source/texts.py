@@ -1,4 +1,4 @@
-"""Text files of a source tree: UTF-8, or UTF-16 and UTF-32 that say so; anything else is an error, never a guess."""
+"""Reads text files of a source tree: UTF-8, or UTF-16 and UTF-32 with a byte order mark. Any other encoding is an error."""
 
 import codecs
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The files below a folder. Links to folders are followed, loops are not; what systems leave there is left out."""
+"""Lists the files below a folder. It follows links to folders, but no loops, and leaves out files of the operating system."""
 
 import collections
 import os
