@@ -38,7 +38,7 @@ test-slow: setup
 
 # The documentation site, into site/. It needs a network once, for pip.
 docs: .venv/installed-docs
-	$(RUN) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 	@echo "Documentation: site/index.html"
 
 .venv/installed-docs: requirements-docs.txt | setup
