@@ -121,7 +121,7 @@ def _arrays(model, path):
             for layer, _, _, array in matches:
                 arrays.setdefault(layer.name, []).append(array)
             found = {name: a for name, a in arrays.items() if any(x is not None for x in a)} | found
-        return found, list(state)
+        return found, sorted(state)  # safetensors gives the names in another order each time
     found = _of_run(path) if path.is_dir() else _of_keras(path)
     ours = {layer.name for layer in weights.layers_with_variables(model)}
     return found, [name for name in found if name not in ours]
