@@ -30,11 +30,14 @@ lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
+# Each process of pytest gives TensorFlow one thread (tests/conftest.py): one process a core.
+PROCESSES ?= 2
+
 test: lint
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n $(PROCESSES) --dist worksteal
 
 test-slow: setup
-	$(RUN) -m pytest -m slow
+	$(RUN) -m pytest -n $(PROCESSES) --dist worksteal -m slow
 
 # The documentation site, into site/. It needs a network once, for pip.
 docs: .venv/installed-docs

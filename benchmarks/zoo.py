@@ -2,15 +2,14 @@
 
 import importlib
 import inspect
-import json
 import pathlib
 import re
 
 import keras
-import numpy as np
 from tqdm import tqdm
 
 import models
+from tests import symbolic
 from tests.parity import fill
 from tfseg import profile
 from tfseg import spec as specs
@@ -31,49 +30,56 @@ states it, from its own training.
 
 
 def main():
-    """Builds every network and writes the page."""
+    """Writes the page."""
+    path = ROOT / "docs" / "models.md"
+    text = page()
+    path.write_text(text)
+    print(f"{text.count('| `')} networks in {path.relative_to(ROOT)}")
+
+
+def cost(spec: str) -> tuple[str, str]:
+    """(parameters, 1e9 multiply-accumulates) as the page has them."""
+    try:
+        model = symbolic.build(spec, CLASSES, (*SIZE, 3))
+        macs = f"{profile.multiply_accumulates(model) / 1e9:.2f}"
+    except ValueError:  # An image too small for the network, or of a size that only other options take.
+        model, macs = symbolic.build(spec, CLASSES), "-"
+    keras.backend.clear_session()
+    return f"{profile.parameters(model):,}", macs
+
+
+def page(cost=cost) -> str:
+    """The page's text; `cost` counts a network."""
     rows, papers = [], []
-    parity = json.loads((fill.FOLDER / "specs.json").read_text())
+    parity = fill.read_all()
     names = [name for name in models.names() if name != "classifier"]
     for name in tqdm(names, "zoo", unit="network"):
         module = importlib.import_module(f"models.{name}")
         variants = sorted(
-            {name, *module.REFERENCE["params"], *(s for s in parity.values() if specs.parse(s).name == name)}
+            {
+                name,
+                *_reference(module)["params"],
+                *(p["spec"] for p in parity.values() if specs.parse(p["spec"]).name == name),
+            }
         )
         seen = []
         for spec in variants:
             if _options(specs.parse(spec)) in seen:  # the default, written out
                 continue
             seen.append(_options(specs.parse(spec)))
-            rows.append("| " + " | ".join([f"`{spec}`", *_cost(spec), _parity(spec, parity, module)]) + " |")
+            rows.append("| " + " | ".join([f"`{spec}`", *cost(spec), _parity(spec, parity, module)]) + " |")
         papers.append(_paper(name, module))
-    page = HEAD + "\n".join(rows) + "\n\n## Papers, references, published scores\n\n" + "\n".join(papers) + "\n"
-    path = ROOT / "docs" / "models.md"
-    path.write_text(page)
-    print(f"{len(rows)} networks in {path.relative_to(ROOT)}")
-
-
-def _cost(spec):
-    """(parameters, 1e9 multiply-accumulates) as text."""
-    try:
-        model = models.build(spec, CLASSES, (*SIZE, 3))
-        macs = f"{profile.multiply_accumulates(model) / 1e9:.2f}"
-    except ValueError:  # An image too small for the network, or of a size that only other options take.
-        model, macs = models.build(spec, CLASSES), "-"
-    parameters = sum(np.prod(v.shape) for v in model.trainable_variables)
-    keras.backend.clear_session()
-    return f"{int(parameters):,}", macs
+    return HEAD + "\n".join(rows) + "\n\n## Papers, references, published scores\n\n" + "\n".join(papers) + "\n"
 
 
 def _parity(spec, parity, module):
     """Which files say that the network is right."""
     call, found = specs.parse(spec), []
-    for file, other in parity.items():
-        path = fill.FOLDER / f"{file}.json.gz"
-        if path.is_file() and _options(specs.parse(other)) == _options(call):
-            held_out = all(case["values"] is None for case in fill.read(path)["cases"])
+    for file, content in parity.items():
+        if _options(specs.parse(content["spec"])) == _options(call):
+            held_out = all(case["values"] is None for case in content["cases"])
             found.append(f"{file} (held out)" if held_out else file)
-    return ", ".join(found) or ("counts" if module.REFERENCE["params"].get(spec) else "-")
+    return ", ".join(found) or ("counts" if _reference(module)["params"].get(spec) else "-")
 
 
 def _options(call):
@@ -83,14 +89,19 @@ def _options(call):
     return call.name, defaults | call.kwargs
 
 
+def _reference(module):
+    """A module's REFERENCE; one without has a test of its own that fails."""
+    return {"params": {}, "source": "none", **getattr(module, "REFERENCE", {})}
+
+
 def _paper(name, module):
     """A line of the list: title, address, reference, scores."""
     text = inspect.getdoc(module)
     title = text.splitlines()[0].rstrip(".")
     address = re.search(r"https?://\S+[^\s.,;)]", text)
     source, published = (
-        module.REFERENCE["source"],
-        module.REFERENCE.get("published", "none that we can name a source of"),
+        _reference(module)["source"],
+        _reference(module).get("published", "none that we can name a source of"),
     )
     return f"- **{name}**: {title}. {address[0] if address else ''} Reference: {source}. Published: {published}."
 

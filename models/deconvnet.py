@@ -18,7 +18,6 @@ from models.backbones import resnet, vgg
 
 REFERENCE = {
     "params": {"deconvnet": {21: 251_805_653}, 'deconvnet(backbone="resnet18")': {}},
-    "input": (224, 224, 3),
     "source": "HyeonwooNoh/DeconvNet model/DeconvNet/DeconvNet_inference_deploy.prototxt, counted by hand",
 }
 

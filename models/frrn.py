@@ -14,7 +14,6 @@ from models import layers
 
 REFERENCE = {
     "params": {"frrn": {19: 17_746_803}, 'frrn(variant="b")': {19: 24_755_699}},
-    "input": (64, 96, 3),
     "source": "TobyPDE/FRRN dltools/architectures.py, counted by hand",
 }
 

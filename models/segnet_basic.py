@@ -14,7 +14,6 @@ from models import layers
 
 REFERENCE = {
     "params": {"segnet_basic": {11: 1_416_587}},
-    "input": (64, 96, 3),
     "source": "alexgkendall/SegNet-Tutorial Models/segnet_basic_train.prototxt, counted by hand",
 }
 

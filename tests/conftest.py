@@ -1,4 +1,10 @@
-"""Two logical CPU devices, so that every test can run a MirroredStrategy of two replicas."""
+"""Two logical CPU devices, so that every test can run a MirroredStrategy of two replicas; one thread in each process of -n."""
+
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # `pytest -n 2`; threads of several processes would wait for each other
+    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
 
 import tensorflow as tf
 

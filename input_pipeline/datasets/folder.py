@@ -40,6 +40,7 @@ class Builder(builder.Builder):
     """Images and masks of one's own."""
 
     VERSION = tfds.core.Version("1.0.0")
+    LICENCE = "your own"
     LAYOUT = "images/, masks/ with files of the same names, and classes.csv with the header id,name or id,name,r,g,b"
 
     def __init__(

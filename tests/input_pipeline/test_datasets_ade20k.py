@@ -13,9 +13,11 @@ IDS = np.arange(152).clip(max=150).reshape(8, 19).astype(np.uint8)  # 0..150, as
 LABEL = np.where(IDS == 0, 255, IDS - 1)
 
 
-@pytest.fixture
-def tree(tmp_path):
-    root = tmp_path / "data/ADEChallengeData2016"
+SHARED_COLORS = 2  # road and skyscraper, in color150.mat
+
+
+def fake_tree(root):
+    """Two images to train on and one to validate."""
     for split, name, ids in (
         ("training", "ADE_train_00000001", IDS),
         ("training", "ADE_train_00000002", IDS[::-1, :5]),
@@ -24,6 +26,13 @@ def tree(tmp_path):
         trees.save(root / f"images/{split}/{name}.jpg", np.full((*ids.shape, 3), 77, np.uint8))
         trees.save(root / f"annotations/{split}/{name}.png", ids)
     (root / "objectInfo150.txt").write_text("Idx\tRatio\tTrain\tVal\tName\n")
+    return "ade20k"
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "data/ADEChallengeData2016"
+    fake_tree(root)
     return root
 
 

@@ -18,6 +18,14 @@ MEDIAN_FREQUENCY = (0.2793, 0.2017, 4.7865, 0.1490, 1.0, 0.4217, 3.8467, 1.9736,
 ENET = (5.603, 4.295, 33.57, 3.335, 15.49, 8.739, 31.54, 32.01, 12.83, 38.01, 43.91)
 
 
+def fake_tree(root):
+    """A frame of each split, in SegNet's layout; the mask holds every id."""
+    for split in ("train", "val"):
+        trees.save(root / split / "0001TP_006690.png", np.full((2, 6, 3), 90, np.uint8))
+        trees.save(root / f"{split}annot" / "0001TP_006690.png", np.arange(12, dtype=np.uint8).reshape(2, 6))
+    return "camvid"
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     if not REAL.is_dir():

@@ -31,16 +31,21 @@ def frame(root, split, name, kind="gtFine", ids=IDS, kinds=("labelIds", "labelTr
         trees.save(start.with_name(f"{start.name}_{ending}.png"), ids if ending == "labelIds" else LABEL[::-1])
 
 
-@pytest.fixture
-def tree(tmp_path):
+def fake_tree(root):
     """Two frames to train on, one to validate, one to test, and two of the coarse ones."""
-    root = tmp_path / "data"
     frame(root, "train", "aachen_000000_000019")
     frame(root, "train", "krefeld_000000_000108", ids=IDS[::-1])
     frame(root, "val", "frankfurt_000000_000294")
     frame(root, "test", "berlin_000000_000019", ids=IDS * 0)
     for name in ("bad-honnef_000000_000000", "troisdorf_000000_000073"):
         frame(root, "train_extra", name, "gtCoarse", kinds=("labelIds",))
+    return "cityscapes"
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "data"
+    fake_tree(root)
     return root
 
 

@@ -15,6 +15,15 @@ def write(root, ids):
         trees.save(root / f"annotations/{split}/000000000139.png", ids, palette=True)
 
 
+SHARED_COLORS = 17  # as OpenMMLab's table has them
+
+
+def fake_tree(root):
+    """An image of each split."""
+    write(root, np.array([list(TRAIN_IDS)] * 2, np.uint8))
+    return "coco_stuff"
+
+
 def test_gaps_are_closed_and_palette_masks_read_as_ids(tmp_path):
     write(tmp_path / "data", np.array([list(TRAIN_IDS)] * 2, np.uint8))
     for split in ("train", "val"):

@@ -48,6 +48,13 @@ def write(root, names=("a",), table=TABLE, image=IMAGE, mask=IDS, image_format="
     return str(root)
 
 
+def fake_tree(root):
+    """Five images with masks of ids, of which one becomes val."""
+    root.mkdir()
+    write(root, names="abcde")
+    return "folder"
+
+
 def examples(tmp_path, spec="folder", split="train"):
     data = input_pipeline.dataset(spec, split, str(tmp_path / "data"), str(tmp_path / "cache"))
     return {e["id"].decode(): e for e in data.as_numpy_iterator()}

@@ -16,6 +16,12 @@ def write(root, frames, ids):
     trees.save(root / "testing/image_2/000000_10.png", np.zeros((2, 2, 3), np.uint8))  # test frames have no masks
 
 
+def fake_tree(root):
+    """Ten frames, of which two become val."""
+    write(root, 10, np.array([list(TRAIN_IDS)] * 2, np.uint8))
+    return "kitti"
+
+
 def test_ids_are_those_of_cityscapes_and_a_fifth_is_val(tmp_path):
     write(tmp_path / "data", 10, np.array([list(TRAIN_IDS)] * 2, np.uint8))
     prepared = input_pipeline.prepare("kitti", str(tmp_path / "data"), str(tmp_path / "cache"))

@@ -39,10 +39,8 @@ def config(version, **changes):
     return {"labels": labels, "version": version, "mapping": "public", "folder_structure": "..."}
 
 
-@pytest.fixture
-def tree(tmp_path):
+def fake_tree(root):
     """The package of 1.2 and 2.0: two images to train on, one to validate, and one to test that has no mask."""
-    root = tmp_path / "data"
     for split, names in (("training", ("a-A_1", "b")), ("validation", ("c",)), ("testing", ("d",))):
         for name in names:
             trees.save(root / split / "images" / f"{name}.jpg", np.full((*SHAPE, 3), 99, np.uint8))
@@ -51,6 +49,13 @@ def tree(tmp_path):
                 trees.save(folder / "labels" / f"{name}.png", IDS[version], palette=True)
                 trees.save(folder / "instances" / f"{name}.png", IDS[version].astype(np.uint16) * 256)
                 trees.save(folder / "panoptic" / f"{name}.png", np.zeros((*SHAPE, 3), np.uint8))
+    return "mapillary_vistas"
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "data"
+    fake_tree(root)
     return root
 
 

@@ -3,15 +3,20 @@ import pytest
 
 import input_pipeline
 
+FRAMES = np.random.default_rng(0).choice(np.array([0, 0, 0, 1, 255], np.uint8), (20, 10, 8, 8))
+
+
+def fake_tree(root):
+    """Ten sequences of 8x8 pixels, mostly black; the value 1 is a digit too."""
+    root.mkdir()
+    np.save(root / "mnist_test_seq.npy", FRAMES)
+    return "moving_mnist"
+
 
 @pytest.fixture
 def frames(tmp_path):
-    """Ten sequences of 8x8 pixels, mostly black; the value 1 is a digit too."""
-    rng = np.random.default_rng(0)
-    frames = rng.choice(np.array([0, 0, 0, 1, 255], np.uint8), (20, 10, 8, 8))
-    (tmp_path / "data").mkdir()
-    np.save(tmp_path / "data/mnist_test_seq.npy", frames)
-    return frames
+    fake_tree(tmp_path / "data")
+    return FRAMES
 
 
 def examples(tmp_path, spec, split):

@@ -31,6 +31,12 @@ def write_mat(root, count=COUNT, height=HEIGHT, width=WIDTH, labels=None):
     return images, labels
 
 
+def fake_tree(root):
+    """The official files, of two images to train on and two to test."""
+    write_mat(root)
+    return "nyuv2"
+
+
 @pytest.mark.parametrize(
     ("classes", "train_ids"), [(40, [255, 0, 21, 2, 39, 4]), (13, [255, 11, 2, 5, 6, 3])]
 )  # of raw labels 0 to 5

@@ -44,10 +44,8 @@ def mat(ids, compressed):
     return b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + body
 
 
-@pytest.fixture
-def voc(tmp_path):
+def fake_tree(root):
     """VOC with a, b to train on and c, d to validate; the images of SBD's e, f are there too."""
-    root = tmp_path / "data/VOCdevkit/VOC2012"
     for name in "abcdef":
         trees.save(root / f"JPEGImages/{name}.jpg", IMAGE)
     for name in "abcd":
@@ -55,6 +53,13 @@ def voc(tmp_path):
     names(root / "ImageSets/Segmentation/train.txt", "a", "b")
     names(root / "ImageSets/Segmentation/val.txt", "c", "d")
     names(root / "ImageSets/Segmentation/trainval.txt", "a", "b", "c", "d")
+    return "pascal_voc"
+
+
+@pytest.fixture
+def voc(tmp_path):
+    root = tmp_path / "data/VOCdevkit/VOC2012"
+    fake_tree(root)
     return root
 
 

@@ -10,6 +10,11 @@ SIZE = (96, 128)
 C = len(streets.CLASSES)
 
 
+def fake_tree(root):
+    """Nothing: it is drawn."""
+    return "streets(train=3, val=2, size=(32, 48))"
+
+
 @pytest.fixture(scope="module")
 def drawn():
     """{split: (images, masks)} of a few streets."""

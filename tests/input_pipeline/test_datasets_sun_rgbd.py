@@ -6,10 +6,8 @@ from input_pipeline.datasets import sun_rgbd
 from tests.input_pipeline import trees
 
 
-@pytest.fixture
-def data(tmp_path):
+def fake_tree(root):
     """Test images 1 and 5050, train images 1, 2 and 5285; each mask holds its class in one corner, 0 in another."""
-    root = tmp_path / "sunrgbd"
     for split, number, mask, raw in (
         ("test", 1, 1, 1),
         ("test", 5050, 5050, 2),
@@ -21,6 +19,13 @@ def data(tmp_path):
         ids = np.full((6, 8), raw, np.uint8)
         ids[0, 0] = 0
         trees.save(root / f"sunrgbd_train_test_labels/img-{mask:06}.png", ids)
+    return "sun_rgbd"
+
+
+@pytest.fixture
+def data(tmp_path):
+    root = tmp_path / "sunrgbd"
+    fake_tree(root)
     return root
 
 

@@ -50,11 +50,16 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             yield i, {"photo": jpeg(i), "file": str(i), **masks}
 
 
+def fake_tree(root):
+    """A TFDS folder with the data set prepared, whose code is not registered."""
+    Builder(data_dir=str(root)).download_and_prepare()
+    return f'tfds(name="tiny_masks", image="photo", {NAMES})'
+
+
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    """A TFDS folder with the data set prepared, whose code is not registered."""
     folder = tmp_path_factory.mktemp("tensorflow_datasets")
-    Builder(data_dir=str(folder)).download_and_prepare()
+    fake_tree(folder)
     return folder
 
 

@@ -1,7 +1,4 @@
-"""What every architecture promises, whichever file it lies in."""
-
-import functools
-import importlib
+"""What every architecture promises, whichever file it lies in: a network is tested by being in `models/`."""
 
 import keras
 import numpy as np
@@ -9,44 +6,53 @@ import pytest
 import tensorflow as tf
 
 import models
+import tfseg.spec as specs
+from tests import symbolic
+from tfseg import profile
 
 CLASSES = 5
-
-
-def _module(name):
-    return importlib.import_module(f"models.{name}")
-
-
-def _counts(name):
-    """{spec: {classes: parameters}} of a module's REFERENCE; a module without one fails its own test, below."""
-    try:
-        return _module(name).REFERENCE["params"]
-    except Exception:  # Of a file that cannot be imported too: what is collected here are all architectures' tests.
-        return {}
-
-
 # A classifier's logits have neither height nor width: test_backbones.py tests it.
 NAMES = [name for name in models.names() if name != "classifier"]
 # Of a network that is tested in seconds: an architecture's default may have more, of its variants none.
 DEFAULT_PARAMETERS, PARAMETERS = 60_000_000, 20_000_000
 
 
+def reference(spec):
+    """REFERENCE of the network's module; {} where it has none, which `test_the_module_has_a_reference` reports."""
+    try:
+        return getattr(specs.find("models", specs.parse(spec).name), "REFERENCE", {})
+    except Exception:  # a file that cannot be imported must not stop the collection of all other networks' tests
+        return {}
+
+
+def counts(spec):
+    """{number of classes: parameters} that the reference gives."""
+    return reference(spec).get("params", {}).get(spec, {})
+
+
+def variants(name):
+    """The architecture with its default options, and the variants whose size its reference gives."""
+    return sorted({name, *reference(name).get("params", {})})
+
+
 def _marked(spec):
-    """Large networks are slow; so does tests/parity/test_parity.py."""
-    name = spec.partition("(")[0]
-    counts = _counts(name).get(spec, {})
-    limit = DEFAULT_PARAMETERS if spec == name else PARAMETERS
-    return pytest.param(spec, marks=[pytest.mark.slow] if max(counts.values(), default=0) > limit else [])
+    """Large networks are slow to run; so does tests/parity/test_parity.py."""
+    limit = PARAMETERS if "(" in spec else DEFAULT_PARAMETERS
+    return pytest.param(spec, marks=[pytest.mark.slow] if max(counts(spec).values(), default=0) > limit else [])
 
 
-# Every architecture with its default options, and the variants whose size its reference gives.
 DEFAULTS = [_marked(name) for name in NAMES]
-SPECS = [_marked(spec) for name in NAMES for spec in sorted({name, *_counts(name)})]
+SPECS = [_marked(spec) for name in NAMES for spec in variants(name)]
+COUNTED = [spec for name in models.names() for spec in variants(name) if counts(spec)]
+# Of the module's scope: pytest then runs all tests of a network one after another, and one network is held at a time.
+each = pytest.mark.parametrize("spec", SPECS, scope="module")
+each_default = pytest.mark.parametrize("spec", DEFAULTS, scope="module")
 
 
-@functools.cache
+@pytest.fixture(scope="module")
 def network(spec):
     """Built once for all tests, which leave its weights as they are."""
+    keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     return models.build(spec, CLASSES)
 
@@ -55,24 +61,10 @@ def images(height, width, batch=1):
     return np.random.default_rng(0).integers(0, 256, (batch, height, width, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", models.names())
-def test_has_a_reference(name):
-    reference = getattr(_module(name), "REFERENCE", None)
-    assert reference, (
-        f"models/{name}.py needs REFERENCE: what its authors' implementation counts, and where that is found."
-    )
-    assert reference["source"], f"REFERENCE of models/{name}.py needs `source`: where its numbers are found."
-    for spec, counts in reference["params"].items():
-        assert spec.partition("(")[0] == name, (
-            f"REFERENCE of models/{name}.py counts {spec!r}, which is another network."
-        )
-        assert all(count > 0 for count in counts.values()), f"REFERENCE of models/{name}.py: {spec!r}: {counts}"
-
-
-@pytest.mark.parametrize("spec", SPECS)
+@each
 @pytest.mark.parametrize("size", [(32, 48), (39, 61), (33, 47)])
-def test_logits_have_the_size_of_the_input(spec, size):
-    model = network(spec)
+def test_logits_have_the_size_of_the_input(network, size):
+    model = network
     outputs = model(images(*size))
     logits = outputs["logits"]
     assert model.aux_weights.keys() == outputs.keys() - {"logits"}
@@ -82,9 +74,9 @@ def test_logits_have_the_size_of_the_input(spec, size):
     assert np.std(logits) > 0
 
 
-@pytest.mark.parametrize("spec", SPECS)
-def test_static_and_dynamic_shapes_agree(spec):
-    dynamic, static = network(spec), models.build(spec, CLASSES, (33, 47, 3))
+@each
+def test_static_and_dynamic_shapes_agree(spec, network):
+    dynamic, static = network, models.build(spec, CLASSES, (33, 47, 3))
     static.set_weights(dynamic.get_weights())
     assert dynamic.output["logits"].shape == (None, None, None, CLASSES)
     assert static.output["logits"].shape == (None, 33, 47, CLASSES)
@@ -92,9 +84,9 @@ def test_static_and_dynamic_shapes_agree(spec):
     _assert_close(static(x)["logits"], dynamic(x)["logits"])
 
 
-@pytest.mark.parametrize("spec", SPECS)
-def test_every_trainable_variable_has_a_gradient(spec):
-    model = network(spec)
+@each
+def test_every_trainable_variable_has_a_gradient(network):
+    model = network
     x, labels = images(32, 48, batch=2), np.random.default_rng(1).integers(0, CLASSES, (2, 32, 48))
     weights = model.get_weights()
     with tf.GradientTape() as tape:
@@ -116,23 +108,40 @@ def _cross_entropy(labels, outputs):
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs))
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", COUNTED)
 def test_parameters_are_those_of_the_reference(spec):
-    counts = dict(_counts(spec.partition("(")[0]).get(spec, {}))
-    if not counts:
-        pytest.skip("no reference counts this variant")
-    num_classes, expected = counts.popitem()
-    assert _parameters(models.build(spec, num_classes)) == expected
-    few = _parameters(network(spec))  # every class costs the same
-    for other, count in counts.items():
-        assert (count - few) * (num_classes - CLASSES) == (expected - few) * (other - CLASSES), other
+    (first, expected), *others = counts(spec).items()
+    assert profile.parameters(symbolic.build(spec, first)) == expected
+    few = profile.parameters(symbolic.build(spec, CLASSES)) if others else 0  # every class costs the same
+    for other, count in others:
+        assert (count - few) * (first - CLASSES) == (expected - few) * (other - CLASSES), other
 
 
-def _parameters(model):
-    return int(sum(np.prod(v.shape) for v in model.trainable_variables))
+@pytest.mark.parametrize("spec", [spec for name in models.names() for spec in reference(name).get("macs", {})])
+def test_multiply_accumulates_are_those_of_the_reference(spec):
+    """At REFERENCE's "input", with the classes of the parity files: 12, a classifier's 1000."""
+    classes, of = 1000 if specs.parse(spec).name == "classifier" else 12, reference(spec)
+    model = symbolic.build(spec, classes, of["input"], normalization=None, native_resolution=True)
+    np.testing.assert_allclose(profile.multiply_accumulates(model), of["macs"][spec], rtol=1e-6)
 
 
-@pytest.mark.parametrize("spec", DEFAULTS)
+@pytest.mark.parametrize("name", models.names())
+def test_the_module_has_a_reference(name):
+    of, file = reference(name), f"models/{name}.py"
+    assert counts(name), (
+        f'{file}: expected REFERENCE = {{"params": {{"{name}": {{classes: parameters}}}}, "source": ..}}'
+    )
+    assert of.get("source"), f'{file}: expected REFERENCE["source"], where the numbers come from'
+    assert ("macs" in of) == ("input" in of), (
+        f'{file}: expected "macs" with the "input" that they are counted at, or neither'
+    )
+    known = {"params", "macs", "input", "source", "published"}
+    assert of.keys() <= known, f"{file}: nothing reads {sorted(of.keys() - known)} of REFERENCE"
+    module = specs.find("models", name)
+    assert (module.__doc__ or "").strip(), f"{file}: expected a docstring with title, authors, venue and URL"
+
+
+@each_default
 def test_mixed_precision_gives_float32_logits(spec):
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -146,17 +155,17 @@ def test_mixed_precision_gives_float32_logits(spec):
     assert all(v.dtype == "float32" for v in model.trainable_variables)
 
 
-@pytest.mark.parametrize("spec", DEFAULTS)
-def test_saves_and_loads(spec, tmp_path):
-    model, x = network(spec), images(33, 47)
+@each_default
+def test_saves_and_loads(network, tmp_path):
+    model, x = network, images(33, 47)
     expected = model(x)["logits"]
     model.save(tmp_path / "model.keras")
     _assert_close(keras.models.load_model(tmp_path / "model.keras")(x)["logits"], expected)
 
 
-@pytest.mark.parametrize("spec", DEFAULTS)
-def test_exports(spec, tmp_path):
-    model, module = network(spec), tf.Module()
+@each_default
+def test_exports(network, tmp_path):
+    model, module = network, tf.Module()
     module.variables_of_the_model = [variable.value for variable in model.variables]
     module.serve = tf.function(
         lambda x: model(x, training=False), input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)]

@@ -1,12 +1,17 @@
 """The numbers that a parity file stands for: weights from their keys, the input and the sampled outputs from seeds.
 
 A parity file says what a public reference network computes when every entry of its state dict is drawn as here, from a
-generator seeded with the CRC of the entry's name. `specs.json` says which of our networks answers to which file.
+generator seeded with the CRC of the entry's name. Its key "spec" says which of our networks must compute the same, and its
+name begins with the name of that network's module. `tools/write_parity.py` writes such files.
+
+The files lie beside this module, or in the folder that the environment variable PARITY_DIR names. There a file may lack its
+spec, which a `specs*.json` in the same folder then gives: {name of the file: spec}.
 """
 
 import gzip
 import json
 import math
+import os
 import pathlib
 import zlib
 
@@ -15,8 +20,27 @@ import numpy as np
 FOLDER = pathlib.Path(__file__).parent
 
 
+def folder():
+    """Where the files are that this run reads."""
+    return pathlib.Path(os.environ.get("PARITY_DIR") or FOLDER)
+
+
+def read_all(folder=FOLDER):
+    """{name of a file, without its suffix: its content}; `content["spec"]` is None where nothing gives it."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"Expected a folder of parity files. Received: {folder}, which is none.")
+    tables = sorted(folder.glob("specs*.json"))
+    specs = {name: spec for path in tables for name, spec in json.loads(path.read_text()).items()}
+    found = {}
+    for path in sorted({*folder.glob("*.json"), *folder.glob("*.json.gz")} - {*tables}):
+        name = path.name.removesuffix(".gz").removesuffix(".json")
+        found[name] = {"spec": specs.get(name), **read(path)}
+    return found
+
+
 def read(path):
-    with gzip.open(path) as file:
+    """The content of a .json or .json.gz file."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         return json.load(file)
 
 
@@ -28,6 +52,8 @@ def state_dict(parity, drop=()):
             continue
         if kind.startswith("alias:"):  # the tensor of another entry, registered twice
             arrays[key] = arrays[kind.removeprefix("alias:")]
+        elif kind == "fixed":  # a constant that no rule gives
+            arrays[key] = np.asarray(parity["fixed_values"][key], np.float32).reshape(shape)
         else:
             arrays[key] = draw(key, tuple(shape), kind, parity["gain"])
     return arrays

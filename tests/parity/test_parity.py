@@ -1,6 +1,9 @@
-"""Every network gives its reference's numbers: one test for all, of the files that lie beside it."""
+"""Every network gives its reference's numbers: one test for all, of the files that `fill.folder()` holds.
 
-import json
+`pytest tests/parity -k <module>` runs the files of one network: a test's name begins with its module.
+"""
+
+import inspect
 
 import keras
 import numpy as np
@@ -9,68 +12,107 @@ import pytest
 import models
 import tfseg.spec as specs
 from models import backbones, weights
+from tests import symbolic
 from tests.parity import fill
 from tfseg import profile
-
-SPECS = json.loads((fill.FOLDER / "specs.json").read_text())
-FILES = {path.name.removesuffix(".json.gz"): path for path in sorted(fill.FOLDER.glob("*.json.gz"))}
-
 
 # Of a segmentation network that is tested in seconds: a default may have more, a variant not, unless it is the smallest.
 DEFAULT_PARAMETERS, PARAMETERS = 60_000_000, 20_000_000
 
 
-def _fast_first(names):
+def modules(spec):
+    """The names that a file with this spec may begin with: its module's; of a classifier its backbone's or the family's."""
+    call = specs.parse(spec)
+    if call.name != "classifier":
+        return (call.name,)
+    default = inspect.signature(specs.find("models", "classifier").build).parameters["backbone"].default
+    name = specs.parse(call.kwargs.get("backbone", default)).name
+    family = backbones.find(name)[1].__name__.rpartition(".")[2] if name in backbones.names() else name
+    return name, family
+
+
+def missing(spec):
+    """The module that a spec needs and that is not there, or ""."""
+    if specs.parse(spec).name not in models.names():
+        return f"models/{specs.parse(spec).name}.py"
+    backbone = specs.parse(spec).kwargs.get("backbone")
+    return "" if not backbone or specs.parse(backbone).name in backbones.names() else f"the backbone {backbone!r}"
+
+
+def parameter(name, parity, smallest):
+    """A test of one file: its name begins with the module; slow, or skipped, where it has to be."""
+    spec, marks = parity["spec"], []
+    if not spec:
+        reason = 'which network answers to it is said neither by its key "spec" nor by a specs*.json beside it'
+        return pytest.param(name, marks=pytest.mark.skip(reason=f"{name}: {reason}"))
+    *_, module = modules(spec)
+    if absent := missing(spec):
+        marks.append(pytest.mark.skip(reason=f"{name}: {absent} does not exist"))
+    elif fill.folder() == fill.FOLDER and not fast(spec, parity["trainable_params"], name in smallest):
+        marks.append(pytest.mark.slow)  # whoever names another folder wants its files run
+    return pytest.param(name, marks=marks, id=name if name.startswith(module) else f"{module}-{name}")
+
+
+def fast(spec, size, smallest):
     """Of one family of classifiers the smallest is fast, of other networks also those of few parameters."""
-    sizes = {name: fill.read(FILES[name])["trainable_params"] for name in names}
-    smallest = {}
-    for name in names:
-        smallest.setdefault(_family(name), []).append((sizes[name], name))
-    first = {min(members)[1] for members in smallest.values()}
-    return [pytest.param(n, marks=[] if _fast(n, sizes[n], n in first) else [pytest.mark.slow]) for n in names]
-
-
-def _fast(name, size, smallest):
-    call = specs.parse(SPECS[name])
+    call = specs.parse(spec)
     if call.name == "classifier":
         return smallest
-    preferred = smallest or not call.kwargs
-    return size <= (DEFAULT_PARAMETERS if preferred else PARAMETERS)
+    return size <= (DEFAULT_PARAMETERS if smallest or not call.kwargs else PARAMETERS)
 
 
-def _family(name):
-    """The module: of a classifier its backbone's."""
-    call = specs.parse(SPECS[name])
-    return backbones.find(call.kwargs["backbone"])[1].__name__ if call.name == "classifier" else call.name
+def smallest_of_each_module(files):
+    """The names of the files with the fewest parameters."""
+    sizes = {}
+    for name, parity in files.items():
+        if parity["spec"]:
+            sizes.setdefault(modules(parity["spec"])[-1], []).append((parity["trainable_params"], name))
+    return {min(members)[1] for members in sizes.values()}
 
 
-NAMES = _fast_first(FILES)
+FILES = fill.read_all(fill.folder())
+SMALLEST = smallest_of_each_module(FILES)
+NAMES = [parameter(name, parity, SMALLEST) for name, parity in FILES.items()]
+# Counting needs no numbers: no network is too large for it.
+COUNTED = [pytest.param(*p.values, id=p.id, marks=[m for m in p.marks if m.name != "slow"]) for p in NAMES]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_reference(name):
-    parity = fill.read(FILES[name])
+    parity = FILES[name]
     networks = {}
     for case in parity["cases"]:
         # Where the reference returns its own resolution, the network's own output is compared.
         native = tuple(case["output_shape"][1:3]) not in ((case["h"], case["w"]), ())
         if native not in networks:
-            networks[native] = _network(SPECS[name], parity, native)
+            networks[native] = _network(parity, native)
         outputs = np.asarray(networks[native](fill.image(case))["logits"])
         check(outputs, case)
         keras.backend.clear_session()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COUNTED)
 def test_size(name):
-    parity = fill.read(FILES[name])
-    model = models.build(
-        SPECS[name], parity["num_classes"], (*parity["gmacs_size"], 3), normalization=None, native_resolution=True
+    parity = FILES[name]
+    model = symbolic.build(
+        parity["spec"],
+        parity["num_classes"],
+        (*parity["gmacs_size"], 3),
+        normalization=None,
+        native_resolution=True,
     )
     unused = sum(np.prod(shape) for key, shape, kind in parity["state"] if key in parity["unused"] and _trained(kind))
     trainable = sum(np.prod(v.shape) for v in model.trainable_variables)
     assert trainable in (parity["trainable_params"], parity["trainable_params"] - unused)
     np.testing.assert_allclose(profile.multiply_accumulates(model), parity["gmacs"] * 1e9, rtol=1e-5)
+
+
+def test_our_own_files_hold_their_spec_and_begin_with_its_module():
+    for name, parity in fill.read_all().items():
+        assert parity["spec"], f'{name}.json.gz: expected the key "spec", such as \'unet(upsampling="bilinear")\''
+        assert not missing(parity["spec"]), f"{name}.json.gz: {missing(parity['spec'])} does not exist"
+        begins = " or ".join(dict.fromkeys(modules(parity["spec"])))
+        assert name.startswith(modules(parity["spec"])), f"{name}.json.gz: expected a name that begins with {begins}"
 
 
 def check(outputs, case):
@@ -88,8 +130,8 @@ def check(outputs, case):
         assert abs(getattr(y, statistic)() - case[statistic]) / case["std"] <= tolerance, statistic
 
 
-def _network(spec, parity, native):
-    model = models.build(spec, parity["num_classes"], normalization=None, native_resolution=native)
+def _network(parity, native):
+    model = models.build(parity["spec"], parity["num_classes"], normalization=None, native_resolution=native)
     try:
         weights.load(model, fill.state_dict(parity))
     except ValueError:  # the unused heads may be missing, all of them

@@ -4,6 +4,7 @@ import keras
 import pytest
 
 import models
+from models import layers
 from tfseg.config import Config
 
 STREETS = "streets(train=8, val=3, size=(32, 48))"
@@ -44,6 +45,22 @@ def small_network(monkeypatch):
         aux = keras.layers.Conv2D(num_classes, 3, strides=2, padding="same", dtype="float32", name="aux_0")(x)
         model = keras.Model(inputs, {"logits": logits, "aux_0": aux})
         model.aux_weights, model.aux_resolution = {"aux_0": 0.4}, "label"
+        return model
+
+    monkeypatch.setattr(models, "build", build)
+
+
+@pytest.fixture
+def normed_network(monkeypatch):
+    """As small, with a norm, whose statistics a checkpoint holds too; a real network takes ten times as long to compile."""
+
+    def build(spec, num_classes, **_):
+        inputs = keras.Input((None, None, 3), dtype="float32")
+        x = keras.layers.Conv2D(4, 3, padding="same", use_bias=False, name="conv")(inputs / 255.0)
+        x = keras.layers.ReLU()(layers.batch_norm(x, "norm"))
+        logits = keras.layers.Conv2D(num_classes, 3, padding="same", dtype="float32", name="logits")(x)
+        model = keras.Model(inputs, {"logits": logits})
+        model.aux_weights, model.aux_resolution, model.backbone = {}, "label", ""
         return model
 
     monkeypatch.setattr(models, "build", build)

@@ -50,10 +50,12 @@ def test_a_run_leaves_what_a_workdir_promises(config, capsys):
 
 
 @pytest.mark.parametrize("dropout", [False, True])
-def test_resume_is_exact_to_the_bit(config, monkeypatch, dropout, tmp_path):
+def test_resume_is_exact_to_the_bit(config, request, monkeypatch, dropout, tmp_path):
     """2N steps = N, stopped, resumed, N: weights, optimizer, dropout state; SIGTERM comes between two steps."""
     if dropout:
         _build_with_dropout(monkeypatch)
+    else:
+        request.getfixturevalue("normed_network")
     config = dataclasses.replace(config, steps=6, eval_every=1.0, loss="cross_entropy(label_smoothing=0.1)")
     whole = dataclasses.replace(config, workdir=str(tmp_path / "whole"))
     train.train(whole)
@@ -66,14 +68,12 @@ def test_resume_is_exact_to_the_bit(config, monkeypatch, dropout, tmp_path):
         if step == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(summaries.Log, "training", stop)
-    with pytest.raises(SystemExit) as stopped:
-        train.train(config)
+    with monkeypatch.context() as patch:
+        patch.setattr(summaries.Log, "training", stop)
+        with pytest.raises(SystemExit) as stopped:
+            train.train(config)
     assert stopped.value.code == 128 + signal.SIGTERM
     assert checkpoint.latest(config.workdir, "last")[1].step == stop_at
-    monkeypatch.undo()
-    if dropout:
-        _build_with_dropout(monkeypatch)
     train.train(config)
 
     expected, got = weights(whole), weights(config)
@@ -122,7 +122,7 @@ def test_two_replicas_equal_one(config, tmp_path):
     assert results[0]["pixel_accuracy"] == pytest.approx(results[1]["pixel_accuracy"], abs=1.1 / (3 * 32 * 48))
 
 
-def test_evaluation_over_two_replicas_is_that_of_one(config):
+def test_evaluation_over_two_replicas_is_that_of_one(config, normed_network):
     train.train(config)
     results = [
         evaluate.evaluate(dataclasses.replace(config, mode="evaluate", strategy=strategy, eval_batch_size=size))
@@ -131,7 +131,7 @@ def test_evaluation_over_two_replicas_is_that_of_one(config):
     assert results[0] == results[1] == results[2]
 
 
-def test_a_crop_without_valid_pixels_changes_nothing_by_its_loss(config, monkeypatch):
+def test_a_crop_without_valid_pixels_changes_nothing_by_its_loss(config, normed_network, monkeypatch):
     """All labels ignored: loss 0, gradient 0, weights as before (no decay, no momentum yet)."""
     training = train.pipeline.training
 
@@ -147,7 +147,7 @@ def test_a_crop_without_valid_pixels_changes_nothing_by_its_loss(config, monkeyp
     assert line["gradient_norm"] == 0
 
 
-def test_a_loss_that_is_not_finite_stops_and_names_step_term_and_examples(config, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_and_names_step_term_and_examples(config, normed_network, monkeypatch):
     training = train.pipeline.training
 
     def planted(*args, **kwargs):
@@ -171,7 +171,7 @@ def test_a_loss_that_is_not_finite_before_the_first_checkpoint_promises_none(con
         train.train(config)
 
 
-def test_a_signal_during_evaluation_loses_nothing(config, monkeypatch):
+def test_a_signal_during_evaluation_loses_nothing(config, normed_network, monkeypatch):
     config = dataclasses.replace(config, eval_every=1.0)
     evaluator = evaluate.evaluator
 
@@ -184,13 +184,13 @@ def test_a_signal_during_evaluation_loses_nothing(config, monkeypatch):
 
         return stopping
 
-    monkeypatch.setattr(evaluate, "evaluator", interrupted)
-    with pytest.raises(SystemExit) as stopped:
-        train.train(config)
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "evaluator", interrupted)
+        with pytest.raises(SystemExit) as stopped:
+            train.train(config)
     assert stopped.value.code == 128 + signal.SIGINT
     _, state = checkpoint.latest(config.workdir, "last")
     assert (state.step, state.evaluated) == (2, -1)
-    monkeypatch.undo()
     train.train(config)
     assert [line["step"] for line in lines(config) if "iou" in line] == [2, 4]  # the interrupted one was made up for
 
@@ -214,7 +214,7 @@ def test_bad_options_end_at_the_start(config, change, message):
         train.train(dataclasses.replace(config, **change))
 
 
-def test_weights_of_another_run_begin_a_new_one(config, tmp_path):
+def test_weights_of_another_run_begin_a_new_one(config, normed_network, tmp_path):
     config = dataclasses.replace(config, steps=2)
     train.train(config)
     other = dataclasses.replace(
@@ -226,6 +226,6 @@ def test_weights_of_another_run_begin_a_new_one(config, tmp_path):
         np.testing.assert_allclose(second, first, atol=1e-9, err_msg=first.path)
 
 
-def test_more_classes_than_the_data_set_are_counted_as_wrong(config):
+def test_more_classes_than_the_data_set_are_counted_as_wrong(config, normed_network):
     result = train.train(dataclasses.replace(config, num_classes=13, steps=2))
     assert len(result["iou"]) == input_pipeline.prepare(STREETS, cache_dir=config.cache_dir).num_classes

@@ -1,3 +1,5 @@
+"""The matrix, the dictionary of all metrics and its table; the metrics themselves are tested in files of their own."""
+
 import json
 
 import numpy as np
@@ -67,17 +69,13 @@ def test_sum_over_replicas():
 
 
 def test_compute():
-    expected = {
-        "frequency_weighted_iou": 4 / 8 * 3 / 5 + 2 / 8 * 1 / 3 + 2 / 8,
-        "mean_accuracy": (3 / 4 + 1 / 2 + 2 / 2) / 3,
-        "miou": (3 / 5 + 1 / 3 + 1) / 3,
-        "pixel_accuracy": 6 / 8,
-        "iou": {"road": 3 / 5, "car": 1 / 3, "sky": 1.0},
-    }
+    """Every metric: the numbers first, then those that have one a class, by name."""
     result = metrics.compute(CONFUSION, NAMES)
-    assert list(result) == list(expected)
-    assert result.pop("iou") == pytest.approx(expected.pop("iou"))
-    assert result == pytest.approx(expected)
+    of_classes = [name for name, value in result.items() if isinstance(value, dict)]
+    assert list(result) == [*(n for n in metrics.names() if n not in of_classes), *of_classes]
+    assert of_classes == sorted(of_classes)
+    assert result["miou"] == pytest.approx((3 / 5 + 1 / 3 + 1) / 3)
+    assert result["iou"] == pytest.approx({"road": 3 / 5, "car": 1 / 3, "sky": 1.0})
 
 
 def test_class_in_neither_is_left_out():
@@ -114,8 +112,7 @@ def test_extra_classes_of_the_network_are_wrong():
 
 def test_nothing_counted():
     result = metrics.compute(np.zeros((3, 3), "int64"), NAMES)
-    assert result.pop("iou") == dict.fromkeys(NAMES)
-    assert set(result.values()) == {None}
+    assert all(value in (None, dict.fromkeys(NAMES)) for value in result.values())
 
 
 def test_json_and_int64():
@@ -140,7 +137,9 @@ def test_errors(confusion, names, message):
 
 def test_table():
     confusion = [[3, 0, 1], [0, 0, 0], [0, 0, 2]]
-    result = metrics.table(metrics.compute(confusion, NAMES) | {"images": 2, "step": 7}, confusion)
+    some = ("frequency_weighted_iou", "iou", "mean_accuracy", "miou", "pixel_accuracy")
+    values = {name: value for name, value in metrics.compute(confusion, NAMES).items() if name in some}
+    result = metrics.table(values | {"images": 2, "step": 7}, confusion)
     assert result.split("\n") == [
         "class                   iou %  pixels %",
         "road                    75.00     66.67",
@@ -157,14 +156,6 @@ def test_table():
 def test_table_of_nothing():
     empty = np.zeros((3, 3), "int64")
     lines = metrics.table(metrics.compute(empty, NAMES), empty).split("\n")
-    assert lines[1].split() == ["road", "-", "-"]
-    assert lines[-1].split() == ["pixel_accuracy", "-"]
+    assert set(lines[1].split()) == {"road", "-"}
+    assert ["pixel_accuracy", "-"] in [line.split() for line in lines]
     assert "pixels" not in metrics.table(metrics.compute(empty, NAMES))
-
-
-@pytest.mark.parametrize("name", metrics.names())
-def test_contract(name):
-    """For every metric there is: perfect is 1, nothing is None, and ignored extra columns only lower it."""
-    perfect, empty = (metrics.compute(m, NAMES)[name] for m in (np.diag([5, 1, 2]), np.zeros((3, 3), "int64")))
-    assert perfect in (1.0, dict.fromkeys(NAMES, 1.0))
-    assert empty in (None, dict.fromkeys(NAMES))

@@ -1,5 +1,6 @@
-"""Augmentation: the fused warp against a pixel-by-pixel loop, and the properties that every op must have."""
+"""Geometry: the fused warp against a pixel-by-pixel loop."""
 
+import functools
 import sys
 
 import numpy as np
@@ -8,62 +9,16 @@ import tensorflow as tf
 
 from input_pipeline import IGNORE, ops
 from input_pipeline.ops import geometry
+from tests.input_pipeline.ops.samples import FILL, SIZE, example, seeds
 
-FILL = (100.0, 110.0, 120.0)
-SIZE = (24, 32)
 CHAINS = (
-    "",
     "affine(scale=(0.5, 2.0), rotation=20, flip=True)",
     "affine(scale=(0.5, 0.6)) | brightness(0.3) | contrast(0.3) | saturation(0.5)",
 )
 
 
-def example(height=30, width=40, seed=0):
-    random = np.random.default_rng(seed)
-    return {
-        "image": tf.constant(random.integers(0, 256, (height, width, 3), np.uint8)),
-        "label": tf.constant(random.integers(0, 5, (height, width), np.uint8)),
-        "id": tf.constant("x"),
-    }
-
-
-def seeds(count):
-    return [tf.constant([7, i], tf.int32) for i in range(count)]
-
-
-@pytest.mark.parametrize("chain", CHAINS)
-def test_eager_and_tf_data_agree(chain):
-    augment = ops.build(chain, SIZE, FILL)
-    streamed = tf.data.Dataset.from_tensors(example()).map(lambda x: augment(x, seeds(3)[2])).get_single_element()
-    eager = augment(example(), seeds(3)[2])
-    np.testing.assert_allclose(streamed["image"], eager["image"], atol=1e-3)
-    # A label may differ where a coordinate lies on the border of two pixels, to rounding.
-    assert np.mean(streamed["label"] != eager["label"]) < 0.01
-
-
-@pytest.mark.parametrize("chain", CHAINS)
-def test_result_has_the_crop_size_the_range_and_known_ids(chain):
-    augment = ops.build(chain, SIZE, FILL)
-    for seed in seeds(10):
-        result = augment(example(), seed)
-        assert result["image"].shape == (*SIZE, 3)
-        assert result["label"].shape == SIZE
-        assert result["image"].dtype == tf.float32
-        assert result["label"].dtype == tf.uint8
-        assert np.min(result["image"]) >= 0
-        assert np.max(result["image"]) <= 255
-        assert set(np.unique(result["label"])) <= {0, 1, 2, 3, 4, IGNORE}
-
-
-def test_same_seed_same_result_other_seed_another():
-    augment = ops.build(CHAINS[2], SIZE, FILL)
-    first, again, other = (augment(example(), s)["image"].numpy() for s in (seeds(1)[0], seeds(1)[0], seeds(2)[1]))
-    np.testing.assert_array_equal(first, again)
-    assert np.any(first != other)
-
-
 def test_crop_alone_copies_pixels():
-    augment, given = ops.build("", SIZE, FILL), example()
+    augment, given = compiled("", SIZE, 1.0), example()
     corners = set()
     for seed in seeds(80):
         result = augment(given, seed)
@@ -146,10 +101,16 @@ def test_warp_equals_a_loop_over_pixels():
             np.testing.assert_allclose(image[v, u], expected, atol=2e-3)
 
 
+@functools.cache
+def compiled(chain, size, limit):
+    """A graph, since hundreds of draws take seconds otherwise; that it gives the same is the contract's test."""
+    return tf.function(ops.build(chain, size, FILL, limit))
+
+
 def columns(seed, chain="", limit=1.0):
     """The crop of a 30 x 40 label of two columns' blocks, 0 left of column 30 and 1 from there on, 24 x 8 pixels."""
     label = np.repeat((np.arange(40) >= 30)[None], 30, 0).astype(np.uint8)
-    augment = ops.build(chain, (24, 8), FILL, limit)
+    augment = compiled(chain, (24, 8), limit)
     # The first channel holds the column, so that the image says where the crop is.
     image = np.repeat(np.repeat(np.arange(40, dtype=np.uint8)[None, :, None], 30, 0), 3, -1)
     return augment({"image": tf.constant(image), "label": tf.constant(label)}, seed)
@@ -197,27 +158,9 @@ def test_a_limit_works_in_the_stream_as_eagerly():
         np.testing.assert_array_equal(streamed["label"], augment(given, seed)["label"])
 
 
-def test_brightness_and_contrast_by_hand():
-    # Image 0, 100: mean 50. Contrast 1 + c gives 50 +- 50 (1 + c): their difference is 100 (1 + c).
-    given = {"image": tf.constant([[[0.0] * 3, [100.0] * 3]]), "label": tf.zeros([1, 2], tf.uint8)}
-    seen = []
-    for seed in seeds(50):
-        image = ops.color.contrast(given, seed, 0.2)["image"].numpy()
-        assert np.mean(image) == pytest.approx(50, abs=1e-3)
-        seen.append(np.ptp(image))
-        shift = ops.color.brightness(given, seed, 0.2)["image"].numpy() - given["image"].numpy()
-        assert np.ptp(shift) == pytest.approx(0, abs=1e-4)
-        assert abs(shift[0, 0, 0]) <= 0.2 * 255
-    assert min(seen) >= 80 - 1e-3
-    assert max(seen) <= 120 + 1e-3
-    assert np.ptp(seen) > 20
-
-
 @pytest.mark.parametrize(
     ("chain", "message"),
     [
-        ("afine", "Expected an augmentation: affine, brightness, contrast, saturation"),
-        ("brightness(delta=0.1, gamma=2)", "Expected brightness(delta)"),
         ("affine(scale=(2.0, 1.0))", "0 < low <= high"),
         ("affine(max_class_share=0.5)", "Expected affine(scale, rotation, flip)"),
     ],
