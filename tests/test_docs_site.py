@@ -91,9 +91,9 @@ def test_flagfiles_and_modules_that_are_named_exist(path):
     if path.name in ("models.md", "changelog.md"):
         pytest.skip("It names files of other repositories, or files that there were.")
     text = text_of(path)
-    files = re.findall(
-        r"(?<![\w/.-])((?:configs|tests|tfseg|models|input_pipeline|tools|benchmarks)/[\w./]*[^\W_])", text
-    )
+    folders = "configs|tests|tfseg|models|input_pipeline|tools|benchmarks"
+    files = [name.rstrip("./") for name in re.findall(rf"(?<![\w/.-])((?:{folders})/[\w./<*]*)", text)]
+    files = [name for name in files if not re.search(r"[<*]|_$", name)]  # `models/<name>.py` is a pattern
     missing = [name for name in files if not (ROOT / name).exists()]
     missing += [name for name in re.findall(r"python -m ((?:benchmarks|tools)\.\w+)", text) if not is_module(name)]
     missing += [
