@@ -23,8 +23,8 @@ HEAD = f"""# Models
 
 The last column names the files of `tests/parity` whose outputs the network gives, at image sizes that divide by its stride and
 at others. *Held out* means that the file here has only names, shapes and counts. *Counts* means that there is no file, and that
-the network has as many parameters as its reference. Published scores are mean IoU in percent, as the named source states them for
-its own training.
+the network has as many parameters as its reference. Published scores are mean IoU in percent, as the named source states them
+for its own training.
 
 | network | parameters | GMACs | parity |
 |---|---|---|---|
