@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # the only system whose TensorFlow is published with CUDA. `make setup GPU=` does without, `make setup GPU=-gpu` always adds them.
 GPU := $(shell test "$$(uname -sm)" = "Linux x86_64" && nvidia-smi >/dev/null 2>&1 && echo -gpu)
 
-.PHONY: setup quickstart lint test test-slow zoo torture bench bench-train bench-input bench-prepare format requirements clean
+.PHONY: setup quickstart lint test test-slow zoo torture bench bench-train bench-input bench-prepare docs format requirements clean
 
 setup: .venv/installed$(GPU)
 
@@ -39,6 +39,15 @@ test: lint
 test-slow: setup
 	$(RUN) -m pytest -n $(PROCESSES) --dist worksteal -m slow
 
+# The documentation site, into site/. It needs a network once, for pip.
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+	@echo "Documentation: site/index.html"
+
+.venv/installed-docs: requirements-docs.txt | setup
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	touch $@
+
 # docs/models.md: every architecture, measured here and from its module.
 zoo: setup
 	$(RUN) -m benchmarks.zoo
@@ -65,13 +74,14 @@ format: setup
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-# Pins every dependency for Python 3.11-3.13 without naming a registry. The second file has the first one's versions.
+# Pins every dependency for Python 3.11-3.13 without naming a registry. The other files have the first one's versions.
 COMPILE = .venv/bin/uv pip compile --universal --python-version 3.11 --extra test --no-emit-index-url --no-header --no-annotate --quiet
 
 requirements: setup
 	$(RUN) -m pip install --quiet uv
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) --extra gpu --constraint requirements.txt pyproject.toml -o requirements-gpu.txt
+	$(COMPILE) --extra docs --constraint requirements.txt pyproject.toml -o requirements-docs.txt
 
 clean:
-	rm -rf .venv runs build dist .pytest_cache .ruff_cache
+	rm -rf .venv runs site build dist .pytest_cache .ruff_cache

@@ -1,9 +1,9 @@
-"""Peak memory and rate of --mode=prepare and --mode=check by the number of images.
+"""Measures peak memory and speed of --mode=prepare and --mode=check for several numbers of images.
 
     python -m benchmarks.prepare_memory --counts 1000 10000
 
-Folders of 64 x 48 noise, 9 KB an image: 1,000 of them are in memory before TFDS writes any, 10,000 are not. Each figure is
-of a process of its own: its largest resident set, and how far that is above the set once all is imported.
+The images are noise of 64 x 48 pixels, 9 KB each. TFDS keeps 1,000 of them in memory before it writes any, but not 10,000. Each
+measurement is a process of its own. Printed are its largest resident memory, and how much more that is than after all imports.
 """
 
 import argparse
@@ -32,12 +32,14 @@ def make(root: pathlib.Path, count: int) -> None:
 
 
 def measure(root: pathlib.Path, mode: str, results) -> None:
-    """Puts (peak, peak above what the imports take, seconds) of a mode; memory in MB."""
+    """Puts (peak, peak above the memory of the imports, seconds) of a mode into the queue; memory in MB."""
     import input_pipeline
     from input_pipeline import checking
 
     (root / "cache").mkdir(exist_ok=True)
-    input_pipeline.prepare("streets(train=2, val=1)", cache_dir=str(root / "cache"))  # what is loaded at first use
+    input_pipeline.prepare(
+        "streets(train=2, val=1)", cache_dir=str(root / "cache")
+    )  # loads what is loaded at first use
     before, begin = _peak(), time.monotonic()
     if mode == "prepare":
         input_pipeline.prepare("folder", str(root / "data"), str(root / "cache"))
@@ -47,7 +49,7 @@ def measure(root: pathlib.Path, mode: str, results) -> None:
 
 
 def _peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # of the process's life, KB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # of the whole process; in KB on Linux
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
     python -m benchmarks.pytorch_step <height> <width> <batch> <classes> <threads> <steps> <turns>
 
-A process of its own, as torch and TensorFlow do not always live in one. For each line on its input it takes a turn of steps
-and prints seconds a step; after the last turn its peak memory, MB (on the GPU where there is one, else resident).
+This is a separate process, since torch and TensorFlow do not always work in the same one. For each line on its input it
+takes some steps and prints the seconds for one step. After the last turn it prints its peak memory in MB (of the GPU if
+there is one, otherwise resident memory).
 """
 
 import pathlib
@@ -16,11 +17,11 @@ import torch
 
 
 def main(height, width, batch, classes, threads, steps, turns):
-    """Takes the turns."""
+    """Takes the steps of each turn."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    # The layout that is faster on CPUs and GPUs, and the one of TensorFlow.
+    # Channels last: faster on CPUs and GPUs, and TensorFlow's layout.
     layout = torch.channels_last
     model = smp.Unet("resnet18", encoder_weights=None, classes=classes).to(device, memory_format=layout).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-4)
@@ -43,7 +44,7 @@ def main(height, width, batch, classes, threads, steps, turns):
         print((time.perf_counter() - start) / steps, flush=True)
     if device == "cuda":
         print(round(torch.cuda.max_memory_allocated() / 1e6))
-    else:  # not getrusage's, which begins at what the parent held when it started this process
+    else:  # getrusage would begin with the memory of the parent process
         print(round(int(re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())[1]) * 1.024e-3))
 
 

@@ -1,9 +1,10 @@
-"""`make torture`: training killed by SIGKILL at random moments ends with the weights of a run that never was, to the bit.
+"""`make torture`: kills training at random moments and checks that its weights equal those without kills, bit by bit.
 
     python -m benchmarks.torture --kills=50 --seed=0
 
-A third of the kills come at any moment from the process's first breath on, a third as soon as a checkpoint is being
-written, a third during an evaluation. A run that is through before the kills are used up is compared, and another begun.
+A third of the kills come at any moment after the start of the process, a third while a checkpoint is being written, a
+third during an evaluation. When a run has finished, its weights are compared, and another run begins if there are kills
+left.
 """
 
 import argparse
@@ -31,7 +32,7 @@ KINDS = ("at any moment", "while a checkpoint is written", "while it evaluates")
 
 
 def main():
-    """Trains without a kill, then with them, and compares; exits with 1 where the weights differ."""
+    """Trains without kills, then with kills, and compares; the exit status is 1 if the weights differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
@@ -82,13 +83,13 @@ def _wait(process):
 
 
 def _reach(process, workdir, kind, choose, life):
-    """Waits for a moment of the kind; False where the run was through before."""
+    """Waits for a moment of this kind; returns False if the run finished before."""
     deadline = time.monotonic() + choose.uniform(0, life)
     first = _step(workdir)
     while process.poll() is None:
         if kind == KINDS[0] and time.monotonic() > deadline:
             return True
-        # Not before the process goes on: what an earlier kill left lies there until then.
+        # Only after the process has taken a step: until then a file that an earlier kill left may still be there.
         if kind == KINDS[1] and _step(workdir) > first and list((workdir / "checkpoints").glob(".writing-*")):
             time.sleep(choose.uniform(0, 0.02))
             return True
@@ -100,7 +101,7 @@ def _reach(process, workdir, kind, choose, life):
 
 
 def _step(workdir):
-    """The last step that metrics.jsonl knows."""
+    """The last step in metrics.jsonl."""
     path = workdir / "metrics.jsonl"
     lines = path.read_text().splitlines() if path.is_file() else []
     whole = [line for line in lines if line.endswith("}")]

@@ -1,9 +1,9 @@
-"""Seconds and memory of a training step: ours, ours without each lever, plain Keras, PyTorch. See docs/performance.md.
+"""Measures a training step: ours, ours without each optimization, plain Keras, and PyTorch. See docs/performance.md.
 
     python -m benchmarks.train_step
 
-What is compared takes turns within one run, since a machine's speed changes from minute to minute; memory is that of a
-process of its own. PyTorch is timed where `torch` and `segmentation_models_pytorch` are installed. The last line is
+The variants take turns within one run, since the speed of a machine changes from minute to minute. Memory is measured
+in a separate process. PyTorch is measured if `torch` and `segmentation_models_pytorch` are installed. The last line is
 `train step ratio <ours/plain Keras, geometric mean over the networks> <ours/PyTorch, or ->`.
 """
 
@@ -46,7 +46,7 @@ FLAGS = flags.FLAGS
 
 
 def main(argv):
-    """Times every network, prints a table and the ratios."""
+    """Measures every network and prints a table and the ratios."""
     del argv
     tf.config.threading.set_intra_op_parallelism_threads(FLAGS.threads)
     if FLAGS.alone:
@@ -69,10 +69,10 @@ def main(argv):
 
 
 def compare(network: str, variants: tuple[str, ...]) -> dict[str, float]:
-    """Lets the variants of a network take turns; prints their rows. Returns seconds a step by variant."""
+    """Lets the variants of a network take turns and prints their rows. Returns the seconds of a step by variant."""
     keras.utils.clear_session()
     gc.collect()
-    keras.utils.set_random_seed(0)  # here only: every traced function is traced again after it
+    keras.utils.set_random_seed(0)  # only here, since every function is traced again after it
     seconds = {variant: [] for variant in variants}
     with contextlib.ExitStack() as stack:
         turns = {}
@@ -81,7 +81,7 @@ def compare(network: str, variants: tuple[str, ...]) -> dict[str, float]:
                 turns[variant] = stack.enter_context(pytorch_turn(_size(network)))
             else:
                 turns[variant] = turn(network, variant, _size(network))
-            turns[variant]()  # traces, and allocates
+            turns[variant]()  # traces the function and allocates memory
         for _ in range(FLAGS.turns):
             for variant, take in turns.items():
                 seconds[variant].append(take())
@@ -94,7 +94,7 @@ def compare(network: str, variants: tuple[str, ...]) -> dict[str, float]:
 
 
 def turn(network: str, variant: str, size: tuple[int, int]):
-    """Builds a network and its step. Returns a function that takes the steps of a turn and returns seconds a step."""
+    """Builds a network and its step. Returns a function that takes some steps and returns the seconds of one step."""
     off = LEVERS if variant == PLAIN else [lever for lever in LEVERS if variant == f"without {lever}"]
     with _without(off):
         model = models.build(network, CLASSES)
@@ -140,7 +140,7 @@ def turn(network: str, variant: str, size: tuple[int, int]):
 
 @contextlib.contextmanager
 def pytorch_turn(size: tuple[int, int]):
-    """As `turn`, of smp.Unet("resnet18") in a process of its own, which sleeps between its turns."""
+    """The same as `turn` for smp.Unet("resnet18"), in a separate process that sleeps between its turns."""
     process = _pytorch(size, FLAGS.turns + 1)
 
     def take():
@@ -157,7 +157,7 @@ def pytorch_turn(size: tuple[int, int]):
 
 @contextlib.contextmanager
 def _without(levers):
-    """Keras' own layers in the place of ours, while a network is built."""
+    """Replaces our layers by Keras' own while a network is built."""
     before = normalization.BatchNormalization, convolution.Conv2D
     if "fused batch norm" in levers:
         normalization.BatchNormalization = keras.layers.BatchNormalization
@@ -171,15 +171,15 @@ def _without(levers):
 
 def _size(network):
     height, width = map(int, FLAGS.size)
-    multiple = 32 if network == PAIR else 1  # smp refuses other sizes
+    multiple = 32 if network == PAIR else 1  # smp only accepts such sizes
     return -(-height // multiple) * multiple, -(-width // multiple) * multiple
 
 
 def _peak_memory():
-    """Of this process, MB: on the GPU where there is one, else resident."""
+    """Peak memory of this process in MB: of the GPU if there is one, otherwise resident memory."""
     if tf.config.list_physical_devices("GPU"):
         return round(tf.config.experimental.get_memory_info("GPU:0")["peak"] / 1e6)
-    # Not getrusage's, which begins at what the parent held when it started this process.
+    # getrusage would begin with the memory of the parent process.
     return round(int(re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())[1]) * 1.024e-3)
 
 

@@ -18,11 +18,13 @@ SIZE, CLASSES = (360, 480), 11  # CamVid's
 ROOT = pathlib.Path(__file__).parents[1]
 HEAD = f"""# Models
 
-Written by `make zoo`, not by hand. Parameters with {CLASSES} classes; multiply-accumulates (1e9) of one image of
-{SIZE[0]}x{SIZE[1]}, counted by `--mode=profile`, a dash where the network takes no such image. Parity: the files of
-`tests/parity` whose numbers the network gives, at sizes that divide and that do not; *held out*: a file of names, shapes
-and counts only; *counts*: no file, the reference's parameters are met. Published: mean IoU in percent as the named source
-states it, from its own training.
+`make zoo` writes this page. Parameters are counted with {CLASSES} classes. GMACs are 1e9 multiply-accumulates for one image of
+{SIZE[0]}x{SIZE[1]}, as counted by `--mode=profile`; a dash means that the network does not take such an image.
+
+The last column names the files of `tests/parity` whose outputs the network gives, at image sizes that divide by its stride and
+at others. *Held out* means that the file here has only names, shapes and counts. *Counts* means that there is no file, and that
+the network has as many parameters as its reference. Published scores are mean IoU in percent, as the named source states them
+for its own training.
 
 | network | parameters | GMACs | parity |
 |---|---|---|---|

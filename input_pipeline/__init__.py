@@ -1,9 +1,9 @@
-"""Data sets as streams: files and pixels, never the model.
+"""Data sets: from users' files to records on disk, and from records to streams. Networks are not known here.
 
     prepared = prepare("camvid", data_dir="path/to/CamVid")   -> records on disk, classes, statistics
     examples = prepared.encoded("train").map(decode)          -> image uint8 [H, W, 3], label uint8 [H, W], id
 
-A data set is a file of `datasets/`; it is known by being there.
+Every file of `datasets/` is a data set; there is no list of them.
 """
 
 import tensorflow as tf

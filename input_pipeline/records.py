@@ -1,6 +1,6 @@
-"""Prepared records on disk: TFRecord shards and `statistics.json`, which says all there is to know about them.
+"""Opens prepared records: TFRecord shards, and `statistics.json` with everything that is known about them.
 
-A directory that holds `statistics.json` is whole: it is written aside and renamed with everything else in it.
+A directory that holds `statistics.json` is complete, since it is written under another name and then renamed.
 """
 
 import dataclasses
@@ -15,15 +15,15 @@ from input_pipeline.source.files import message
 
 STATISTICS = "statistics.json"
 READ_BYTES = 4 << 20  # read at once from a shard; TensorFlow's default, 256 KB, is one image
-SKIPPED = "skipped.txt"  # beside it, where examples were left out: `split <tab> file: what is wrong with it`
+SKIPPED = "skipped.txt"  # in the same directory, if examples were left out: `split <tab> file: what is wrong with it`
 
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
     """The records of one data set, and what they hold.
 
-    `statistics` are those of `preparation.counts.Counts.statistics`; `skipped` counts the examples of each split that were
-    left out as bad; `boxes`, where there are boxes, is the largest number of them that an image of a split has.
+    `statistics` come from `preparation.counts.Counts.statistics`. `skipped` counts the examples of each split that were left
+    out as bad. `boxes` is the largest number of boxes that an image of a split has, if there are boxes.
     """
 
     name: str
@@ -38,24 +38,24 @@ class Prepared:
 
     @property
     def num_classes(self) -> int:
-        """How many classes the train ids 0..C-1 name."""
+        """The number of classes, C; train ids are 0..C-1."""
         return len(self.classes)
 
     @property
     def digest(self) -> str:
-        """A short hash of what the records hold: the same on every machine, and another one for other data."""
+        """A short hash of what the records hold; equal on all machines, and different for different data."""
         facts = [self.name, self.splits, self.statistics, [dataclasses.astuple(c) for c in self.classes]]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def skipped_list(self) -> Path:
-        """The file that names each of the examples that were left out; absent where none was."""
+        """The file that lists the examples that were left out; it does not exist if there were none."""
         return self.directory / SKIPPED
 
     def encoded(self, split: str) -> tf.data.Dataset:
-        """Returns {"image", "label", "id"}: two encoded files and a name, in the order of the records.
+        """A stream of {"image", "label", "id"}: two encoded files and a name, in the order of the records.
 
-        Where there are boxes, also "boxes" float32 [n, 4] and "box_classes" int32 [n]: see `boxes.py`.
+        If there are boxes, also "boxes" float32 [n, 4] and "box_classes" int32 [n]; see `boxes.py`.
         """
         if split not in self.splits:
             raise ValueError(f"Expected a split of {self.name}: {', '.join(self.splits)}. Received: split={split!r}.")
@@ -82,7 +82,7 @@ class Prepared:
         )
 
     def damaged_shards(self) -> list[str]:
-        """Reads every shard through; returns `path: reason` for each that cannot be."""
+        """Reads every shard to its end; returns `path: reason` for each that cannot be read."""
         damaged = []
         for shard in (shard for shards in self.shards.values() for shard in shards):
             path, records = self.directory / shard["file"], 0
@@ -123,12 +123,12 @@ def parse(record: tf.Tensor, with_boxes: bool) -> dict:
 
 
 def is_prepared(directory: Path) -> bool:
-    """Whether `directory` holds whole records."""
+    """Whether `directory` holds complete records."""
     return (directory / STATISTICS).is_file()
 
 
 def load(directory: Path) -> Prepared:
-    """Opens the records in `directory`; a shard that is missing or of another size is an error."""
+    """Opens the records in `directory`; a shard that is missing or has another size is an error."""
     try:
         facts = json.loads((directory / STATISTICS).read_text())
         classes = tuple(Class(c["name"], tuple(c["color"]), c["raw"]) for c in facts["classes"])
@@ -157,7 +157,7 @@ def load(directory: Path) -> Prepared:
 
 
 def save(directory: Path, name: str, classes, statistics: dict, options: dict, shards: dict, **others) -> None:
-    """Writes what `load` reads, and `others` for those who look."""
+    """Writes the file that `load` reads; `others` are further facts for readers of the file."""
     rows = [dataclasses.asdict(c) for c in classes]
     facts = {"name": name, "options": options, "classes": rows, "shards": shards, "statistics": statistics, **others}
     (directory / STATISTICS).write_text(json.dumps(facts, indent=1))

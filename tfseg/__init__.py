@@ -1,3 +1,3 @@
-"""The training core: tensors, losses, metrics and the loop; knows no architecture and no data set by name."""
+"""Training, evaluation, prediction and export; losses and metrics. It names no network and no data set."""
 
-__version__ = "0.1.0"  # pyproject.toml reads it here
+__version__ = "0.2.0"  # pyproject.toml reads it here

@@ -1,4 +1,4 @@
-"""--mode=check: what a source tree holds and what is wrong with it, as text and as pictures, before anything is built."""
+"""--mode=check: reports what a source tree holds and what is wrong with it, as a text and as a picture."""
 
 import pathlib
 

@@ -1,10 +1,10 @@
-"""Checkpoints that survive a kill at any moment.
+"""Writes and reads checkpoints, so that a crash or a kill at any moment leaves a complete one.
 
-    <workdir>/checkpoints/last-00000120/   variables.*, state.json, flags: all that resuming needs
-    <workdir>/checkpoints/best-00000090/   the same, of the best evaluation so far
+    <workdir>/checkpoints/last-00000120/   variables.*, state.json, flags: everything that resuming needs
+    <workdir>/checkpoints/best-00000090/   the same for the best evaluation so far
 
-Each is written under another name, flushed to disk and renamed, so a folder with a final name is whole. One that cannot
-be read all the same (a disk error) is passed over for the one before, with a warning.
+A checkpoint is written under another name, flushed to disk and renamed, so a folder with a final name is complete. If a
+checkpoint cannot be read after all (because of a disk error, for example), the one before it is used, with a warning.
 """
 
 import dataclasses
@@ -22,21 +22,21 @@ from tfseg import class_names
 from tfseg import config as config_lib
 from tfseg import workdir as workdir_lib
 
-# What TensorFlow raises for a checkpoint that is not whole: a truncated file is an IndexError.
+# What TensorFlow raises for a checkpoint that is not complete; for a truncated file it is an IndexError.
 DAMAGED = (tf.errors.OpError, OSError, ValueError, AssertionError, LookupError, RuntimeError)
 
 
 @dataclasses.dataclass
 class State:
-    """What a checkpoint knows beside its variables."""
+    """What a checkpoint holds besides its variables."""
 
-    step: int = 0  # Steps taken; the position in the data and the schedule follow from it.
+    step: int = 0  # Steps taken; the position in the data and in the schedule follow from it.
     best: float = -1.0  # Best mIoU of an evaluation so far, 0..1; -1: none yet.
     best_step: int = -1
     evaluated: int = -1  # The step of the last evaluation.
     stale: int = 0  # Evaluations since the best one.
     num_classes: int = 0  # Of the network.
-    classes: list = dataclasses.field(default_factory=list)  # Of the data set: [name, [red, green, blue], raw id] each.
+    classes: list = dataclasses.field(default_factory=list)  # Of the data set, each [name, [red, green, blue], raw id].
     data: dict = dataclasses.field(default_factory=dict)  # What identifies the records that the run was trained on.
 
     def class_table(self) -> list[input_pipeline.Class]:
@@ -44,16 +44,16 @@ class State:
         return [input_pipeline.Class(name, tuple(color), *raw) for name, color, *raw in self.classes]
 
     def describe(self, prepared: "input_pipeline.Prepared") -> None:
-        """Notes the classes of a data set, and what identifies its records."""
+        """Stores the classes of a data set, and what identifies its records."""
         self.classes = [[c.name, list(c.color), c.raw] for c in prepared.classes]
         self.data = {"digest": prepared.digest, "directory": str(prepared.directory), "splits": prepared.splits}
 
 
 def check_data(state: State, prepared: "input_pipeline.Prepared") -> None:
-    """Checks that the classes of a data set are those of a checkpoint, and says so where its examples are not.
+    """Checks that the classes of a data set are those of a checkpoint, and warns if its examples are others.
 
     Raises:
-        ValueError: where they have other names or another order.
+        ValueError: if the classes have other names or another order.
     """
     if state.classes:
         class_names.check_resumed(state.class_table(), prepared.classes)
@@ -65,7 +65,7 @@ def check_data(state: State, prepared: "input_pipeline.Prepared") -> None:
 
 
 def variables(model: keras.Model, optimizer: keras.optimizers.Optimizer, **more) -> tf.train.Checkpoint:
-    """What a checkpoint holds: the model, the optimizer, the state of dropout's generators, and what of `more` is not None."""
+    """The variables of a checkpoint: model, optimizer, dropout's random generators, and each of `more` that is not None."""
     weights = {id(w) for w in model.weights}
     generators = [v for v in model.variables if id(v) not in weights]  # tf.train.Checkpoint does not find these.
     more = {name: value for name, value in more.items() if value is not None}
@@ -73,10 +73,10 @@ def variables(model: keras.Model, optimizer: keras.optimizers.Optimizer, **more)
 
 
 def save(workdir: pathlib.Path, values: tf.train.Checkpoint, state: State, config: config_lib.Config) -> None:
-    """Writes `last-<step>`, and `best-<step>` beside it where this step is the best; drops the older ones.
+    """Writes `last-<step>`, and also `best-<step>` if this step is the best; removes older ones.
 
     Raises:
-        OSError: where it cannot be written, the disk being full for instance; the ones before it stay.
+        OSError: if it cannot be written, for example because the disk is full; the earlier checkpoints stay.
     """
     folder = workdir / "checkpoints"
     folder.mkdir(exist_ok=True)
@@ -94,7 +94,7 @@ def save(workdir: pathlib.Path, values: tf.train.Checkpoint, state: State, confi
         shutil.rmtree(aside, ignore_errors=True)
         raise OSError(
             f"Expected room for a checkpoint in {folder}. Received: {_first_line(error)}. The checkpoints before step "
-            f"{state.step} are whole: make room, and the same command goes on from the last of them."
+            f"{state.step} are complete: make room, and the same command resumes from the last of them."
         ) from error
     if final.exists():
         shutil.rmtree(final)
@@ -108,10 +108,10 @@ def save(workdir: pathlib.Path, values: tf.train.Checkpoint, state: State, confi
 
 
 def restore(workdir: pathlib.Path, values: tf.train.Checkpoint) -> State | None:
-    """Restores the newest readable checkpoint of a run; None where it has none.
+    """Restores the newest readable checkpoint of a run; returns None if there is no checkpoint.
 
     Raises:
-        ValueError: where there are checkpoints and none can be read.
+        ValueError: if there are checkpoints but none can be read.
     """
     folder = workdir / "checkpoints"
     candidates = _folders(folder, "last")
@@ -123,7 +123,7 @@ def restore(workdir: pathlib.Path, values: tf.train.Checkpoint) -> State | None:
             logging.warning("Checkpoint %s cannot be read and is passed over: %s", candidate, _first_line(error))
             continue
         if state.best_step == state.step:
-            _keep_best(folder, state.step)  # The run may have been killed between the two.
+            _keep_best(folder, state.step)  # The run may have been killed between writing the two.
         return state
     if candidates:
         raise ValueError(f"Expected a readable checkpoint in {folder}. Received: {len(candidates)} damaged ones.")
@@ -131,10 +131,10 @@ def restore(workdir: pathlib.Path, values: tf.train.Checkpoint) -> State | None:
 
 
 def latest(workdir: str, which: str = "best") -> tuple[pathlib.Path, State]:
-    """The folder and state of a run's best or last checkpoint (the last where none was evaluated yet).
+    """The folder and state of a run's best or last checkpoint (the last one if none was evaluated yet).
 
     Raises:
-        FileNotFoundError: where the run has no checkpoint.
+        FileNotFoundError: if the run has no checkpoint.
     """
     folder = pathlib.Path(workdir) / "checkpoints"
     found = [*(_folders(folder, "best") if which == "best" else []), *_folders(folder, "last")]
@@ -147,10 +147,10 @@ def latest(workdir: str, which: str = "best") -> tuple[pathlib.Path, State]:
 
 
 def restore_model(folder: pathlib.Path, model: keras.Model) -> None:
-    """Fills a model from a checkpoint folder: with the moving average of the weights, where the run kept one.
+    """Fills a model from a checkpoint folder, with the moving average of the weights if the run kept one.
 
     Raises:
-        ValueError: where the checkpoint is of another network or class count, or damaged.
+        ValueError: if the checkpoint is damaged, or has another network or another number of classes.
     """
     try:
         path = str(folder / "variables")
@@ -167,7 +167,7 @@ def restore_model(folder: pathlib.Path, model: keras.Model) -> None:
 
 
 def _folders(folder, kind):
-    """Newest first."""
+    """The checkpoints of a kind, the newest first."""
     return sorted(folder.glob(f"{kind}-*"), reverse=True)
 
 
@@ -178,7 +178,7 @@ def _state(folder):
 
 
 def _keep_best(folder, step):
-    """Links `last-<step>` as `best-<step>` and drops the best before it."""
+    """Links `last-<step>` as `best-<step>` and removes the previous best."""
     best, aside = folder / f"best-{step:08d}", folder / f".writing-best-{step:08d}"
     if best.exists():
         return

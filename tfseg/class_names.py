@@ -1,4 +1,4 @@
-"""Classes are matched by their names: a run, its data and the weights it starts from must mean the same by a class id."""
+"""Matches classes by their names, so that a class id means the same in a run, its data and the weights that it starts from."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ def check_resumed(before: Sequence["input_pipeline.Class"], now: Sequence["input
     """Checks that a data set still has the classes of a checkpoint, in the same order; logs other changes of the table.
 
     Raises:
-        ValueError: where a train id would mean another class than the network has learned.
+        ValueError: if a train id would mean another class than the one that the network has learned.
     """
     if [c.name for c in before] != [c.name for c in now]:
         raise ValueError(
@@ -31,7 +31,7 @@ def check_resumed(before: Sequence["input_pipeline.Class"], now: Sequence["input
 def columns(
     network: Sequence["input_pipeline.Class"], data: Sequence["input_pipeline.Class"], outputs: int
 ) -> list[int]:
-    """For each class of a data set the network's id of that name, then the network's other ids, ascending.
+    """For each class of a data set, the id of the network's class with the same name; then the network's other ids, ascending.
 
     Args:
         network: the class table that the network was trained with.
@@ -39,7 +39,7 @@ def columns(
         outputs: the number of classes of the network, which may be more than its table has.
 
     Raises:
-        ValueError: where the network has no class of a name.
+        ValueError: if the network has no class of that name.
     """
     known = {c.name: i for i, c in enumerate(network)}
     missing = [c.name for c in data if c.name not in known]

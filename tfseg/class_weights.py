@@ -1,4 +1,4 @@
-"""Weights of the classes in the loss, from the pixel counts that preparation keeps."""
+"""Weights of the classes in the loss, computed from the pixel counts of the prepared data."""
 
 import pathlib
 
@@ -11,7 +11,7 @@ RULES = {"none": lambda statistics: None, **input_pipeline.CLASS_WEIGHTS}
 
 
 def unknown(rule: str) -> str:
-    """What to say of a rule that is neither known nor a file."""
+    """The message for a rule that is neither known nor a file."""
     return f"Expected --class_weights={'|'.join(RULES)} or an existing file. Received: {rule!r}."
 
 
@@ -19,9 +19,9 @@ def build(rule: str, statistics: dict, num_classes: int) -> list[float] | None:
     """Weights of the network's classes, or None for equal ones.
 
     Args:
-        rule: `none`, `enet`, `median_frequency`, or the path of a text file with one weight a line.
+        rule: `none`, `enet`, `median_frequency`, or the path of a text file with one weight in each line.
         statistics: of the train split (`Prepared.statistics["train"]`).
-        num_classes: classes of the network; those beyond the data set's never occur and weigh 0.
+        num_classes: classes of the network; those that the data set does not have never occur and get the weight 0.
     """
     known = len(statistics["pixels"])
     if rule in RULES:

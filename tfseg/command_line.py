@@ -1,4 +1,4 @@
-"""The command line of both programs: flags -> Config -> the function of the mode, with one guard around everything.
+"""The command line of both programs: it reads the flags into a Config and calls the function of the mode, inside one guard.
 
 The guard turns each failure that a user can cause or meet (a wrong option, a damaged file, a full disk, too little memory,
 Ctrl-C) into one sentence and an exit status. --verbosity=1 shows the traceback instead.
@@ -17,7 +17,7 @@ from absl import app, flags, logging
 
 from tfseg import config, help_text, silence, transcript
 
-# Modes that read the run in --workdir; training makes one, and the others do not need one.
+# Modes that read the run in --workdir. Training creates a run, and the other modes do not need one.
 OF_A_RUN = ("evaluate", "predict", "export")
 
 
@@ -29,7 +29,7 @@ def run(mode: str = "") -> None:
     with guard():
         words = config.with_flagfiles(sys.argv[1:])
     if text := help_text.asked_for(words, os.path.basename(sys.argv[0])):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` may close the pipe
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a program such as `head` may close the pipe
         print(text)
         return
     verbose = silence.is_verbose(words)
@@ -42,7 +42,7 @@ def run(mode: str = "") -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Flags -> Config -> the function of the mode's name in the module of the mode's name."""
+    """Reads the flags into a Config and calls the function of the mode, which has the name of the mode, as its module."""
     with guard():
         if len(argv) > 1:
             raise app.UsageError(f"Expected flags only. Received: {' '.join(argv[1:])}.")
@@ -54,10 +54,10 @@ def main(argv: list[str]) -> None:
 
 
 def of_run(given: flags.FlagValues) -> config.Config:
-    """The options given, over those of the run in --workdir where the mode works on a run.
+    """The options that were given; for modes that work on a run, the others come from the run in --workdir.
 
     Raises:
-        FileNotFoundError: where --workdir holds no run and nothing else says which network to use.
+        FileNotFoundError: if --workdir holds no run and no other option says which network to use.
     """
     options = config.from_flags(given)
     if options.mode == "train" or not options.workdir:
@@ -75,7 +75,7 @@ def of_run(given: flags.FlagValues) -> config.Config:
 
 @contextlib.contextmanager
 def guard() -> Iterator[None]:
-    """Ends the program with one sentence and an exit status where a foreseeable failure leaves the block."""
+    """Turns a foreseeable failure inside the block into one sentence and an exit status."""
     try:
         yield
     except KeyboardInterrupt:
@@ -90,7 +90,7 @@ def guard() -> Iterator[None]:
 
 
 def sentence(error: Exception) -> str:
-    """What to tell the user of a failure that is no bug of ours; "" for any other."""
+    """The sentence for a failure that is not a bug of ours; "" for any other failure."""
     name, text = type(error).__name__, str(error).strip()
     if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
         if "No space left" in text or "quota" in text.lower():

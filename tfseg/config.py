@@ -1,4 +1,4 @@
-"""Every option of a run, once: type, default, unit and help. The flags are made from it.
+"""Defines every option of a run in one place: type, default, unit and help. The flags are made from it.
 
 config = from_flags(flags.FLAGS)        # main.py
 config = Config(model="enet", ...)      # tests and notebooks
@@ -55,12 +55,12 @@ class Config:
     dataset: str = _option("", "Data set spec, e.g. `camvid` or `folder(val_fraction=0.2)`.")
     data_dir: str = _option("", "The data set's source tree as unpacked, or a folder of prepared records.")
     cache_dir: str = _option("", "Where prepared records are kept; default: `tfseg` in the user's cache folder.")
-    overwrite: bool = _option(False, "Replace what is there: prepared records, predictions, an export.")
-    skip_bad: bool = _option(False, "Prepare without the examples that are at fault, and list them beside the records.")
+    overwrite: bool = _option(False, "Replace what exists: prepared records, predictions, an export.")
+    skip_bad: bool = _option(False, "Prepare without the examples that have a fault, and list them beside the records.")
     image_format: str = _option(
-        "", "Of the images in the records: `png` or `jpeg(quality=95)`; blank keeps the source's bytes."
+        "", "Format of the images in the records: `png` or `jpeg(quality=95)`; blank keeps the bytes of the source."
     )
-    max_size: int = _option(0, "Longest side of an image in the records, pixels: larger ones shrink; 0: as it is.")
+    max_size: int = _option(0, "Longest side of an image in the records, pixels: larger images shrink; 0: no limit.")
     image_range: str = _option(
         "", "LOW,HIGH: the values of images deeper than 8 bits that become 0 and 255; blank: the high byte of 16 bits."
     )
@@ -72,7 +72,7 @@ class Config:
         "default", "`default`, `none`, or `affine(order='bgr', mean=(..), std=(..))` in units of 0..255."
     )
     init_from: str = _option(
-        "", "Weights to begin with: `imagenet`, a workdir, .weights.h5, .keras, .pth, .safetensors."
+        "", "Weights to start with: `imagenet`, a workdir, .weights.h5, .keras, .pth, .safetensors."
     )
     precision: str = _option(
         "float32",
@@ -80,12 +80,12 @@ class Config:
         ("float32", "mixed_bfloat16", "mixed_float16"),
     )
     freeze: str = _option(
-        "", "`backbone`: its weights and the statistics of its norms stay as they are.", ("", "backbone")
+        "", "`backbone`: its weights and the statistics of its norms do not change.", ("", "backbone")
     )
 
     _section("Training")
     loss: str = _option("cross_entropy", "Sum of losses, e.g. `cross_entropy(label_smoothing=0.1)`.")
-    class_weights: str = _option("none", "`none`, `enet`, `median_frequency`, or a file with one weight a line.")
+    class_weights: str = _option("none", "`none`, `enet`, `median_frequency`, or a file with one weight in each line.")
     augment: str = _option(
         "affine(scale=(0.5, 2.0), flip=True) | brightness(0.2) | contrast(0.2)",
         "Chain of augmentations (input_pipeline/ops); blank: random crop only.",
@@ -95,9 +95,11 @@ class Config:
         1.0, "Largest share of a crop's valid pixels that one class may have, 0..1: up to 10 crops are drawn for it."
     )
     batch_size: int = _option(8, "Images a step, over all replicas.")
-    accumulate_steps: int = _option(1, "Parts in which a step's batch is computed one by one, to save memory.")
+    accumulate_steps: int = _option(
+        1, "Parts in which the batch of a step is computed, one after the other, to save memory."
+    )
     epochs: float = _option(100.0, "Length of training, passes over the train split.")
-    steps: int = _option(0, "Length of training in steps; wins over --epochs where it is not 0.")
+    steps: int = _option(0, "Length of training in steps; if it is not 0, it replaces --epochs.")
     optimizer: str = _option(
         "adam",
         "`sgd(momentum=0.9, nesterov=False)`, `rmsprop(rho=0.99, momentum=0.0)`, `adam(beta_1=0.9, beta_2=0.999)` or `adamw`.",
@@ -113,18 +115,18 @@ class Config:
     backbone_learning_rate: float = _option(1.0, "Factor on the backbone's learning rate.")
     clip_norm: float = _option(0.0, "Largest global norm of the gradient, after the sum over replicas; 0: no limit.")
     ema_decay: float = _option(
-        0.0, "Decay a step of the weights' moving average, which is evaluated and exported; 0: none. Usual: 0.999."
+        0.0, "Decay per step of the weights' moving average, which is evaluated and exported; 0: none. Usual: 0.999."
     )
-    seed: int = _option(0, "Of the initial weights, the order of the data, augmentation and dropout.")
+    seed: int = _option(0, "Seed of the initial weights, the order of the data, augmentation and dropout.")
 
     _section("Course of a run")
     eval_every: float = _option(1.0, "Epochs between evaluations on the val split; 0: at the end only.")
-    checkpoint_every: int = _option(0, "Steps between checkpoints beside those at evaluations; 0: none.")
+    checkpoint_every: int = _option(0, "Steps between checkpoints, in addition to those at evaluations; 0: none.")
     log_every: int = _option(20, "Steps between lines in the log and points in TensorBoard.")
-    keep: int = _option(2, "Last checkpoints to keep, beside the best.")
+    keep: int = _option(2, "How many of the last checkpoints to keep, besides the best.")
     patience: int = _option(0, "Evaluations without a better mIoU after which training ends; 0: never.")
     recover: int = _option(
-        0, "Times that a loss which is not finite sends the run back to its last checkpoint, at half the learning rate."
+        0, "How often a run may go back to its last checkpoint, at half the learning rate, when its loss is not finite."
     )
 
     _section("Devices and speed")
@@ -135,7 +137,7 @@ class Config:
     )
     sync_batch_norm: bool = _option(True, "Batch norm over all replicas' images instead of each replica's own.")
     jit_compile: bool = _option(False, "Compile the network's training by XLA: faster on GPUs, slower on CPUs.")
-    steps_per_call: int = _option(1, "Steps between two returns to Python, which cost time where steps are short.")
+    steps_per_call: int = _option(1, "Steps that run without a return to Python, which saves time if steps are short.")
 
     cache: str = _option(
         "none",
@@ -155,7 +157,9 @@ class Config:
 
     _section("Evaluation and prediction")
     split: str = _option("val", "Split to evaluate.")
-    eval_batch_size: int = _option(0, "Images a replica and step in evaluation; 0: --batch_size over the replicas.")
+    eval_batch_size: int = _option(
+        0, "Images in a step of each replica in evaluation; 0: --batch_size divided by the number of replicas."
+    )
     inference: str = _option(
         "whole",
         "`whole`, `sliding_window(size=(512, 512), overlap=0.5)` or `multi_scale(scales=(0.75, 1.0), flip=True)`.",

@@ -1,4 +1,4 @@
-"""--mode=convert: the export of an annotation tool -> a source tree of the data set `folder`."""
+"""--mode=convert: turns the export of an annotation tool into a source tree of the data set `folder`."""
 
 import collections
 import csv

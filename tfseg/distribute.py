@@ -1,4 +1,4 @@
-"""Devices of a run: one, all of a machine, or those of the machines that TF_CONFIG names."""
+"""Chooses the devices of a run: one device, all of this machine, or those of all machines that TF_CONFIG names."""
 
 import contextlib
 import importlib.metadata
@@ -18,15 +18,15 @@ ROLES = ("chief", "worker")  # of TF_CONFIG: every process trains; parameter ser
 
 
 def build(name: str = "auto") -> tf.distribute.Strategy:
-    """The strategy over the devices; called before TensorFlow does anything else.
+    """The `tf.distribute` strategy for the devices. Call it before TensorFlow does anything else.
 
     Args:
-        name: `mirrored`: one replica a GPU (or a logical CPU device where several are configured and there is no GPU);
-            `one_device`: the first of them; `multi_worker`: every process of TF_CONFIG's cluster, each with its machine's
-            devices; `auto`: multi_worker where TF_CONFIG names several workers, else mirrored.
+        name: `mirrored`: one replica for each GPU (without a GPU, for each logical CPU device); `one_device`: the first of
+            them; `multi_worker`: every process of the cluster in TF_CONFIG, each with the devices of its machine; `auto`:
+            multi_worker if TF_CONFIG names several workers, otherwise mirrored.
 
     Raises:
-        ValueError: for a TF_CONFIG that is not understood, and for `multi_worker` where it does not name several workers.
+        ValueError: if TF_CONFIG is not understood, and for `multi_worker` if it does not name several workers.
     """
     if advice := unusable_gpu():
         logging.warning("%s", advice)
@@ -34,7 +34,7 @@ def build(name: str = "auto") -> tf.distribute.Strategy:
     if name == "multi_worker" and workers < 2:
         raise ValueError(not_understood(os.environ.get("TF_CONFIG", ""), "several workers for --strategy=multi_worker"))
     if workers > 1 and name in ("auto", "multi_worker"):
-        # TensorFlow reads TF_CONFIG too, and fails on an index that is a text.
+        # TensorFlow reads TF_CONFIG too, and fails if the index is a string.
         config = json.loads(os.environ["TF_CONFIG"])
         config["task"]["index"] = int(config["task"]["index"])
         os.environ["TF_CONFIG"] = json.dumps(config)
@@ -44,7 +44,7 @@ def build(name: str = "auto") -> tf.distribute.Strategy:
     devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
     if name == "one_device":
         devices = devices[:1]
-    # NCCL is for GPUs; MirroredStrategy's default for several CPU devices, collectives, refuses Keras' assignments.
+    # NCCL needs GPUs. For several CPU devices, MirroredStrategy's default does not work with Keras' assignments.
     cross_device_ops = None if gpus else tf.distribute.ReductionToOneDevice()
     return tf.distribute.MirroredStrategy(devices, cross_device_ops)
 
@@ -53,7 +53,7 @@ def unusable_gpu() -> str:
     """What to do about an NVIDIA GPU of this machine that TensorFlow cannot use.
 
     Returns:
-        Sentences for the log; "" where TensorFlow sees a GPU, where there is none, and where CUDA_VISIBLE_DEVICES hides all.
+        Sentences for the log; "" if TensorFlow sees a GPU, if there is none, and if CUDA_VISIBLE_DEVICES hides all.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible in ("", "-1") or tf.config.list_physical_devices("GPU"):
@@ -82,7 +82,7 @@ def unusable_gpu() -> str:
 
 
 def _nvidia_gpu():
-    """The name of the first NVIDIA GPU by nvidia-smi, or that there is a driver; "" where there is neither."""
+    """The name of the first NVIDIA GPU that nvidia-smi lists, or that there is a driver; "" if there is neither."""
     try:
         command = ["nvidia-smi", "-L"]
         listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
@@ -98,7 +98,7 @@ def _has_cuda_libraries():
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes to the workdir: the only one, the chief, or worker 0 where there is none."""
+    """Whether this process writes to the workdir: it is the only one, the chief, or worker 0 if there is no chief."""
     resolver = strategy.cluster_resolver
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return not resolver or not resolver.task_id
@@ -106,9 +106,9 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def agreement(strategy: tf.distribute.Strategy) -> Callable[[int | None], int | None]:
-    """A function from this worker's signal (None: none) to the largest of any worker's, alike on all of them.
+    """A function that takes this worker's signal (None if there is none) and returns the largest signal of all workers.
 
-    All workers must call it at the same places: they can only stop, or leave an evaluation, together.
+    All workers must call it at the same places, since they can only stop, or leave an evaluation, together.
     """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return lambda signal: signal
@@ -125,21 +125,21 @@ def agreement(strategy: tf.distribute.Strategy) -> Callable[[int | None], int | 
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """Turns what TensorFlow raises when another worker is gone into a ConnectionError that says what to do."""
+    """Turns the errors that TensorFlow raises when another worker is lost into a ConnectionError that says what to do."""
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         raise ConnectionError(
             "Expected all workers until the end. Received: another one was killed, failed or cannot be reached. "
-            "Look at its log, and start the job again on all of them: it goes on from the last checkpoint."
+            "Look at its log, and start the job again on all of them: it resumes from the last checkpoint."
         ) from error
 
 
 def workers_of(text: str) -> int:
-    """The number of workers (with the chief) that a TF_CONFIG names; 0 where it is blank or names no cluster.
+    """The number of workers, with the chief, that a TF_CONFIG names; 0 if it is blank or names no cluster.
 
     Raises:
-        ValueError: where the text is not understood: a worker that trains alone by mistake would go unnoticed.
+        ValueError: if the text is not understood; otherwise a worker could train alone by mistake and nobody would notice.
     """
     if not text.strip():
         return 0
@@ -164,7 +164,7 @@ def workers_of(text: str) -> int:
 
 
 def not_understood(text: str, expected: str) -> str:
-    """What to say of a TF_CONFIG in which something is missing."""
+    """The message for a TF_CONFIG in which something is missing."""
     return (
         f"Expected TF_CONFIG to hold {expected}, for example "
         '{"cluster": {"worker": ["host1:port", "host2:port"]}, "task": {"type": "worker", "index": 0}}. '

@@ -1,7 +1,7 @@
-"""Evaluation: the one definition that training, --mode=evaluate and export use.
+"""--mode=evaluate, and the only definition of evaluation, which training and export use too.
 
-Every image once, at its label's own size; one int64 confusion matrix summed over batches and replicas; every number
-from it.
+Every image counts once, at the size of its label, in one int64 confusion matrix, which is summed over batches and replicas. All
+metrics are computed from this matrix.
 """
 
 import json
@@ -40,10 +40,10 @@ def evaluator(
 ) -> Callable:
     """Makes `evaluate(stop=None) -> confusion matrix` (int64 [classes, classes], rows label, columns prediction).
 
-    With `terms` it returns (confusion matrix, {"loss": .., "logits/<term>": ..}): each term's sum over the split by its
-    count over the split, times its weight, and the sum of the terms. They are computed from the scores of
-    `config.inference`, without auxiliary outputs. The function may be called as often as the weights change; it returns
-    None where `stop()` became true on the way.
+    With `terms` it returns (confusion matrix, {"loss": .., "logits/<term>": ..}): for each term its weight times its sum over
+    the split divided by its count over the split, and the sum of the terms. They are computed from the scores of
+    `config.inference`, without auxiliary outputs. The function may be called again whenever the weights have changed. It
+    returns None if `stop()` became true meanwhile.
     """
     replicas = strategy.num_replicas_in_sync
     batch_size = config.eval_batch_size or max(1, config.batch_size // replicas)
@@ -82,19 +82,19 @@ def evaluator(
 
 
 def _losses(terms, sums):
-    """{"loss": .., "logits/<term>": ..} of each term's (sum, count); a term that nothing was counted for is 0."""
+    """{"loss": .., "logits/<term>": ..} from the (sum, count) of each term; a term with a count of 0 is 0."""
     parts = {f"logits/{t.name}": t.weight * (n and s / n) for t, (s, n) in zip(terms, sums.tolist(), strict=True)}
     return {"loss": sum(parts.values()), **parts}
 
 
 def report(confusion: np.ndarray, prepared: "input_pipeline.Prepared", split: str, step: int) -> dict:
-    """The evaluation json: `miou`, `pixel_accuracy`, ..., `iou` per class name, `images`, `step`."""
+    """The contents of the evaluation file: `miou`, `pixel_accuracy`, ..., `iou` by class name, `images`, `step`."""
     names = [c.name for c in prepared.classes]
     return {**metrics.compute(confusion, names), "images": prepared.splits[split], "step": step}
 
 
 def save(workdir: pathlib.Path, split: str, result: dict) -> pathlib.Path:
-    """Writes `<workdir>/evaluation_<split>.json`, aside first, and returns its path."""
+    """Writes `<workdir>/evaluation_<split>.json`, first under another name, and returns its path."""
     path = workdir / f"evaluation_{split}.json"
     aside = path.with_suffix(".writing")
     aside.write_text(json.dumps(result, indent=2) + "\n")
@@ -103,7 +103,7 @@ def save(workdir: pathlib.Path, split: str, result: dict) -> pathlib.Path:
 
 
 def evaluate(config: config_lib.Config) -> dict:
-    """--mode=evaluate: the best checkpoint of a workdir, or --model with --init_from, on --split.
+    """--mode=evaluate: evaluates the best checkpoint of a workdir, or --model with --init_from, on --split.
 
     The classes of the network and of the data set are matched by their names.
     """
@@ -131,11 +131,11 @@ def evaluate(config: config_lib.Config) -> dict:
 
 
 def trained_model(config: config_lib.Config, num_classes: int = 0) -> tuple[keras.Model, checkpoint.State]:
-    """The network with the weights of --workdir's checkpoint, or of --init_from where there is no run.
+    """The network with the weights of the checkpoint in --workdir, or of --init_from if there is no run.
 
     Args:
-        config: of the run; `model` and `normalization` say what to build.
-        num_classes: where neither the flags nor a checkpoint say how many classes the network has.
+        config: the options; `model` and `normalization` say what to build.
+        num_classes: used if neither the options nor a checkpoint say how many classes the network has.
     """
     if config.workdir and (pathlib.Path(config.workdir) / "checkpoints").is_dir():
         folder, state = checkpoint.latest(config.workdir, config.checkpoint)

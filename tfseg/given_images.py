@@ -1,4 +1,4 @@
-"""Which image files --images names, and what the predictions of each are called."""
+"""Finds the image files that --images names, and chooses the names of their predictions."""
 
 import collections
 import fnmatch
@@ -14,18 +14,18 @@ FOLDERS = ("labels", "colors", "overlays")  # of the predictions, below --output
 def find(given: str, output_dir: pathlib.Path) -> dict[str, pathlib.Path]:
     """The images that --images names, by the names of their predictions; prints how many other files are left out.
 
-    A path that is there is that file or folder, whatever is in its name; any other is a pattern. Of a folder and of a
-    pattern, hidden files, files that are no images and earlier predictions are left out. A prediction's name is the
-    image's path below the folder (or below that of the pattern) without the extension, which stays where two images
-    differ by it alone.
+    If the path exists, it is that file or folder, even if its name contains brackets; otherwise it is a pattern. In a folder,
+    and with a pattern, hidden files, files that are no images and earlier predictions are left out. The name of a prediction
+    is the path of the image relative to the folder (or to the folder of the pattern) without the extension. The extension is
+    kept if two images differ only in it.
 
     Args:
         given: absolute path of a file or a folder, or a pattern with `*`, `?`, `[..]` and `**`.
         output_dir: the folder for the predictions.
 
     Raises:
-        FileNotFoundError: where there is no image.
-        ValueError: where the one image lies where its prediction would go.
+        FileNotFoundError: if there is no image.
+        ValueError: if the prediction of a single image might replace it.
     """
     if os.path.isdir(given):
         root, found = given, walk.below(pathlib.Path(given))
@@ -61,7 +61,7 @@ def find(given: str, output_dir: pathlib.Path) -> dict[str, pathlib.Path]:
 def _matching(pattern):
     """The folder in which a pattern begins, and the paths below it of the files that match.
 
-    Folders that are there are taken by their names; where brackets match nothing they are meant as they are.
+    Existing folders are taken by their names. Brackets that match nothing are taken literally.
     """
     root = pathlib.Path(pattern).parent
     while not root.is_dir():
@@ -69,7 +69,7 @@ def _matching(pattern):
     rest = os.path.relpath(pattern, root)
     found = []
     for one in dict.fromkeys((rest, rest.replace("[", "[[]"))):
-        if "**" in one.split("/"):  # glob's own would follow links to folders in circles
+        if "**" in one.split("/"):  # glob would follow links to folders in circles
             found = [name for name in walk.below(pathlib.Path(root)) if _fits(name.split("/"), one.split("/"))]
         else:
             found = [name for name in glob.glob(one, root_dir=root) if os.path.isfile(root / name)]
@@ -89,7 +89,7 @@ def _fits(parts, pattern):
 
 
 def _is_output(path, root, output_dir):
-    """Whether a file is, or may be, a prediction: one below --output_dir, or where that holds the images, in its folders."""
+    """Whether a file may be a prediction: it is below --output_dir, or in its folders if the images are there too."""
     top = os.path.realpath(output_dir)
     inside = os.path.join(os.path.realpath(root), "")
     tops = [top] if top.startswith(inside) else [os.path.join(top, folder) for folder in FOLDERS]
@@ -106,7 +106,7 @@ def _kinds(names):
 
 
 def _names(images):
-    """{image: the name of its prediction}: its path without the extension, or with it where two would be the same."""
+    """{image: name of its prediction}: its path without the extension, or with it if two names would be the same."""
     names = {image: os.path.splitext(image)[0] for image in images}
     while True:
         counts = collections.Counter(names.values())

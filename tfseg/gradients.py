@@ -1,4 +1,4 @@
-"""Gradients beyond one tape: computed in parts that fit into memory, in float16, and checked to be finite."""
+"""Gradients: computed part by part to save memory, scaled for float16, and checked to be finite."""
 
 import pathlib
 from collections.abc import Callable
@@ -12,10 +12,10 @@ INITIAL, GROWTH_STEPS = 2.0**15, 2000
 
 
 class LossScale(tf.Module):
-    """A power of 2 that halves at an overflow and doubles after 2000 steps without one; made inside the strategy's scope.
+    """Scales the loss of a float16 run, so that small gradients do not become 0. Create it inside the strategy's scope.
 
-    The step multiplies its loss by `value` and divides its gradients by it, both exact. A step that overflows all the same
-    is not applied.
+    `value` is a power of 2. It is halved when a gradient overflows, and doubled after 2000 steps without an overflow. The step
+    multiplies its loss by it and divides its gradients by it; both are exact. A step that overflows is not applied.
     """
 
     def __init__(self):
@@ -24,7 +24,7 @@ class LossScale(tf.Module):
         self._steps = tf.Variable(0, trainable=False)  # since the last change
 
     def update(self, finite: tf.Tensor) -> None:
-        """Adapts the scale to whether the step's gradients were finite; called across replicas."""
+        """Adapts the scale to whether the step's gradients were finite; called outside the replicas."""
         steps = tf.where(finite, self._steps + 1, 0)
         grown = tf.where(steps == GROWTH_STEPS, 2.0 * self.value, self.value)
         self.value.assign(tf.where(finite, grown, tf.maximum(0.5 * self.value, 1.0)))
@@ -34,26 +34,27 @@ class LossScale(tf.Module):
 def accumulate(
     totals: Callable, shares: Callable, batch: dict, parts: int, variables: list, loss_scale: tf.Tensor
 ) -> tuple[dict, list]:
-    """The loss of a batch and its gradients, part by part: the same as at once, batch norm and dropout aside.
+    """The loss of a batch and its gradients, computed part by part to save memory.
 
-    A mean over the batch cannot be had part by part, since its count (of valid pixels, of hard ones) is known after the
-    last part only. So each term's sum has a gradient of its own, which is divided by the count in the end.
+    The result is the same as for the whole batch, except for batch norm and dropout. The count of a term (of valid pixels, for
+    example) is known only after the last part. So each term's sum gets its own gradient, which is divided by the count at the
+    end.
 
     Args:
         totals: part of a batch -> {term: (sum, count)}.
         shares: {term: (sum, count)} of the batch -> {term: what a unit of its sum adds to the loss}.
         batch: {name: tensor [batch, ...]}.
-        parts: how many; must divide the batch.
-        variables: what to derive for.
-        loss_scale: factor on the loss whose gradients are returned.
+        parts: number of parts; it must divide the batch.
+        variables: the variables that the gradients are for.
+        loss_scale: factor on the loss before its gradients are taken.
 
     Returns:
         {term: its part of the loss}, and the gradients.
     """
     pairs, derived = {}, {}
-    values = [variable.value for variable in variables]  # of Keras' own TensorFlow cannot make zeros
+    values = [variable.value for variable in variables]  # TensorFlow cannot make zeros for Keras' own variables
     for part in _split(batch, parts):
-        # One after the other: all at once, which the graph would else allow, they take the memory of the whole.
+        # One part after the other: otherwise the graph may compute all at once, with the memory of the whole batch.
         with tf.control_dependencies([g for of_term in derived.values() for g in of_term]):
             part = {name: tf.identity(value) for name, value in part.items()}
         with tf.GradientTape(persistent=True) as tape:

@@ -1,4 +1,4 @@
-"""Image files in a graph: `decode` gives exactly the pixels that preparation makes of a file, or refuses it with a sentence.
+"""Decodes image files inside a TensorFlow graph, to exactly the pixels that preparation reads, or refuses them with a message.
 
 TensorFlow's decoder is preparation's for upright JPEG and PNG files. What it reads otherwise (EXIF's orientation, palettes,
 several pictures in a file) is done here or refused. The functions run eagerly and, by AutoGraph, inside tf.function.

@@ -1,16 +1,16 @@
-"""From images to scores: whole | sliding window | multi-scale and flip.
+"""Computes the scores of images: whole | sliding window | multi-scale and flip.
 
     scores = build("sliding_window(size=(512, 1024)) | multi_scale(scales=(0.75, 1.0, 1.25))", model)
     prediction = tf.argmax(scores(images), -1)
 
-Whatever the way, scores are logits: float32 [batch, height, width, classes] at the images' size, their argmax is the
-prediction and their softmax the probabilities. `whole` returns the network's own. The others average probabilities and
-return the logarithm of the average, whose softmax is the average again.
+Scores are always logits, float32 [batch, height, width, classes] at the size of the images: their argmax is the prediction and
+their softmax the probabilities. `whole` returns the logits of the network. The others average probabilities and return the
+logarithm of the average, whose softmax is the average again.
 
-A chain goes from the inside out: `sliding_window(..) | multi_scale(..)` slides over each of the scaled images.
+The first name of a chain is the innermost: `sliding_window(..) | multi_scale(..)` uses windows on each of the scaled images.
 
-`scores(images, finish)` returns `finish` of the scores, a function of their last axis such as the argmax. Where the chain
-ends with a sliding window it is applied piece by piece, and the scores of the whole image are never held.
+`scores(images, finish)` applies `finish`, a function of the last axis such as the argmax, to the scores. If the chain ends with
+a sliding window, it is applied piece by piece, so that the scores of the whole image are never in memory.
 """
 
 from typing import NamedTuple
@@ -19,11 +19,11 @@ import tensorflow as tf
 
 from tfseg import spec as specs
 
-SMALLEST = 1e-30  # probability, so that its logarithm is finite: a score of -69
+SMALLEST = 1e-30  # smallest probability, so that its logarithm is finite (-69)
 
 
 def build(spec: str, model):
-    """The function from images to scores that a spec names.
+    """Builds the function from images to scores that a spec names.
 
     Args:
         spec: chain of `whole`, `sliding_window(size, overlap)` and `multi_scale(scales, flip)`.
@@ -52,23 +52,23 @@ def build(spec: str, model):
 
 
 def whole(predict, num_classes):
-    """The image as it is."""
+    """Computes the scores of the whole image at once."""
     return predict
 
 
 def sliding_window(predict, num_classes, size, overlap=0.5):
-    """Windows of one size over the whole image, blended.
+    """Computes the scores of overlapping windows and blends them.
 
-    Windows begin a stride of (1 - overlap) * size pixels apart; the last one is moved inwards to end with the image. An
-    axis no longer than the window is taken whole. A pixel's probabilities are the mean of softmax over its windows,
-    each weighted by the product over both axes of the distance to the window's nearer edge: what a window says near its
-    edge is said without context, and weights that fall to almost 0 there leave no seam.
+    The windows start (1 - overlap) * size pixels apart; the last one is moved inwards, to end where the image ends. If the
+    image is not longer than a window along an axis, this axis is not divided. The probabilities of a pixel are the weighted
+    mean over its windows. The weight is the product over both axes of the distance to the nearer edge of the window: near its
+    edge a window sees little context, and weights that fall to almost 0 leave no visible seam.
 
     Args:
         predict: images to scores.
-        num_classes: of the scores.
+        num_classes: number of classes in the scores.
         size: height and width of the window, or one number for both; pixels of the images given.
-        overlap: of neighbouring windows, part of the window, 0 or more and less than 1.
+        overlap: overlap of neighbouring windows as a part of the window, 0 or more and less than 1.
     """
     size = (size, size) if isinstance(size, int) else tuple(size)
     if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
@@ -99,16 +99,16 @@ def sliding_window(predict, num_classes, size, overlap=0.5):
 
 
 def multi_scale(predict, num_classes, scales=(0.75, 1.0, 1.25), flip=True):
-    """The image at several scales, each also mirrored; costs the sum of the squared scales, twice with `flip`.
+    """Averages the probabilities of several scales, each also mirrored.
 
-    Images are resized bilinearly on half-pixel centres without antialiasing. Scores are mirrored back, resized to the
-    images' own size, and their softmax is averaged.
+    The cost is the sum of the squared scales, twice that with `flip`. Images are resized bilinearly on half-pixel centres
+    without antialiasing. Scores are mirrored back, resized to the images' own size, and their softmax is averaged.
 
     Args:
         predict: images to scores.
-        num_classes: of the scores.
+        num_classes: number of classes in the scores.
         scales: factors of height and width; sizes are rounded to whole pixels.
-        flip: also the image mirrored left to right.
+        flip: whether to use the image mirrored left to right too.
     """
     scales = tuple(scales) if isinstance(scales, (tuple, list)) else (scales,)
     if not scales or not all(isinstance(s, (int, float)) and s > 0 for s in scales):
@@ -152,9 +152,9 @@ def _windows(extent, size, stride):
 
 
 def _overlap_add(part, windows, axis, shape, finish):
-    """`finish` of the sum of parts that overlap along an axis, in time and memory that grow with the result alone.
+    """Sums parts that overlap along an axis and applies `finish`, in time and memory that grow only with the result.
 
-    What no later part adds to is split off and finished at once; only the rest, no larger than a part, is added to.
+    The section that no later part overlaps is finished at once; only the rest, which is no larger than a part, is kept.
 
     Args:
         part: number of a window to its part, float32 of `shape`.

@@ -1,4 +1,4 @@
-"""--init_from: weights from another run or a file; --freeze: what training leaves as it is."""
+"""--init_from: starts a network with weights from another run or a file. --freeze: keeps a part of a network unchanged."""
 
 import io
 import pathlib
@@ -17,11 +17,11 @@ from tfseg import config as config_lib
 
 
 def check(model: keras.Model, source: str) -> None:
-    """Raises FileNotFoundError or ValueError where `source` can be no start for a network, before anything is read.
+    """Raises FileNotFoundError or ValueError if `source` cannot be used, before anything is read.
 
     Args:
         model: a network of the same architecture.
-        source: as `load`'s.
+        source: as for `load`.
     """
     if source == "imagenet":
         weights.check_published(model)
@@ -34,16 +34,16 @@ def check(model: keras.Model, source: str) -> None:
 
 
 def load(model: keras.Model, source: str) -> None:
-    """Fills a model with all of its weights, or with "imagenet" its backbone.
+    """Fills all weights of a model, or with "imagenet" those of its backbone.
 
     Args:
-        model: the network, of the architecture and class count that the weights are of.
+        model: a network with the architecture and the number of classes of the weights.
         source: a run's workdir (its best checkpoint), `.weights.h5`, `.keras`, `.pth` or `.safetensors`; or "imagenet", the
             published weights of the backbone that the network is built on, downloaded once.
 
     Raises:
-        FileNotFoundError: where there is no such file or folder.
-        ValueError: where it is of another kind, damaged, or of another network.
+        FileNotFoundError: if there is no such file or folder.
+        ValueError: if it is of another kind, is damaged, or belongs to another network.
     """
     if source != "imagenet" and _existing(source).is_dir():
         checkpoint.restore_model(checkpoint.latest(source)[0], model)
@@ -52,21 +52,21 @@ def load(model: keras.Model, source: str) -> None:
 
 
 def transfer(model: keras.Model, source: str, classes: Sequence["input_pipeline.Class"] = ()) -> None:
-    """Fills the layers of a model for which a source has weights of the same shapes; the others stay as they are.
+    """Fills the layers of a model for which a source has weights of the same shapes; the other layers stay as they are.
 
     So a run can start from a network with other classes, from a part of its network, or from a larger one. The log says
-    which layers were filled, which are of another shape, and which the source lacks. Where the source is a run that was
-    trained on other classes, or on the same ones in another order, what its last layers know of a class goes to the class
-    of the same name; the others keep their random start.
+    which layers were filled, which have another shape, and which are not in the source. If the source is a run that was
+    trained on other classes, or on the same classes in another order, the weights of a class in the last layers are given to
+    the class of the same name. The other classes keep their random start.
 
     Args:
         model: the network.
-        source: as `load`'s; "imagenet" must fit as there.
+        source: as for `load`; "imagenet" must fit completely.
         classes: the class table of the data set that the model is for; () keeps the order of the source.
 
     Raises:
-        FileNotFoundError: where there is no such file or folder.
-        ValueError: where it is of another kind, damaged, or fits no layer.
+        FileNotFoundError: if there is no such file or folder.
+        ValueError: if it is of another kind, is damaged, or fits no layer.
     """
     if source == "imagenet":
         weights.fill(model, source)
@@ -81,7 +81,7 @@ def transfer(model: keras.Model, source: str, classes: Sequence["input_pipeline.
         if arrays is None or any(array is None for array in arrays):
             missing.append(layer.name)
         elif [array.shape for array in arrays] != shapes:
-            # By layer, not by variable: a norm without its scale would take the offset for it.
+            # Whole layers, not variables: a norm without a scale would otherwise use the offset as its scale.
             wrong.append(f"{layer.name}: {_shapes([array.shape for array in arrays])} for {_shapes(shapes)}")
         else:
             for variable, array in zip(weights.variables(layer), arrays, strict=True):
@@ -112,16 +112,16 @@ def _existing(source):
 
 
 def _arrays(model, path):
-    """({layer name: its variables' arrays in order, None for what the source lacks}, what of it is of no layer)."""
+    """({layer name: arrays of its variables in order, None if the source has none}, names in the source of no layer)."""
     if path.suffix not in (".keras", ".h5") and not path.is_dir():
         found, state = {}, weights.read(path)
-        for renames in (None, ()):  # the reference's names of the whole network, then a bare backbone's, which are ours
+        for renames in (None, ()):  # the reference's names for the whole network, then our names for a backbone
             matches, state = weights.match(model, state, renames)
             arrays = {}
             for layer, _, _, array in matches:
                 arrays.setdefault(layer.name, []).append(array)
             found = {name: a for name, a in arrays.items() if any(x is not None for x in a)} | found
-        return found, list(state)
+        return found, sorted(state)  # safetensors gives the names in another order each time
     found = _of_run(path) if path.is_dir() else _of_keras(path)
     ours = {layer.name for layer in weights.layers_with_variables(model)}
     return found, [name for name in found if name not in ours]
@@ -139,7 +139,7 @@ def _of_run(workdir):
 
 
 def _of_keras(path):
-    """The layers of a .weights.h5 or .keras file, which keeps a layer's name beside its variables 0, 1, .."""
+    """The layers of a .weights.h5 or .keras file, which stores a layer's name together with its variables 0, 1, ..."""
     found = {}
 
     def visit(name, group):
@@ -161,12 +161,12 @@ def _of_keras(path):
 
 
 def _match_classes(model, found, workdir, names):
-    """Reorders, in the arrays of a run's layers, what depends on the class, to the classes called `names`."""
+    """Reorders the arrays of a run's layers along the axis of the classes, to match the classes `names`."""
     _, state = checkpoint.latest(str(workdir))
     before = [c.name for c in state.class_table()]
     if not before or before == names:
         return
-    # The axis of the classes is the one that grows with their number.
+    # The axis of the classes is the one that is longer in a network with one more class.
     wider = network.build(config_lib.load(str(workdir)), state.num_classes + 1)
     shapes = {layer.name: [v.shape for v in weights.variables(layer)] for layer in weights.layers_with_variables(wider)}
     shared = [(before.index(name), i) for i, name in enumerate(names) if name in before]
@@ -181,7 +181,7 @@ def _match_classes(model, found, workdir, names):
             ours = np.moveaxis(variable.numpy(), grows[0], -1).copy()
             theirs = np.moveaxis(array, grows[0], -1)
             if len(grows) > 1 or theirs.shape[-1] != state.num_classes or theirs.shape[:-1] != ours.shape[:-1]:
-                arrays[number] = None  # it depends on the classes in another way: the layer stays as it is
+                arrays[number] = None  # not known how it depends on the classes: the layer keeps its start
                 continue
             for source, target in shared:
                 ours[..., target] = theirs[..., source]
@@ -198,10 +198,10 @@ def _shapes(shapes):
 
 
 def freeze(model: keras.Model, part: str) -> None:
-    """Keeps a part's weights and the statistics of its norms as they are: those then normalise as in evaluation.
+    """Keeps the weights of a part, and the statistics of its norms, which then normalise as in evaluation.
 
     Args:
-        model: a network of `models.build`; before its optimizer is built.
+        model: a network of `models.build`, before its optimizer is built.
         part: "backbone", or "" for nothing.
 
     Raises:
@@ -219,10 +219,10 @@ def backbone_variables(model: keras.Model) -> list[keras.Variable]:
 
 
 def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers with weights of the backbone that a network is built on: those of its names.
+    """The layers of a network that belong to its backbone and have weights; they are found by name.
 
     Raises:
-        ValueError: where the network has none.
+        ValueError: if the network has no backbone.
     """
     spec = getattr(model, "backbone", "")
     if not spec:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that the loop answers between two steps."""
+"""Ctrl-C and SIGTERM do not stop a step: they are noted, and the loop stops after the step."""
 
 import signal
 
@@ -6,7 +6,7 @@ import signal
 class Interruption:
     """Within `with Interruption() as interruption:` the first signal sets `interruption.requested` to its number.
 
-    A second Ctrl-C interrupts at once, as usual.
+    A second Ctrl-C interrupts at once.
     """
 
     requested = None

@@ -1,4 +1,4 @@
-"""The network of a run: built alike by training, evaluation, prediction and export."""
+"""Builds the network of a run, in the same way for training, evaluation, prediction and export."""
 
 import keras
 
@@ -7,10 +7,10 @@ from tfseg import config as config_lib
 
 
 def build(config: config_lib.Config, num_classes: int) -> keras.Model:
-    """--model under --precision, for `num_classes` classes; see `models.build`.
+    """The network of --model with the precision of --precision, for `num_classes` classes; see `models.build`.
 
-    Under `mixed_bfloat16` and `mixed_float16` it computes in that type, with float32 variables and logits: evaluation
-    too, so that a workdir's numbers are those that training printed.
+    With `mixed_bfloat16` and `mixed_float16` it computes in that type, while variables and logits stay float32. Evaluation uses
+    the same precision, so that it gives the numbers that training printed.
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.precision)

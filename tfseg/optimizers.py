@@ -1,7 +1,7 @@
-"""Optimizers and learning-rate schedules by spec, weight decay, the backbone's own rate, and clipping.
+"""Optimizers, learning-rate schedules, weight decay, a separate learning rate for the backbone, and clipping.
 
-The solvers of guanfuchen/semseg, the program this one began as, are `sgd(momentum=0.99)`, `rmsprop(momentum=0.99)` and `adam`,
-each with --weight_decay=5e-4; its schedules `constant`, `poly(power=0.9)` and `step`.
+To train as guanfuchen/semseg does, use `sgd(momentum=0.99)`, `rmsprop(momentum=0.99)` or `adam`, each with --weight_decay=5e-4,
+and the schedules `constant`, `poly(power=0.9)` or `step`.
 """
 
 import math
@@ -22,14 +22,15 @@ def sgd(momentum=0.9, nesterov=False):
 def rmsprop(rho=0.99, momentum=0.0, epsilon=1e-8, centered=False):
     """RMSprop (Hinton's lecture 6e, 2012); the defaults are PyTorch's.
 
-    Keras adds its epsilon under the root, PyTorch after it: hence the square, the same where a gradient was ever larger.
+    Keras adds epsilon before it takes the root, PyTorch afterwards. So Keras gets the square of epsilon; the difference only
+    matters for gradients that are smaller than epsilon.
     """
     options = {"rho": rho, "momentum": float(momentum), "epsilon": epsilon**2, "centered": centered}
     return keras.optimizers.RMSprop, options
 
 
 def adam(beta_1=0.9, beta_2=0.999, epsilon=1e-8):
-    """Adam (Kingma and Ba, 2015). Its epsilon is PyTorch's 1e-8, with which the published recipes ran."""
+    """Adam (Kingma and Ba, 2015). Epsilon is PyTorch's 1e-8, which the published recipes used."""
     return keras.optimizers.Adam, {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
 
 
@@ -42,7 +43,7 @@ def adamw(beta_1=0.9, beta_2=0.999, epsilon=1e-8):
 
 
 def constant(progress):
-    """Factor 1 from beginning to end."""
+    """Factor 1 during the whole training."""
     return tf.ones_like(progress)
 
 
@@ -57,20 +58,21 @@ def cosine(progress, end=0.0):
 
 
 def step(progress, drop=0.1, every=1 / 3):
-    """Factor `drop` at each full `every`, a fraction of the training: 1, drop, drop^2, .."""
+    """Multiplies by `drop` after each `every`, a fraction of the training: 1, drop, drop^2, ..."""
     # 0.9 / 0.3 is 2.9999998 in float32: rounding must not delay a drop by a step.
     return drop ** tf.floor(progress / every + 1e-6)
 
 
 def exponential(progress, end=0.01):
-    """Factor end^progress: the same percentage less every step, down to `end`."""
+    """Factor end^progress: every step lowers the rate by the same percentage, down to `end`."""
     return end**progress
 
 
 def one_cycle(progress, start=0.04, peak=0.3, end=4e-6):
     """Half a cosine up from `start` to 1 at progress `peak`, another down to `end` (super-convergence, arXiv:1708.07120).
 
-    Shape and defaults are those of PyTorch's OneCycleLR, whose div_factor is 25 and final_div_factor 1e4. The momentum stays.
+    Shape and defaults are those of PyTorch's OneCycleLR, whose div_factor is 25 and final_div_factor 1e4. The momentum does
+    not change.
     """
     rising = start + (1.0 - start) * (1.0 - _half_cosine(progress / peak))
     falling = end + (1.0 - end) * _half_cosine((progress - peak) / (1.0 - peak))
@@ -83,14 +85,14 @@ def _half_cosine(x):
 
 
 OPTIMIZERS = {"sgd": sgd, "rmsprop": rmsprop, "adam": adam, "adamw": adamw}
-DECOUPLED = {"adamw"}  # Their weight decay does not pass through the gradient.
+DECOUPLED = {"adamw"}  # Their weight decay is applied to the weights, not to the gradient.
 SCHEDULES = {
     "constant": constant, "poly": poly, "cosine": cosine, "step": step, "exponential": exponential, "one_cycle": one_cycle
 }  # fmt: skip
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A peak rate times a factor of the progress in [0, 1], after a linear warm-up from 0."""
+    """The learning rate: a peak rate times a factor that depends on the progress, 0..1, after a linear warm-up from 0."""
 
     def __init__(self, factor: str, learning_rate: float, total_steps: int, warmup_steps: int = 0):
         self.call = spec.parse(factor)
@@ -125,21 +127,21 @@ def build(
 ) -> keras.optimizers.Optimizer:
     """The optimizer of a spec such as `sgd(momentum=0.99)`, built for a model's trainable variables.
 
-    It is Keras' own but for three things. `apply(gradients)`, in the order of `model.trainable_variables`, takes gradients
-    that are already summed over the replicas, the same on each. Kernels decay: by the gradient of
-    weight_decay/2 * ||kernel||^2 (PyTorch's weight_decay), or where the optimizer is DECOUPLED by
-    rate * weight_decay * kernel. Biases, the scale and offset of norms and the slopes of PReLUs, all of which Keras names
-    otherwise, are left alone. And the backbone's rate is `backbone_multiplier` times the others', its decay's too.
+    It is Keras' optimizer with three differences. `apply(gradients)`, in the order of `model.trainable_variables`, takes
+    gradients that are already summed over the replicas. Only kernels decay: by the gradient of weight_decay/2 * ||kernel||^2
+    (as PyTorch's weight_decay), or by rate * weight_decay * kernel for an optimizer in DECOUPLED; biases, the scale and offset
+    of norms and the slopes of PReLUs do not. And the learning rate of the backbone, with its decay, is `backbone_multiplier`
+    times that of the other layers.
 
     Args:
         optimizer: a spec.
-        learning_rate: of the optimizer's own count of steps.
-        model: the network; inside the strategy's scope, and frozen already where it is to be.
+        learning_rate: the rate as a function of the optimizer's count of steps.
+        model: the network, built inside the strategy's scope, with its frozen layers already frozen.
         weight_decay: 0 or more.
-        backbone_multiplier: 0 or more; other than 1 it needs a network with a backbone.
+        backbone_multiplier: 0 or more; a value other than 1 needs a network with a backbone.
 
     Raises:
-        ValueError: for an unknown name or option, listing the known; for a multiplier without a backbone.
+        ValueError: for an unknown name or option, with the known ones; for a multiplier without a backbone.
     """
     call = spec.parse(optimizer)
     kind, options = spec.apply(_find(OPTIMIZERS, call, "optimizer"), call)
@@ -149,10 +151,10 @@ def build(
     factors = [backbone_multiplier if id(variable) in backbone else 1.0 for variable in variables]
 
     class Optimizer(kind):
-        """Keras' optimizer with the replicas, the decay and the rates of `build`."""
+        """Keras' optimizer with the differences that `build` describes."""
 
         def apply(self, grads, trainable_variables=None):
-            # On a replica Keras sums over the replicas once more.
+            # Keras sums over the replicas again.
             if tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context():
                 replicas = tf.distribute.get_strategy().num_replicas_in_sync
                 grads = [gradient / replicas for gradient in grads]
@@ -173,7 +175,7 @@ def build(
 
 
 def clip(gradients: list[tf.Tensor], norm: tf.Tensor, limit: float) -> list[tf.Tensor]:
-    """Scales gradients of global norm `norm` down to `limit`; 0 means no limit."""
+    """Scales gradients down if their global norm, `norm`, is larger than `limit`; 0 means no limit."""
     if not limit:
         return gradients
     factor = limit / tf.maximum(norm, limit)
@@ -181,7 +183,7 @@ def clip(gradients: list[tf.Tensor], norm: tf.Tensor, limit: float) -> list[tf.T
 
 
 def follow(average: keras.Model, model: keras.Model, decay: float, iterations: tf.Tensor) -> None:
-    """Moves the average towards the model's weights and statistics; faster at first, as tf.train's average does."""
+    """Updates the moving average of the model's weights and statistics; faster at first, as tf.train's average does."""
     step = tf.cast(iterations, tf.float32)
     decay = tf.minimum(decay, (1.0 + step) / (10.0 + step))
     for slow, fast in zip(average.weights, model.weights, strict=True):

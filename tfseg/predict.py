@@ -17,7 +17,7 @@ from input_pipeline.source import files
 from tfseg import config as config_lib
 from tfseg import evaluate, given_images, inference, pictures, preflight, prepare
 
-BAND = 256  # rows that are drawn at a time, so that drawing needs little memory
+BAND = 256  # how many rows are drawn at once, so that drawing needs little memory
 LARGEST_ID = 65535  # of a 16-bit PNG
 OUT_OF_MEMORY = ("out of memory", "oom when", "failed to allocate", "alloc_failed", "insufficient memory")
 
@@ -41,18 +41,18 @@ class Images(NamedTuple):
 def predict(config: config_lib.Config) -> list[pathlib.Path]:
     """Writes `labels/`, `colors/`, `overlays/` NAME.png, `legend.png` and `classes.json` to --output_dir.
 
-    The images are those of --images, or of the data set's --split where that is blank; they are read as preparation reads
-    them. A label map is a gray PNG of train ids, or with --label_ids=raw of the class table's own ids, of 8 bits where
-    they fit in them and otherwise of 16. `classes.json` says which is which. Existing files are left alone, with an
-    error, unless --overwrite is given.
+    The images are those of --images, or if it is blank those of the data set's --split. They are read in the same way as in
+    preparation. A label map is a gray PNG of train ids, or with --label_ids=raw of the ids in the class table, with 8 bits if
+    the ids fit and otherwise with 16. `classes.json` lists the ids. Existing files are an error unless --overwrite is
+    given.
 
     Returns:
         The paths of the label maps.
 
     Raises:
-        FileNotFoundError: where --images matches nothing.
-        OSError: where --output_dir cannot be written.
-        ValueError: for images that cannot be read or predicted, naming each; the others have been predicted.
+        FileNotFoundError: if --images matches nothing.
+        OSError: if --output_dir cannot be written.
+        ValueError: if some images cannot be read or predicted; the message names each, and the others have been predicted.
     """
     if not config.output_dir:
         raise ValueError("Expected --output_dir, the folder for the predictions. Received: none.")
@@ -102,7 +102,7 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
 def class_rows(table: list["input_pipeline.Class"], count: int = 0) -> list[dict]:
     """The rows of classes.json: {"id": train id, "raw": the class table's own id or None, "name", "color"}.
 
-    Of a network with `count` classes those that the data set does not know are numbered, and gray.
+    If the network has more classes, `count`, than the data set, the others have numbers as names and are gray.
     """
     rows = [{"id": i, "raw": c.raw, "name": c.name, "color": list(c.color)} for i, c in enumerate(table)]
     more = range(len(rows), count)
@@ -110,7 +110,7 @@ def class_rows(table: list["input_pipeline.Class"], count: int = 0) -> list[dict
 
 
 def check_writable(folder: pathlib.Path) -> None:
-    """Makes a folder, and a file in it that is gone at once; raises an OSError with the cause where it cannot."""
+    """Creates a folder, and a file in it that is removed at once; raises an OSError with the cause if this fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -134,7 +134,7 @@ def _of_files(config, output_dir):
 
 
 def _read(path, image_range):
-    """An image file as preparation reads it: RGB uint8 [height, width, 3]."""
+    """Reads an image file in the same way as preparation: RGB uint8 [height, width, 3]."""
     return files.read_image(path, image_range)[1]
 
 
@@ -151,7 +151,7 @@ def _of_split(config):
 
 
 def _check_new(names, output_dir):
-    """Raises where predictions of these names are there."""
+    """Raises if predictions with these names exist."""
     folders = [output_dir / folder for folder in given_images.FOLDERS if (output_dir / folder).is_dir()]
     existing = [name for name in names if any((f / f"{name}.png").exists() for f in folders)] if folders else []
     if existing:
@@ -162,7 +162,7 @@ def _check_new(names, output_dir):
 
 
 def _label_ids(classes, which):
-    """What a label map holds for each train id, uint8 or uint16 [classes]."""
+    """The value in a label map for each train id, uint8 or uint16 [classes]."""
     ids = [row["id" if which == "train" else "raw"] for row in classes]
     without = [row["name"] for row, i in zip(classes, ids, strict=True) if i is None or not 0 <= i <= LARGEST_ID]
     if without:
@@ -175,7 +175,7 @@ def _label_ids(classes, which):
 
 
 def _write_about(classes, colors, output_dir, overwrite):
-    """Writes what predictions are read by: legend.png and classes.json."""
+    """Writes legend.png and classes.json, which explain the predictions."""
     about = {
         output_dir / "legend.png": files.encode_png(pictures.legend([row["name"] for row in classes], colors)),
         output_dir / "classes.json": json.dumps(classes, indent=1).encode(),
@@ -206,7 +206,7 @@ def _in_bands(draw, *arrays):
 
 
 def _write(path, data):
-    """Writes a file; where it cannot, none is left."""
+    """Writes a file; if this fails, nothing is left of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         path.write_bytes(data)
@@ -216,7 +216,7 @@ def _write(path, data):
 
 
 def _reason(error, image, spec):
-    """Why an image (None: it could not be read) is not predicted."""
+    """The reason why an image was not predicted (None: it could not be read)."""
     little = isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError))
     if not little and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
         if image is None:

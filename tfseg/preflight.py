@@ -1,4 +1,4 @@
-"""Before a run does any work: every spec, value and combination of options is tried on something tiny.
+"""Tries every spec, value and combination of options on something tiny, before a run does any work.
 
 Preparing a data set can take hours, so a mistyped --loss must not wait for it.
 """
@@ -16,11 +16,11 @@ from input_pipeline import ops
 from tfseg import class_weights, inference, initialize, losses, network, optimizers
 from tfseg import config as config_lib
 
-CLASSES, SIZE = 3, (8, 8)  # of what the options are tried on; the size is in pixels
+CLASSES, SIZE = 3, (8, 8)  # of the example that the options are tried on; the size is in pixels
 
 
 def check(config: config_lib.Config, replicas: int) -> None:
-    """Raises ValueError or FileNotFoundError, naming the option, where a run with these options could not start."""
+    """Raises ValueError or FileNotFoundError, naming the option, if a run with these options could not start."""
     check_combinations(config, replicas)
     classes = config.num_classes or CLASSES
     with trial("loss", config.loss):
@@ -39,7 +39,7 @@ def check(config: config_lib.Config, replicas: int) -> None:
 
 
 def check_combinations(config: config_lib.Config, replicas: int) -> None:
-    """Raises ValueError where options contradict one another, or the number of devices."""
+    """Raises ValueError if options contradict each other or do not fit the number of devices."""
     if config.batch_size % (replicas * config.accumulate_steps):
         raise ValueError(
             f"Expected --batch_size to be a multiple of the {replicas} replicas times --accumulate_steps="
@@ -53,7 +53,7 @@ def check_combinations(config: config_lib.Config, replicas: int) -> None:
 
 
 def check_inference(config: config_lib.Config) -> None:
-    """Raises ValueError where --inference is no chain of known ways with valid options."""
+    """Raises ValueError if --inference is not a chain of known names with valid options."""
     stand_in = types.SimpleNamespace(output={"logits": tf.zeros([1, 1, 1, CLASSES])})
     with trial("inference", config.inference):
         inference.build(config.inference, stand_in)
@@ -61,7 +61,7 @@ def check_inference(config: config_lib.Config) -> None:
 
 @contextlib.contextmanager
 def trial(option: str, value: str) -> Iterator[None]:
-    """Turns what a value of the wrong type makes Python, Keras or TensorFlow raise into a ValueError that names the option."""
+    """Turns any exception that a wrong value causes in Python, Keras or TensorFlow into a ValueError that names the option."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""--mode=prepare: builds the records of a data set, or says where they are."""
+"""--mode=prepare: builds the records of a data set, or prints where they are."""
 
 import input_pipeline
 from input_pipeline.source.images import range_of, range_text

@@ -1,4 +1,4 @@
-"""--mode=profile: what a network costs: parameters, multiply-accumulates, latency, memory.
+"""--mode=profile: measures what a network costs: parameters, multiply-accumulates, latency, memory.
 
 python main.py --mode=profile --model="enet | erfnet | unet" --crop_size=360,480 --output_dir=costs
 python main.py --mode=profile --model=all
@@ -24,7 +24,7 @@ from models import backbones
 from tfseg import config as config_lib
 from tfseg import pictures, profile_input, tables
 
-SECONDS, RUNS, WARM_UP = 3.0, (5, 100), 2  # Timed for so long, within so many runs, after so many that do not count.
+SECONDS, RUNS, WARM_UP = 3.0, (5, 100), 2  # Time for a network, fewest and most runs, runs before.
 CLASSES = {"classifier": 1000}
 COLUMNS = ("model", "parameters", "gmacs", "p50_ms", "p90_ms", "p99_ms", "images_per_s", "peak_mb")
 
@@ -33,7 +33,7 @@ def profile(config: config_lib.Config) -> list[dict]:
     """Profiles the networks of --model (`a | b(..)`, or `all`) on one image of --crop_size; returns a row for each.
 
     Prints a table; with --output_dir also writes profile.csv and profile.png (latency against parameters). Each network
-    runs in a process of its own, so that its peak memory is its own; the process without a network takes part of it.
+    runs in its own process, so that the peak memory is that of this network; it includes the memory of TensorFlow itself.
     """
     if config.profile == "input":
         return [profile_input.profile(config)]
@@ -45,7 +45,7 @@ def profile(config: config_lib.Config) -> list[dict]:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             try:
                 rows.append(pool.apply(measure, (name, config.num_classes, config.crop_size)))
-            except ValueError as error:  # Of a wrong spec, or of an image too small for the network.
+            except ValueError as error:  # The spec is wrong, or the image is too small for the network.
                 failed.append(f"{name}: {str(error).splitlines()[0]}")
     height, width = config.crop_size
     if not rows:
@@ -73,11 +73,11 @@ def all_specs() -> list[str]:
 
 
 def measure(spec: str, num_classes: int, size: tuple[int, int]) -> dict:
-    """One row: parameters, 1e9 multiply-accumulates, milliseconds, images a second, MB of memory at the peak.
+    """Measures one row: parameters, 1e9 multiply-accumulates, milliseconds, images per second, peak memory in MB.
 
     Args:
         spec: the network.
-        num_classes: 0: 1000 of a classifier, 19 (Cityscapes) of another.
+        num_classes: 0 means 1000 for a classifier, otherwise 19 (Cityscapes).
         size: (height, width) of the image, pixels.
     """
     classes = num_classes or CLASSES.get(specs.parse(spec).name, 19)
@@ -97,22 +97,22 @@ def measure(spec: str, num_classes: int, size: tuple[int, int]) -> dict:
 
 
 def parameters(model: keras.Model) -> int:
-    """Trainable parameters."""
+    """The number of trainable parameters."""
     return int(sum(np.prod(variable.shape) for variable in model.trainable_variables))
 
 
 def multiply_accumulates(model: keras.Model) -> int:
-    """Of convolutions, transposed convolutions and matrix products, for one image; the model's input size is fixed.
+    """The multiply-accumulates of convolutions, transposed convolutions and matrix products for one image.
 
-    Resizing, pooling, norms and activations are not counted, nor is what a bias adds; zeros of padding are. Nor are
-    auxiliary heads, which only training runs.
+    The model must have a fixed input size. Zeros of padding are counted. Resizing, pooling, norms, activations and biases are
+    not, and auxiliary heads are not either, since only training runs them.
     """
     total = 0
     if isinstance(model.output, dict) and "logits" in model.output:
         model = keras.Model(model.inputs, model.output["logits"])
     for layer in model.operations:
         kernel = getattr(layer, "kernel", None)
-        if isinstance(layer, keras.layers.Conv2DTranspose):  # Every input pixel meets the whole kernel.
+        if isinstance(layer, keras.layers.Conv2DTranspose):  # Every input pixel is multiplied with the whole kernel.
             total += np.prod(layer.input.shape[1:3]) * np.prod(kernel.shape)
         elif isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
             total += np.prod(layer.output.shape[1:3]) * np.prod(kernel.shape)
@@ -121,7 +121,7 @@ def multiply_accumulates(model: keras.Model) -> int:
             total += places * (np.prod(layer.depthwise_kernel.shape) + np.prod(layer.pointwise_kernel.shape))
         elif isinstance(layer, keras.layers.Dense):
             total += np.prod(layer.output.shape[1:-1]) * np.prod(kernel.shape)
-        elif hasattr(layer, "multiply_accumulates"):  # a layer of our own that convolves in its own way says it itself
+        elif hasattr(layer, "multiply_accumulates"):  # a layer of ours that computes its own convolution and counts it
             total += layer.multiply_accumulates()
         elif type(layer).__name__ == "Matmul":  # keras.ops.matmul of two tensors, in attention
             total += np.prod(layer.output.shape[1:]) * layer.input[0].shape[-1]
@@ -137,13 +137,13 @@ def table(rows: list[dict]) -> str:
 
 
 def label(row: dict) -> str:
-    """What a network is called in the picture: a classifier by its backbone."""
+    """The name of a network in the picture; that of a classifier is its backbone."""
     call = specs.parse(row["model"])
     return call.kwargs.get("backbone", row["model"]) if call.name == "classifier" else row["model"]
 
 
 def _peak_memory():
-    """MB at the peak: the accelerator's where there is one, else this process's."""
+    """Peak memory in MB: of the GPU if there is one, otherwise of this process."""
     if tf.config.list_logical_devices("GPU"):
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

@@ -1,7 +1,7 @@
-"""Specs: `name`, `name(1, key="value")`, `a | b(2) | c`, `0.5*a + b`.
+"""Parses specs, which are names with options: `name`, `name(1, key="value")`, `a | b(2) | c`, `0.5*a + b`.
 
-A name is a module of a package: a file registers itself by being there. Arguments are Python literals, read with
-`ast.literal_eval`; nothing is evaluated.
+A name is that of a module in a package, so a new file needs no registration. Arguments are Python literals, read with
+`ast.literal_eval`; no code is executed.
 
     parse('unet(backbone="resnet34")')      -> Call("unet", (), {"backbone": "resnet34"})
     parse_chain("flip | brightness(0.2)")   -> [Call("flip", ...), Call("brightness", (0.2,), ...)]
@@ -61,7 +61,7 @@ def parse_sum(text: str) -> list[tuple[float, Call]]:
 
 
 def names(package: str) -> list[str]:
-    """The modules of a package that a spec may name: those that are no package and have no leading underscore."""
+    """The modules of a package that a spec may name: all but packages and names with a leading underscore."""
     path = importlib.import_module(package).__path__
     return sorted(m.name for m in pkgutil.iter_modules(path) if not m.ispkg and not m.name.startswith("_"))
 
@@ -74,7 +74,7 @@ def find(package: str, name: str, known: list[str] | None = None) -> ModuleType:
 
 
 def function(package: str, name: str, known: list[str] | None = None) -> Callable:
-    """The function `name` of module `name` of `package`, as every loss and every metric is one.
+    """The function `name` in the module `name` of `package`; losses and metrics are such functions.
 
     Raises:
         ValueError: for an unknown name, and for a file without a function of its own name.
@@ -88,10 +88,10 @@ def choose(known: Mapping[str, T], name: str, expected: str, text: str = "") -> 
     """Returns `known[name]`.
 
     Args:
-        known: what there is, by name.
-        name: the one that is asked for.
+        known: all known values by name.
+        name: the name to look up.
         expected: what it should be, as in "Expected an augmentation: affine, brightness."
-        text: the spec that the name was found in, where that has more than one.
+        text: the spec that the name is from, if it has more than one name.
 
     Raises:
         ValueError: for an unknown name, listing the known ones and suggesting the nearest.
@@ -113,12 +113,12 @@ def did_you_mean(name: str, known: Iterable[str], alike: float = 0.6) -> str:
 
 
 def check_module(module: ModuleType, required: Iterable[str], optional: Iterable[str] = ()) -> None:
-    """Checks what a module declares, so that a mistyped declaration is an error and not one that nobody reads.
+    """Checks the names that a module declares, so that a mistyped declaration is an error and is not ignored.
 
     Args:
-        module: a module that registers itself by being in its package.
-        required: what it must have.
-        optional: what it may have. Other names are its own, unless they look like a required or optional one that it lacks.
+        module: a module that is used because it is in its package.
+        required: names that it must have.
+        optional: names that it may have. Other names are allowed unless they look like one of these that is missing.
 
     Raises:
         ValueError: naming the file and the nearest name.

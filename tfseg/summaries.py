@@ -1,4 +1,4 @@
-"""What a run tells: TensorBoard events under <workdir>/train and <workdir>/eval, and <workdir>/metrics.jsonl."""
+"""Writes the numbers and pictures of a run: TensorBoard events in <workdir>/train and eval, and <workdir>/metrics.jsonl."""
 
 import dataclasses
 import json

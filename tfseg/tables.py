@@ -1,4 +1,4 @@
-"""Tables of text, for the terminal and the log."""
+"""Formats tables as text, for the terminal and the log."""
 
 import io
 from collections.abc import Sequence

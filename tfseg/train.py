@@ -32,12 +32,12 @@ from tfseg.interruption import Interruption
 
 
 def train(config: config_lib.Config) -> dict:
-    """Trains until --steps (or --epochs), going on from the workdir's last checkpoint. Returns the last evaluation.
+    """Trains until --steps (or --epochs) and returns the last evaluation. Resumes from the last checkpoint of the workdir.
 
     Raises:
         SystemExit: after Ctrl-C or SIGTERM, with the state saved.
-        FloatingPointError: for a loss or gradient that is not finite; the last checkpoint is from before it. With --recover
-            the run first goes back to that checkpoint so many times.
+        FloatingPointError: if a loss or gradient is not finite; the last checkpoint is from before that step. With --recover
+            the run first goes back to that checkpoint, as often as the option says.
     """
     strategy = distribute.build(config.strategy)
     chief = distribute.is_chief(strategy)
@@ -58,7 +58,7 @@ def train(config: config_lib.Config) -> dict:
 def run(
     config: config_lib.Config, strategy: tf.distribute.Strategy, folder: pathlib.Path, output: pathlib.Path
 ) -> dict:
-    """Trains as `train` says, from what is in the workdir `folder`, and writes to `output`."""
+    """Trains as described in `train`. Reads checkpoints from the workdir `folder` and writes to `output`."""
     replicas = strategy.num_replicas_in_sync
     config = workdir.claim(config)
     preflight.check(config, replicas)
@@ -77,9 +77,9 @@ def run(
     # --- Network, loss, optimizer: everything with variables, inside the scope ------------------------------------------
     weights = class_weights.build(config.class_weights, prepared.statistics["train"], num_classes)
     plain_terms = losses.build(config.loss, weights)
-    # Compiled by XLA on its own, cross entropy takes 0.4 of the time on a CPU; the whole step would take longer.
+    # The loss alone is compiled by XLA: cross entropy then takes 0.4 of the time on a CPU. The whole step would be slower.
     terms = [t._replace(function=tf.function(t.function, jit_compile=True)) for t in plain_terms]
-    # Only now: preparing the data draws from Python's generator, and a first run must begin as its repetition does.
+    # Not earlier: preparing the data uses Python's random generator, and a run must be the same with and without it.
     keras.utils.set_random_seed(config.seed)
     learning_rate = config.learning_rate * 0.5 ** len(workdir.recoveries(folder))
     schedule = optimizers.Schedule(config.schedule, learning_rate, total_steps, config.warmup_steps)
@@ -97,7 +97,7 @@ def run(
         )
         scale = gradients_lib.LossScale() if config.precision == "mixed_float16" else None
 
-    # --- Resume, else start from --init_from, else from random weights --------------------------------------------------
+    # --- Resume; otherwise start from --init_from; otherwise from random weights ----------------------------------------
     values = checkpoint.variables(model, optimizer, average=average, loss_scale=scale)
     state = checkpoint.restore(folder, values)
     if state:
@@ -131,8 +131,8 @@ def run(
         return pairs
 
     def shares(pairs):
-        """What a unit of each sum adds to the loss."""
-        # The count of the whole batch: gradients must not depend on how the batch is split over replicas.
+        """The factor of each sum in the loss."""
+        # The count of the whole batch, so that gradients do not depend on how the batch is divided over the replicas.
         counts = {
             name: tf.distribute.get_replica_context().all_reduce("SUM", count) for name, (_, count) in pairs.items()
         }
@@ -160,7 +160,7 @@ def run(
 
     @tf.function
     def train_step(batches):
-        """Takes a step on each of the batches, which are a list of --steps_per_call, and returns the numbers to log of each."""
+        """Takes a step on each of the batches, a list of --steps_per_call, and returns the numbers of each step for the log."""
         numbers = []
         for batch in batches:
             gradients, sums = strategy.run(replica_gradients, (batch,))
@@ -205,7 +205,7 @@ def run(
     log = summaries.Log(output, config, prepared, state.step)
     bar = progress.bar("train", total_steps, "steps", state.step, leave=True)
     agree = distribute.agreement(strategy)
-    result, unlogged = {}, []  # Steps whose numbers are still on the device: reading each at once would stall it.
+    result, unlogged = {}, []  # Steps whose numbers are still on the device; reading each at once would make it wait.
 
     def save():
         gradients_lib.check_finite(unlogged, folder)
@@ -276,7 +276,7 @@ def run(
 
 
 def _at_one_size(logits, label, resolution):
-    """Logits and label of one size: an auxiliary output's are brought to the label's, or the label to the output's."""
+    """Logits and label with the same size: the logits of an auxiliary output are resized to the label, or the label to them."""
     if logits.shape[1:3] == label.shape[1:3]:
         return logits, label
     if resolution == "output":

@@ -1,4 +1,4 @@
-"""The folder of a run: used by one process at a time, kept for one set of options, with a note of every recovery."""
+"""The folder of a run: one process at a time trains in it, it keeps one set of options, and it lists every recovery."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,7 @@ from absl import logging
 
 from tfseg import config as config_lib
 
-# What a run computes follows from these; a checkpoint made with others is another run's.
+# These decide what a run computes; a checkpoint that was made with others belongs to another run.
 FIXED = (
     ("dataset", "image_range", "max_size", "image_format", "model", "num_classes", "normalization", "precision", "freeze")
     + ("loss", "class_weights", "augment", "crop_size", "crop_max_class_share", "batch_size", "optimizer")
@@ -26,11 +26,11 @@ CHANGEABLE = (
 
 @contextlib.contextmanager
 def held(config: config_lib.Config, chief: bool = True) -> Iterator[pathlib.Path]:
-    """Makes the folder and keeps other processes from training in it; the kernel lets go whenever this one ends.
+    """Makes the folder and locks it against other training processes; the lock ends with this process, however it ends.
 
     Raises:
-        ValueError: where another process is training in it.
-        OSError: where it cannot be written.
+        ValueError: if another process is training in it.
+        OSError: if it cannot be written.
     """
     if not config.workdir:
         raise ValueError("Expected --workdir, the folder for checkpoints and logs. Received: none.")
@@ -56,12 +56,12 @@ def held(config: config_lib.Config, chief: bool = True) -> Iterator[pathlib.Path
 
 
 def claim(config: config_lib.Config) -> config_lib.Config:
-    """Checks that the run in the folder is this one; returns the options to go on with.
+    """Checks that the folder holds this run or none; returns the options to continue with.
 
-    A folder belongs to a run from its first checkpoint on: before that, any options may be tried in it.
+    A folder belongs to a run from its first checkpoint on. Before that, any options may be tried in it.
 
     Raises:
-        ValueError: where the folder holds the checkpoint of a run with other options, naming them.
+        ValueError: if the folder holds the checkpoint of a run with other options; the message names them.
     """
     workdir = pathlib.Path(config.workdir)
     if not has_checkpoint(workdir) or not (workdir / "flags").is_file():
@@ -90,20 +90,20 @@ def has_checkpoint(workdir: pathlib.Path) -> bool:
 
 
 def write_flags(workdir: pathlib.Path, config: config_lib.Config) -> None:
-    """Writes the options as `<workdir>/flags`, from which evaluation, prediction and export read them."""
+    """Writes the options to `<workdir>/flags`, where evaluation, prediction and export read them."""
     aside = workdir / f".flags-{os.getpid()}"
     config.save(aside)
     aside.replace(workdir / "flags")
 
 
 def recoveries(workdir: pathlib.Path) -> list[str]:
-    """Why the run went back to a checkpoint, once for each time."""
+    """The reason of each time that the run went back to a checkpoint."""
     path = workdir / "recoveries.json"
     return json.loads(path.read_text()) if path.is_file() else []
 
 
 def recover(workdir: pathlib.Path, error: Exception, limit: int, chief: bool = True) -> None:
-    """Notes one more recovery from `error`, or raises it again where there were `limit` of them."""
+    """Adds a recovery from `error` to the list, or raises `error` again if there were `limit` of them already."""
     before = recoveries(workdir)
     if len(before) >= limit:
         raise error

@@ -1,4 +1,4 @@
-"""What a source tree holds and what is wrong with it, before anything is built from it."""
+"""Reports what a source tree holds and what is wrong with it, before any records are built."""
 
 from input_pipeline.checking.report import UNKNOWN, Report, Tile, check
 

@@ -1,8 +1,8 @@
-"""What a source tree holds, for its owner's eyes: every file read once, nothing written.
+"""Reads every file of a source tree once and reports what it holds; writes nothing.
 
 report = check("folder", "path/to/folder")
-report.findings   -> what keeps the data from being right; [] where it is clean
-report.notes      -> what is good to know
+report.findings   -> what is wrong, each with what to do; [] if nothing is
+report.notes      -> other facts that are good to know
 """
 
 import collections
@@ -86,7 +86,7 @@ class Report:
 
     @property
     def findings(self) -> list[str]:
-        """What keeps the data from being right, each with what to do."""
+        """What is wrong with the data, each with what to do."""
         found = []
         groups = collections.defaultdict(list)
         for fault in self.faults:
@@ -108,7 +108,7 @@ class Report:
 
     @property
     def notes(self) -> list[str]:
-        """What is good to know and no fault."""
+        """Facts that are good to know and are no faults."""
         seen = {v.train_id for v in self.values.values() if v.images}
         missing = [c.name for i, c in enumerate(self.classes) if i not in seen]
         lines = {
@@ -134,7 +134,7 @@ class Report:
 
 
 def check(spec: str, data_dir: str = "", image_range: str = "") -> Report:
-    """Reads every image and mask of a source tree; raises only where its files cannot be listed at all."""
+    """Reads every image and mask of a source tree; raises only if the files cannot be listed."""
     files.limits_of(image_range)
     if data_dir and records.is_prepared(Path(data_dir).expanduser()):
         raise ValueError(

@@ -3,8 +3,8 @@
 B. Zhou et al. Scene Parsing through ADE20K Dataset. CVPR 2017; Semantic Understanding of Scenes through the ADE20K Dataset.
 IJCV 2019, arXiv:1608.05442.
 
-The masks hold 1..150, and 0 for everything else, which is ignored. Two classes share a colour: a colour map cannot be read
-back. The full ADE20K, with thousands of classes in RGB masks `*_seg.png`, is another data set.
+The masks hold 1..150, and 0 for everything else, which is ignored. Two classes share a colour, so ids cannot be
+recovered from a colour map. The full ADE20K, with thousands of classes in RGB masks `*_seg.png`, is another data set.
 """
 
 from pathlib import Path
@@ -186,7 +186,7 @@ class Builder(builder.Builder):
     )
 
     def __init__(self, source: Path, cache: Path):
-        """There is nothing to choose."""
+        """This data set has no options."""
         tree = listing.root(source, "ADEChallengeData2016", holds="annotations")
         if not (tree / "annotations").is_dir() and any(True for pattern in FULL for _ in source.glob(pattern)):
             raise ValueError(

@@ -3,9 +3,9 @@
 G. J. Brostow, J. Fauqueur, R. Cipolla. Semantic object classes in video: A high-definition ground truth database.
 Pattern Recognition Letters, 2009. The split, the size and the 11 classes are those of SegNet (arXiv:1511.00561).
 
-The validation split is a 15 Hz run of one sequence, near copies of one another: it is far easier than the test split.
-The original release names no split. Its frames have the names that SegNet's have, and go into SegNet's split by them;
-a tree that has been divided (train/, train_labels/, ...) stays as it is.
+The validation split is one sequence at 15 Hz, whose frames are nearly equal; it is much easier than the test split.
+The original release has no splits. Its frames are put into SegNet's splits by their names. A tree that was divided already
+(train/, train_labels/, ...) is used as it is.
 """
 
 import csv
@@ -33,7 +33,7 @@ CLASSES = (
     Class("bicyclist", (0, 128, 192), 10),
     Class("unlabelled", (0, 0, 0), 11),
 )
-# The original release: name, colour, and the class above that SegNet's work merges it into. Masks hold colours only.
+# The original release: name, colour, and the class above that SegNet merges it into. Masks hold colours only.
 ORIGINAL = (
     ("Animal", (64, 128, 64), "pedestrian"),
     ("Archway", (192, 0, 128), "building"),
@@ -86,9 +86,9 @@ class Builder(builder.Builder):
     )
 
     def __init__(self, source: Path, cache: Path, *, classes: int = 11, release: str = "segnet"):
-        """`classes=12` learns the unlabelled pixels as a class of their own, as some published numbers do.
+        """`classes=12` learns the unlabelled pixels as a class, as in some published results.
 
-        `release="full"` is the original release, with those classes or all of its own: `classes=31`, or 32 with Void.
+        `release="full"` is the original release, with those classes or with all of its own: `classes=31`, or 32 with Void.
         """
         offered = {"segnet": (11, 12), "full": (11, 12, 31, 32)}
         if classes not in offered.get(release, ()):
@@ -111,7 +111,7 @@ class Builder(builder.Builder):
 
 
 def split_of(name: str) -> str:
-    """The SegNet split of a frame, by its sequence and number. Equal to SegNet's lists of train and val, frame by frame."""
+    """The SegNet split of a frame, from its sequence and number. This gives exactly SegNet's lists of train and val."""
     match = re.fullmatch(r"(0001TP_|0006R0_f|0016E5_|Seq05VD_f)(\d+)", name)
     if not match:
         raise ValueError(
@@ -142,7 +142,7 @@ def _table(classes):
     if classes > 12:
         void = rows.pop("Void")
         return {"classes": (*rows.values(), void)[:classes], "ignored": () if classes == 32 else (void,)}
-    # A class is shown in the first of its colours that SegNet has too; its Pavement is in a colour of SegNet's own.
+    # A class gets the first of its colours that SegNet has too; only SegNet's Pavement has a colour that is not in the release.
     colors = {color for _, color, _ in ORIGINAL}
     names = [c.name for c in CLASSES]
     sidewalk = rows["Sidewalk"].color
@@ -155,7 +155,7 @@ def _table(classes):
 
 
 def _check(path):
-    """Refuses a class_dict.csv that is another table than the release's: its masks would be read wrongly."""
+    """Refuses a class_dict.csv that is not the table of the release, since its masks would be read wrongly."""
     known = {f"{name},{r},{g},{b}" for name, (r, g, b), _ in ORIGINAL}
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = [",".join(value.strip() for value in row) for row in csv.reader(file) if row][1:]  # name,r,g,b

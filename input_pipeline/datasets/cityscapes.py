@@ -2,8 +2,8 @@
 
 M. Cordts et al. The Cityscapes Dataset for Semantic Urban Scene Understanding. CVPR 2016, arXiv:1604.01685.
 
-The masks are `_labelIds.png`, or `_labelTrainIds.png` where a tree has only those. Those of the test split show nothing but
-the car's own bonnet and the rim of the picture: it is scored by the benchmark's server, and left out here.
+The masks are `_labelIds.png`, or `_labelTrainIds.png` if a tree has only those. The test split is left out, since its masks are
+not public: those that come with it show only the car's own bonnet and the border of the picture.
 """
 
 import dataclasses

@@ -1,10 +1,10 @@
-"""COCO-Stuff 164k: COCO 2017 with every pixel a thing or stuff, 171 classes.
+"""COCO-Stuff 164k: COCO 2017, every pixel labelled as a thing or stuff, 171 classes.
 
 H. Caesar, J. Uijlings, V. Ferrari. COCO-Stuff: Thing and stuff classes in context. CVPR 2018, arXiv:1612.03716.
 
-The masks hold the category id less one, 0..181, and 255 for unlabelled; 11 ids of COCO's things were never drawn (street
-sign, hat, shoe, ...), so the train ids are closed up. 17 classes share their colour with another: a colour map cannot be
-read back.
+The masks hold the category id minus one, 0..181, and 255 for unlabelled. 11 of COCO's ids were never drawn (street sign, hat,
+shoe, ...); the train ids leave no gaps for them. 17 classes share their colour with another, so ids cannot be recovered from a
+colour map.
 """
 
 from pathlib import Path
@@ -208,6 +208,6 @@ class Builder(builder.Builder):
     )
 
     def __init__(self, source: Path, cache: Path):
-        """There is nothing to choose."""
+        """This data set has no options."""
         splits = {s: listing.pairs(source / "images" / f, source / "annotations" / f) for s, f in FOLDERS.items()}
         super().__init__(source, cache, classes=CLASSES, ignored=IGNORED, splits=splits)

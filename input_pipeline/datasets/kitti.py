@@ -3,8 +3,8 @@
 H. A. Alhaija et al. Augmented reality meets computer vision: Efficient data generation for urban driving scenes. IJCV 2018.
 The frames are those of the stereo benchmark: M. Menze, A. Geiger. Object scene flow for autonomous vehicles. CVPR 2015.
 
-Masks hold Cityscapes' ids, not its train ids. There is no published val split, and the 200 test frames are labelled on the
-benchmark's server only: a fifth of the training frames, chosen by name, is val.
+Masks hold Cityscapes' ids, not its train ids. There is no published val split, and the labels of the 200 test frames are not
+public. So a fifth of the training frames, chosen by name, is the val split.
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ class Builder(builder.Builder):
     )
 
     def __init__(self, source: Path, cache: Path, *, val_fraction: float = VAL_FRACTION, seed: int = 0):
-        """`val_fraction` of the labelled frames become val, another choice for every `seed`."""
+        """`val_fraction` of the labelled frames become the val split; another `seed` chooses others."""
         found = listing.pairs(source / "training" / "image_2", source / "training" / "semantic")
         super().__init__(
             source,

@@ -3,8 +3,9 @@
 G. Neuhold, T. Ollmann, S. Rota Bulo, P. Kontschieder. The Mapillary Vistas Dataset for Semantic Understanding of Street
 Scenes. ICCV 2017.
 
-The masks are palette PNGs of the places in the labels of config_v1.2.json or config_v2.0.json, which is the class table where
-the tree has it; labels that are not evaluated are ignored. In 2.0, 36 classes share colours: a colour map cannot be read back.
+The masks are palette PNGs. Their ids are positions in the list of labels in config_v1.2.json or config_v2.0.json. If
+the tree has this file, it is the class table. Labels that are not evaluated are ignored. In 2.0, 36 classes share
+colours, so ids cannot be recovered from a colour map.
 """
 
 import json
@@ -16,7 +17,7 @@ from input_pipeline.preparation import builder
 from input_pipeline.source import listing
 from input_pipeline.source.class_tables import Class
 
-# Where the tree has no config: the readable names, by version; the last is ignored.
+# Names for trees without a config, by version; the last one is ignored.
 TABLES = {
     "1.2": (
         Class("Bird", (165, 42, 42), 0),
@@ -245,7 +246,7 @@ class Builder(builder.Builder):
 
 
 def _table(path, table):
-    """The classes and the ignored rows: those of a config, or `table` where there is no such file."""
+    """The classes and the ignored rows, from a config, or from `table` if there is no such file."""
     if not path.is_file():
         return table[:-1], table[-1:]
     try:

@@ -1,13 +1,14 @@
 """Moving MNIST as a toy of two classes: where do two drifting digits go next?
 
 N. Srivastava, E. Mansimov, R. Salakhutdinov. Unsupervised learning of video representations using LSTMs. ICML 2015,
-arXiv:1502.04681. As in guanfuchen/semseg the target is the tenth frame of a sequence, where any gray above 0 is a digit, and
-the first 70 % of the sequences are train. That program shows its networks the nine frames before; ours take three channels:
+arXiv:1502.04681. As in guanfuchen/semseg, the target is the tenth frame of a sequence, in which every gray value above
+0 is a digit, and the first 70 % of the sequences are the train split. That program gives its networks the nine frames
+before the target. Ours take three channels:
 
     target="next"   image: the three frames before the target, as red, green and blue (what moves leaves a coloured trail)
     target="same"   image: the target frame itself, gray, under Gaussian noise (sigma 64 of 255): learned in a minute
 
-Either way the label is the target frame: 0 ground, 1 digit, 64x64 pixels.
+In both cases the label is the target frame: 0 ground, 1 digit, 64x64 pixels.
 """
 
 import functools
@@ -38,7 +39,7 @@ class Builder(builder.Builder):
     LAYOUT = f"{FILE}, uint8 [20 frames, 10000 sequences, 64, 64]. To obtain it: download it (819 MB) from {URL}"
 
     def __init__(self, source: Path, cache: Path, *, target: str = "next"):
-        """`target` is "next" or "same": whether the image is what comes before the label, or the label under noise."""
+        """`target`: "next" if the image shows the frames before the label, "same" if it shows the label with noise."""
         if target not in ("next", "same"):
             raise ValueError(f'Expected moving_mnist(target="next") or "same". Received: target={target!r}.')
         path = source / FILE
@@ -62,7 +63,7 @@ class Builder(builder.Builder):
 
 
 def _count(path):
-    """How many sequences there are; only the file's head is read."""
+    """The number of sequences; only the header of the file is read."""
     try:
         frames = _frames(path)
     except (EOFError, OSError, ValueError, tokenize.TokenError) as error:
@@ -76,7 +77,7 @@ def _count(path):
 
 
 def _frames(path):
-    return np.load(path, mmap_mode="r")  # 819 MB: what is not asked for is not read
+    return np.load(path, mmap_mode="r")  # 819 MB, of which only the frames that are used are read
 
 
 def _image(path, index, target):

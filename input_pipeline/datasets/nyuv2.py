@@ -1,15 +1,15 @@
 """NYU Depth v2: 1,449 indoor images of a Kinect, 40 or 13 classes; the colour images only.
 
 N. Silberman, D. Hoiem, P. Kohli, R. Fergus. Indoor segmentation and support inference from RGBD images. ECCV 2012.
-The 40 classes are those of S. Gupta, P. Arbelaez, J. Malik (CVPR 2013); the 13 of C. Couprie et al. (arXiv:1301.3572), whose
-ids are those of A. Handa's files. The published splits are train (795) and test (654): `val_fraction` takes a val split
-from train.
+The 40 classes are those of S. Gupta, P. Arbelaez, J. Malik (CVPR 2013); the 13 classes are those of C. Couprie et al.
+(arXiv:1301.3572), with the ids of A. Handa's files. The published splits are train (795) and test (654). `val_fraction` makes a
+val split from a part of train.
 
 The source is either the official files or, for 13 classes, A. Handa's archives (URL below), whichever is found first:
 
     nyu_depth_v2_labeled.mat (2.8 GB), splits.mat and classMapping40.mat in one folder
     nyu_train_rgb/nyu_rgb_0003.png with nyuv2_train_class13/new_nyu_class13_0003.png, likewise nyu_test_rgb, nyuv2_test_class13:
-    the number, 1 to 1449, says what belongs together
+    the number, 1 to 1449, says which mask belongs to which image
 """
 
 import functools
@@ -91,8 +91,8 @@ SPLITS = {"train": 795, "test": 654}
 TO_13 = (12, 5, 6, 1, 4, 9, 10, 12, 13, 6, 8, 6, 13, 10, 6, 13, 6, 7, 7, 5, 7, 3, 2, 6, 11, 7, 7, 7, 7, 7, 7, 6) + (
     (7,) * 6 + (6, 7)
 )
-# Inside the white frame that rectifying the images left: (45:471, 41:601) in the official toolbox, which counts from 1 and
-# includes the last: 427 x 561 pixels of 480 x 640.
+# The part inside the white border that rectification left: (45:471, 41:601) in the official toolbox, which counts from 1 and
+# includes the last one. It has 427 x 561 of 480 x 640 pixels.
 INSIDE = (slice(44, 471), slice(40, 601))
 MAT = "nyu_depth_v2_labeled.mat"
 
@@ -119,7 +119,7 @@ class Builder(builder.Builder):
         val_fraction: float = 0.0,
         seed: int = 0,
     ):
-        """`crop` leaves the white frame out; `val_fraction` of the train images become val, chosen by name and `seed`."""
+        """`crop` cuts off the white border. `val_fraction` of the train images, chosen by `seed`, become the val split."""
         if classes not in CLASSES:
             raise ValueError(f"Expected nyuv2(classes=40) or nyuv2(classes=13). Received: classes={classes!r}.")
         found = _in_mat if (source / MAT).is_file() else _in_folders
@@ -135,7 +135,7 @@ class Builder(builder.Builder):
 
 
 def _in_mat(source, classes, crop):
-    """The examples of the official files, read where they are."""
+    """The examples of the official files, which are read in place."""
     path, needed = source / MAT, [source / name for name in ("splits.mat", "classMapping40.mat")]
     for file in needed:
         if not file.is_file():

@@ -3,8 +3,9 @@
 M. Everingham et al. The PASCAL Visual Object Classes Challenge: A Retrospective. IJCV, 2015.
 B. Hariharan et al. Semantic contours from inverse detectors. ICCV, 2011.
 
-The border of VOC's objects is ignored; SBD's masks have none, and are used where VOC has no mask of its own (some others'
-lists take SBD's for all: slightly different training sets). 1,456 test images have no public masks.
+The border around VOC's objects is ignored. SBD's masks have no such border; they are used for images for which VOC has no mask.
+(Some other programs use SBD's masks for all images, so their training sets differ slightly.) The masks of the 1,456 test images
+are not public.
 """
 
 import functools
@@ -60,7 +61,7 @@ class Builder(builder.Builder):
     )
 
     def __init__(self, source: Path, cache: Path, *, sbd: bool = False, boxes: bool = False):
-        """`sbd` adds SBD's images to the train split, but for those of the val split; `boxes` adds those of Annotations."""
+        """`sbd` adds SBD's images, except those of the val split, to the train split. `boxes` adds the boxes in Annotations."""
         voc = listing.root(source, "VOCdevkit/VOC2012", "VOC2012", holds="JPEGImages")
         names = {split: _names(voc / "ImageSets" / "Segmentation" / f"{split}.txt") for split in SPLITS}
         masks = {name: voc / "SegmentationClass" / f"{name}.png" for split in SPLITS for name in names[split]}
@@ -90,7 +91,7 @@ class Builder(builder.Builder):
 
 
 def _sbd_masks(source, voc):
-    """The masks of SBD by the image's name, from its release or from the folder that others make of it."""
+    """The masks of SBD by the name of the image, from its release or from a folder of converted masks."""
     release = listing.root(source, "benchmark_RELEASE/dataset", "benchmark_RELEASE", "dataset", holds="cls")
     if (release / "cls").is_dir():
         names = [name for split in SPLITS for name in _names(release / f"{split}.txt")]
@@ -112,5 +113,5 @@ def _read(path):
 
 
 def _names(path):
-    """The names of a list, one a line; none where there is no such list."""
+    """The names in a list, one in each line; empty if there is no such list."""
     return path.read_text().split() if path.is_file() else []

@@ -1,7 +1,7 @@
-"""Streets drawn by the computer: a data set that needs no download, learned in minutes and not by colour alone.
+"""Streets drawn by the computer: a data set that needs no download and that a network learns in minutes.
 
-Ten classes in perspective, by day, under clouds, at dusk and at night, with what stands near hiding what stands far.
-The camera's own bonnet, where it shows, is ignored. The same seed draws the same streets.
+The scenes have ten classes in perspective, by day, under clouds, at dusk and at night. Near objects hide far ones, and colour
+alone does not tell the class. The bonnet of the camera's own car is ignored. The same seed draws the same streets.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class Builder(builder.Builder):
         size: tuple[int, int] = (96, 128),
         seed: int = 0,
     ):
-        """`train` and `val` count images of `size` (height, width) pixels."""
+        """`train` and `val` are numbers of images, `size` is (height, width) in pixels; another `seed` draws other streets."""
         if not (len(size) == 2 and min(size) >= 32 and train > 0 and val > 0):
             raise ValueError(
                 "Expected streets(train=1.., val=1.., size=(height, width)) of at least 32 pixels a side. "
@@ -59,13 +59,13 @@ class Builder(builder.Builder):
 
 
 class Drawn(Sequence):
-    """Streets, each drawn when it is asked for."""
+    """A sequence of streets; each is drawn when it is read."""
 
     def __init__(self, length: int, size: tuple[int, int], seed: tuple[int, int]):
         self._length, self._size, self._seed = length, size, seed
 
     def __len__(self):
-        """How many there are."""
+        """The number of streets."""
         return self._length
 
     def __getitem__(self, index):

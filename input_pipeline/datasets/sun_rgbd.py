@@ -2,9 +2,10 @@
 
 S. Song, S. P. Lichtenberg, J. Xiao. SUN RGB-D: A RGB-D scene understanding benchmark suite. CVPR 2015.
 
-Read from the images and masks that A. Handa unpacked: the official archive keeps all masks in one MATLAB file that takes
-64 GB of memory to open. Masks are numbered 1 to 10335, test first: 1 to 5050 are test, 5051 to 10335 train; each of the
-two image archives is numbered from 1. The published splits are train and test: `val_fraction` takes a val split from train.
+We read the images and masks that A. Handa unpacked, since the official archive has all masks in one MATLAB file that
+needs 64 GB of memory. The masks are numbered 1 to 10335: 1 to 5050 are test, 5051 to 10335 are train. In each of the
+two image archives the numbers begin with 1. The published splits are train and test. `val_fraction` makes a val split
+from a part of train.
 """
 
 import re
@@ -59,7 +60,7 @@ NAMES = (
 CLASSES = tuple(Class(name, voc_color(i + 1), i + 1) for i, name in enumerate(NAMES))
 IGNORED = (Class("unlabelled", (0, 0, 0), 0),)
 SPLITS = {"train": 5285, "test": 5050}
-BEFORE = {"train": 5050, "test": 0}  # masks that come before those of the split
+BEFORE = {"train": 5050, "test": 0}  # number of masks before those of the split
 
 
 class Builder(builder.Builder):
@@ -75,7 +76,7 @@ class Builder(builder.Builder):
     )
 
     def __init__(self, source: Path, cache: Path, *, val_fraction: float = 0.0, seed: int = 0):
-        """`val_fraction` of the train images become val, another choice for every `seed`."""
+        """`val_fraction` of the train images become the val split; another `seed` chooses others."""
         splits = {split: _pairs(source, split) for split in SPLITS}
         super().__init__(
             source,
@@ -88,7 +89,7 @@ class Builder(builder.Builder):
 
 
 def _pairs(source, split):
-    """The images of a split with their masks, named as the masks are."""
+    """The images of a split with their masks; each pair has the name of the mask."""
     folder = source / f"SUNRGBD-{split}_images"
     examples = []
     for stem, path in listing.stems(folder).items():

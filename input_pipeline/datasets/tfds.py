@@ -1,13 +1,14 @@
 """Any TFDS data set that has an image and a mask: `tfds(name="oxford_iiit_pet")`.
 
-What TFDS has prepared below data_dir is read (a data set of one's own too, without its code); what it has not, it downloads
-and prepares there. Images are kept as TFDS stores them. Masks are read as files, not as TFDS decodes them: it expands a
-palette to its colours.
+Data sets that TFDS has prepared below data_dir are read, also your own ones without their code. Others are downloaded
+and prepared there by TFDS. Images are kept as TFDS stores them. Masks are read as files, since TFDS' own decoder
+expands a palette to its colours.
 
-Classes and ids: a mask holds `offset` for the first class; smaller ids and 255 are ignored. The classes' names are those of
-the option `classes`, else of a mask feature that has some (`tfds.features.LabeledImage`), else those below.
+Classes and ids: in a mask, `offset` is the id of the first class; smaller ids and 255 are ignored. The names of the
+classes come from the option `classes`, otherwise from the mask's feature if it has some (`tfds.features.LabeledImage`),
+otherwise from the table below.
 
-Splits: `splits={"train": "train[:90%]", "val": "train[90%:]"}` in TFDS' own language; by default TFDS' splits as they are,
+Splits: `splits={"train": "train[:90%]", "val": "train[90%:]"}` in TFDS' own language. By default TFDS' splits are used,
 with its `validation` as val.
 """
 
@@ -22,7 +23,7 @@ from input_pipeline.source import listing
 from input_pipeline.source.class_tables import Class, Uncolored, colors_of
 from input_pipeline.source.files import IGNORE
 
-# What a data set's features do not say. Oxford-IIIT Pet: trimaps of 1 pet, 2 background, 3 border; no val split.
+# Facts that are not in a data set's features. Oxford-IIIT Pet has trimaps of 1 pet, 2 background, 3 border, and no val split.
 KNOWN = {
     "oxford_iiit_pet": {
         "offset": 1,
@@ -52,7 +53,7 @@ class Builder(builder.Builder):
         classes: tuple[str, ...] | None = None,
         splits: dict[str, str] | None = None,
     ):
-        """`name` as TFDS has it (`name`, `name/config`, `name:1.0.0`), `image` and `mask` two of its features."""
+        """`name` as in TFDS (`name`, `name/config`, `name:1.0.0`); `image` and `mask` are two of its features."""
         known = KNOWN.get(name.partition("/")[0].partition(":")[0], {})
         offset = known.get("offset", 0) if offset is None else offset
         made = _prepared(name, source)
@@ -103,15 +104,15 @@ class Stored:
             ) from error
 
     def __len__(self):
-        """How many there are."""
+        """The number of examples."""
         return self._length
 
     def __getitem__(self, index):
-        """TFDS reads in order."""
+        """TFDS only reads in order."""
         raise ValueError("Expected to read a TFDS data set in order. Received: a conversion with beam. Leave beam out.")
 
     def __iter__(self) -> Iterator[listing.Example]:
-        """Reads them one after another."""
+        """Reads the examples one after another."""
         image, mask = self._keys
         encoded = {key for key in self._keys if isinstance(self._made.info.features[key], tfds.features.Image)}
         stored = self._made.as_dataset(
@@ -131,7 +132,7 @@ class Stored:
 
 
 def _prepared(name, source):
-    """The TFDS builder of `name` with its records below `source`, downloaded and prepared where they are not there."""
+    """The TFDS builder of `name` with its records below `source`; downloads and prepares them if they are not there."""
     try:
         made = tfds.builder(name, data_dir=str(source))
     except ValueError as error:

@@ -2,7 +2,7 @@
 
     prepare(spec, data_dir, cache_dir, beam=tfds.download.DownloadConfig(beam_runner="DirectRunner"))
 
-Workers read the source tree and write to the cache, so both must be on a file system that all of them see.
+The workers read the source tree and write to the cache, so both must be on a file system that all workers can see.
 """
 
 import json
@@ -46,7 +46,7 @@ def converted(builder, split: str):
 
 
 def counts(builder, split: str) -> Counts:
-    """Returns what was counted of a split, once its pipeline has run."""
+    """The counts of a split, after its pipeline has run."""
     path = _path(builder, split)
     found = Counts.from_json(json.loads(path.read_text()))
     path.unlink()

@@ -1,7 +1,7 @@
-"""The TFDS builder that every data set shares: a list of (id, image, mask) a split -> checked, counted records.
+"""The TFDS builder that all data sets share. It turns a list of (id, image, mask) for each split into checked, counted records.
 
-A data set is a file of `datasets/`: a class table and a `Builder` whose constructor takes the data set's options and
-says where each split's images and masks are.
+A data set is a file of `datasets/` with a class table and a `Builder`, whose constructor takes the options of the data set and
+finds the images and masks of each split.
 """
 
 import collections
@@ -33,13 +33,13 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     A subclass is called `Builder` and lives in `datasets/<name>.py`; its constructor is (source, cache, *, <options>).
     """
 
-    VERSION: tfds.core.Version  # of the records: raise it whenever the same source would give others
+    VERSION: tfds.core.Version  # of the records; increase it when the same source would give other records
     URL = ""
     LICENCE = ""
-    LAYOUT = ""  # how the source tree looks and how to obtain it; "" where there is none
+    LAYOUT = ""  # how the source tree looks and how to obtain it; "" if there is none
 
     def __init_subclass__(cls, **kwargs):
-        """Names the data set after its file, and keeps it out of TFDS' registry, where that name may be taken."""
+        """Gives the data set the name of its file, and keeps it out of TFDS' registry, where this name may exist already."""
         cls.name = cls.__module__.rpartition(".")[2]
         super().__init_subclass__(skip_registration=True, **kwargs)
 
@@ -61,17 +61,17 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Describes the records; nothing is read or written yet.
 
         Args:
-            source: the source tree, None where there is none.
+            source: the source tree; None if the data set has none.
             cache: the directory below which the records go.
             classes: the class table, in train-id order.
             splits: the examples of each split.
-            ignored: rows of the table that become 255.
-            merged: further rows of it, each with the train id that it becomes.
+            ignored: rows of the class table that become 255.
+            merged: further rows of the class table, each with the train id that it becomes.
             by_color: whether RGB masks are looked up by the table's colours.
-            lenient: whether colours outside the table become 255 and are reported, where else they are faults.
+            lenient: whether colours outside the table become 255 and are reported; otherwise they are faults.
             boxes: whether every example has boxes.
-            options: what the user chose (JSON values): part of the directory's name.
-            code: what draws the examples, where they are no files; when it changes, so have they.
+            options: the user's choices (JSON values); they are part of the directory's name.
+            code: for examples that are drawn, the code that draws them; when it changes, the records are built again.
         """
         if not 2 <= len(classes) <= IGNORE:
             raise ValueError(
@@ -92,7 +92,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             twice = [name for name, n in ids.items() if n > 1]
             if twice:
                 raise ValueError(f"Expected each image of {split} once. Received twice or more: {some(twice)}.")
-        # A colour that nobody chose may change without making records that are there useless: it is hashed as it was first.
+        # Default colours may change without making existing records useless, so they are hashed as they were at first.
         table = [
             ((row.name, voc_color(i + 1), row.raw) if isinstance(row, Uncolored) else dataclasses.astuple(row), i)
             for row, i in rows
@@ -105,7 +105,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         super().__init__(data_dir=cache, config=tfds.core.BuilderConfig(name=name, description=self.__doc__))
 
     def _create_builder_config(self, builder_config, version):
-        return builder_config  # made above, not looked up in a table: TFDS would warn that it does not know it
+        return builder_config  # not looked up by name, since TFDS would warn that it does not know it
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
@@ -125,9 +125,9 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _download_and_prepare(self, dl_manager, download_config):
-        """Writes the records, then what is known of them, into the directory that TFDS renames when this returns."""
+        """Writes the records and then the facts about them into the directory, which TFDS renames afterwards."""
         self._counts = {}
-        # TFDS holds 1 GB of records before it spills to 1000 open files: memory flat from the start, and fewer files.
+        # By default TFDS keeps 1 GB of records in memory before it writes them to 1000 open files; this needs less of both.
         assign = tfds.core.utils.temporary_assignment
         with assign(shuffle, "MAX_MEM_BUFFER_SIZE", 64 << 20), assign(shuffle, "BUCKETS_NUMBER", 64):
             super()._download_and_prepare(dl_manager=dl_manager, download_config=download_config)
@@ -160,7 +160,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _log_download_bytes(self):
-        """Says nothing: TFDS would print that it downloads; nothing is."""
+        """Prints nothing; TFDS would print that it downloads, which it does not."""
 
     _log_download_done = _log_download_bytes
 
@@ -172,7 +172,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {split: self._generate_examples(split) for split in self.splits}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
-        """Yields the records of a split; after the last file, all the files that are at fault are one error."""
+        """Yields the records of a split; after the last file, all files with a fault are raised as one error."""
         examples, counts = self.splits[split], Counts(len(self.classes))
         for converted in in_parallel(self.conversion, examples, len(examples), f"{self.name} {split}"):
             counts.add(converted)
@@ -181,7 +181,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self._settle(split, counts)
 
     def _settle(self, split, counts):
-        """Keeps what was counted of a split; raises where files of it are at fault and are not to be left out."""
+        """Stores the counts of a split; raises if some of its files have a fault and must not be left out."""
         self._counts[split], total, faults = counts, len(self.splits[split]), counts.faults
         if len(faults) == total or (faults and not self.skip_bad):
             said = "".join(f" All masks together: {hint.text}" for hint in self._hints())
@@ -214,7 +214,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def _fingerprint(facts, source, splits):
-    """A short hash of `facts` and of the source's listing: relative paths, sizes, times of change."""
+    """A short hash of `facts` and of the list of source files: relative paths, sizes, times of change."""
     digest = hashlib.sha256(json.dumps(facts, default=str).encode())
     for split, examples in sorted(splits.items()):
         digest.update(f"{split} {len(examples)}\n".encode())

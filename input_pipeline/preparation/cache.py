@@ -1,4 +1,8 @@
-"""From a spec to records on disk: built once, beside one another, never half; opened ever after."""
+"""Builds the records of a data set once, and opens them on later calls.
+
+Each combination of data set, options and source has its own directory in the cache. A directory gets its final name when it is
+complete, so a process that is killed never leaves half of the records.
+"""
 
 import contextlib
 import dataclasses
@@ -20,7 +24,7 @@ from input_pipeline.records import Prepared
 from tfseg.spec import apply, find, parse
 
 PACKAGE = "input_pipeline.datasets"
-_INCOMPLETE = "incomplete."  # how TFDS names what it has not finished
+_INCOMPLETE = "incomplete."  # TFDS' prefix of directories that are not finished
 
 
 def prepare(
@@ -35,18 +39,18 @@ def prepare(
     image_range: str = "",
     beam: tfds.download.DownloadConfig | None = None,
 ) -> Prepared:
-    """Builds the records of a data set where they are not there yet, and opens them.
+    """Builds the records of a data set if they are not there yet, and opens them.
 
     Args:
-        spec: a data set of `names()` with its options, as `camvid(classes=12)`.
+        spec: a data set of `names()` with its options, for example `camvid(classes=12)`.
         data_dir: the source tree, or records prepared before.
         cache_dir: where records go; by default the user's cache folder.
-        overwrite: whether records that are there are built anew.
-        skip_bad: whether examples with a fault are left out and listed beside the records, where else nothing is built.
-        image_format: of the images in the records, see `Storage`.
-        max_size: of their longest side, pixels, see `Storage`.
-        image_range: of the values of images deeper than 8 bits, see `Storage`.
-        beam: converts on Apache Beam: a config with `beam_runner` or `beam_options`; workers must see the same files.
+        overwrite: whether existing records are built again.
+        skip_bad: whether examples with a fault are left out and listed beside the records; otherwise a fault is an error.
+        image_format: format of the images in the records, see `Storage`.
+        max_size: largest side of the images in the records, pixels, see `Storage`.
+        image_range: the values of images with more than 8 bits that become 0 and 255, see `Storage`.
+        beam: to convert on Apache Beam, a config with `beam_runner` or `beam_options`; all workers must see the same files.
     """
     storage = Storage(image_format, max_size, image_range)
     call = parse(spec)
@@ -68,7 +72,7 @@ def prepare(
 
 
 def source_builder(spec: str, data_dir: str = "", cache: Path = Path()) -> "tfds.core.GeneratorBasedBuilder":
-    """Returns the builder of a source tree, which has listed its files and read none; its records would go to `cache`."""
+    """The builder of a source tree. It has listed the files but read none of them; its records go to `cache`."""
     call = parse(spec)
     module = find(PACKAGE, call.name)
     source = Path(data_dir).expanduser() if data_dir else None
@@ -84,7 +88,7 @@ def source_builder(spec: str, data_dir: str = "", cache: Path = Path()) -> "tfds
 
 
 def _build(builder, directory, overwrite, beam=None):
-    """Builds the records while no other process does; one that waited finds them built."""
+    """Builds the records under a lock; a process that had to wait for another one finds them built."""
     leaf = directory.parent
     with _locked(leaf):
         unfinished = any(leaf.glob(f"{_INCOMPLETE}*"))
@@ -97,10 +101,10 @@ def _build(builder, directory, overwrite, beam=None):
         _log_changed_source(builder, leaf)
         replaced = leaf / f"{_INCOMPLETE}old"
         if directory.exists():
-            directory.rename(replaced)  # not removed in place: killed half way, it would still look whole
+            directory.rename(replaced)  # not removed here: if killed meanwhile, a part of it would look complete
         tfds.disable_progress_bar()
         try:
-            # Nothing is downloaded, but TFDS makes the folder for it.
+            # Nothing is downloaded, but TFDS creates the download folder.
             builder.download_and_prepare(
                 download_dir=str(leaf / f"{_INCOMPLETE}downloads"),
                 download_config=dataclasses.replace(beam or tfds.download.DownloadConfig(), try_download_gcs=False),
@@ -116,7 +120,7 @@ def _build(builder, directory, overwrite, beam=None):
 
 @contextlib.contextmanager
 def _locked(leaf: Path) -> Iterator[None]:
-    """Holds the lock of a directory of records; the kernel lets it go when the process dies, however it dies."""
+    """Holds the lock of a directory of records; the kernel releases it when the process ends, however it ends."""
     leaf.mkdir(parents=True, exist_ok=True)
     with (leaf / "lock").open("w") as file:
         try:
@@ -128,7 +132,7 @@ def _locked(leaf: Path) -> Iterator[None]:
 
 
 def _remove_leftovers(leaf, held=False, finished=False):
-    """Removes what is not finished in `leaf`, where its lock is ours or, its process being dead, free."""
+    """Removes unfinished directories in `leaf` if we hold its lock, or if nobody does because that process is dead."""
     leftovers = list(leaf.glob(f"{_INCOMPLETE}*"))
     if not leftovers:
         return
@@ -137,7 +141,7 @@ def _remove_leftovers(leaf, held=False, finished=False):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return  # alive
+                return  # that process is alive
         for leftover in leftovers:
             if not finished:
                 logging.info("Removing %s, left by a run that did not finish.", leftover)
@@ -145,7 +149,7 @@ def _remove_leftovers(leaf, held=False, finished=False):
 
 
 def _log_changed_source(builder, leaf):
-    """Says so where the same source, with the same options, was prepared before and is another now."""
+    """Warns if the same source was prepared before with the same options and has changed since."""
     options = builder.options | builder.conversion.storage.options
     wanted = {"source": str(builder.source), "options": _as_json(options)}
     for statistics in leaf.parent.glob(f"*/*/{records.STATISTICS}"):
@@ -167,7 +171,7 @@ def _load(directory):
 
 
 def _open(directory, call, module, storage):
-    """Opens records given as data_dir: they must be of the data set, and of the options, that the spec asks for."""
+    """Opens records that were given as data_dir; their data set and options must be those of the spec."""
     prepared = _load(directory)
     if prepared.name != call.name:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What is counted of a split while its records are written: labels, colours, sizes, faults, and values outside the table.
+"""Counts what is in a split while its records are written: labels, colours, sizes, faults, and values outside the table.
 
     counts = Counts(num_classes)
     counts.add(converted)        # once for each example
@@ -20,15 +20,15 @@ from input_pipeline.source.listing import some
 
 
 def enet(counts: dict) -> np.ndarray:
-    """1 / ln(1.02 + p), p the class's share of all valid pixels (ENet, arXiv:1606.02147, section 5.2)."""
+    """1 / ln(1.02 + p), where p is the class's share of all valid pixels (ENet, arXiv:1606.02147, section 5.2)."""
     pixels = np.asarray(counts["pixels"], float)
     return 1.0 / np.log(1.02 + pixels / max(pixels.sum(), 1))
 
 
 def median_frequency(counts: dict) -> np.ndarray:
-    """median(f) / f, f the class's share of the pixels of the images that contain it (Eigen and Fergus, 2015).
+    """median(f) / f, where f is the class's share of the pixels of the images that contain it (Eigen and Fergus, 2015).
 
-    A class that no image contains has no frequency: it weighs 0.
+    A class that no image contains has no frequency and gets the weight 0.
     """
     pixels, present = (np.asarray(counts[key], float) for key in ("pixels", "pixels_present"))
     seen = pixels > 0

@@ -1,4 +1,4 @@
-"""How images are stored in the records: as the bytes of their source, or encoded anew, and no larger than asked for."""
+"""How images are stored in the records: as the bytes of their source or encoded again, and no larger than --max_size."""
 
 import dataclasses
 import re
@@ -12,12 +12,12 @@ from tfseg.spec import apply, did_you_mean, parse
 
 
 def png() -> tuple[str, list[int]]:
-    """Lossless; a source that is a PNG of that size keeps its bytes."""
+    """Lossless. A source that is a PNG of the right size keeps its bytes."""
     return ".png", []
 
 
 def jpeg(quality: int = 95) -> tuple[str, list[int]]:
-    """`quality` 1..100, chroma at half the resolution; a source that is a JPEG is encoded again too."""
+    """`quality` is 1..100, and colour has half the resolution. A source that is a JPEG is encoded again too."""
     if not (isinstance(quality, int) and 1 <= quality <= 100):
         raise ValueError(f"Expected jpeg(quality=1..100). Received: quality={quality!r}.")
     return ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality]
@@ -30,9 +30,9 @@ FORMATS = {"png": png, "jpeg": jpeg}
 class Storage:
     """How images are stored.
 
-    image_format  "" keeps the source's bytes (and is PNG where there are none of that size); or `png`, `jpeg(quality=95)`
-    max_size      longest side in pixels: larger images shrink by area averages, their labels to the nearest; 0: as it is
-    image_range   "LOW,HIGH": the values of images deeper than 8 bits that become 0 and 255; "" keeps the high byte
+    image_format  "" keeps the source's bytes, or is PNG if the image had to be changed; or `png`, `jpeg(quality=95)`
+    max_size      longest side in pixels; larger images shrink by area averages, labels to the nearest pixel; 0: no limit
+    image_range   "LOW,HIGH": the values of images with more than 8 bits that become 0 and 255; "" keeps the high byte
     """
 
     image_format: str = ""
@@ -47,18 +47,18 @@ class Storage:
 
     @property
     def options(self) -> dict:
-        """What is not as in the source."""
+        """The options that are set, which is those that change what is stored."""
         return {k: v for k, v in dataclasses.asdict(self).items() if v}
 
     @property
     def folder(self) -> str:
-        """Of the cache, for records stored so."""
+        """The folder in the cache for records that are stored in this way."""
         return re.sub(r"[^\w=.-]+", "_", "-".join(f"{k}={v}" for k, v in self.options.items()))
 
     def __call__(self, encoded: bytes, image: np.ndarray, label: np.ndarray) -> tuple[bytes, np.ndarray, np.ndarray]:
-        """Returns (encoded, image uint8 [h, w, 3], label uint8 [h, w]) as they are stored, of the same as they were read.
+        """Takes an example as it was read and returns (encoded, image uint8 [h, w, 3], label uint8 [h, w]) as they are stored.
 
-        The image is what `encoded` decodes to.
+        Decoding `encoded` gives exactly the image.
         """
         longest = max(label.shape)
         shrinks = 0 < self.max_size < longest

@@ -1,8 +1,8 @@
-"""Boxes around objects: read from the files that annotate an image (PASCAL VOC, Cityscapes, text lists), kept in its record.
+"""Reads boxes around objects from the files that annotate an image: PASCAL VOC, Cityscapes, text lists.
 
 A box is x1, y1, x2, y2 in pixels of the image: its left, upper, right and lower edge, where 0, 0 is the upper left corner of
-the image and width, height its lower right one. (PASCAL VOC counts pixels from 1: its left and upper edges are taken as
-they are written, at most a pixel off.) Its class is a train id.
+the image and width, height its lower right one. (PASCAL VOC counts pixels from 1. Its left and upper edges are
+used as they are written, which is wrong by one pixel at most.) Its class is a train id.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from input_pipeline.source import files, texts
 from input_pipeline.source.class_tables import Class
 from input_pipeline.source.listing import Example, Part, Zipped, some
 
-SAME_SHAPE = 0.01  # largest difference of the scales of the two axes, where boxes are of another size of the image
+SAME_SHAPE = 0.01  # largest difference of the scales of both axes, if boxes were drawn in an image of another size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Boxes:
     size: tuple[int, int] | None = None
 
     def within(self, size: tuple[int, int]) -> "Boxes":
-        """The same as arrays, checked against an image of `size`, the one that they belong to.
+        """The boxes and classes as arrays, scaled to the image of `size` that they belong to.
 
-        Raises ValueError where the image they were drawn in had another shape, and for a box without an extent.
+        Raises ValueError if they were drawn in an image with another aspect ratio, and for a box without an area.
         """
         height, width = self.size or size
         if abs(size[0] * width / (size[1] * height) - 1) > SAME_SHAPE:
@@ -48,7 +48,7 @@ class Boxes:
         return Boxes(boxes, np.asarray(self.classes, np.int32), (height, width))
 
     def record(self, size: tuple[int, int]) -> dict:
-        """The features of a record whose image has `size`: cut off at its edges, and without those that lie outside."""
+        """The boxes of a record whose image has `size`: they are cut at its edges, and boxes outside of it are left out."""
         limits = np.tile(size[::-1], 2)
         boxes = np.clip(self.boxes * (limits / np.tile(self.size[::-1], 2)), 0, limits).astype(np.float32)
         kept = (boxes[:, 2:] > boxes[:, :2]).all(1)
@@ -56,12 +56,12 @@ class Boxes:
 
 
 def ids(classes: Sequence[Class], names: Sequence[str] | None = None) -> dict[str, int]:
-    """The train ids of the classes, or of those called `names`, by their names in lower case."""
+    """{name in lower case: train id} of the classes, or of the classes in `names`."""
     return {c.name.lower(): i for i, c in enumerate(classes) if names is None or c.name in names}
 
 
 def annotation(source: Path | Part, by_name: Mapping[str, int]) -> Part:
-    """The boxes of an annotation, PASCAL VOC's .xml or Cityscapes' .json; those whose name is not in `by_name` are left out."""
+    """The boxes in an annotation, PASCAL VOC's .xml or Cityscapes' .json, except those whose name is not in `by_name`."""
     file = source.file if isinstance(source, Part) else source
     return Part(file, f"boxes of {source.name}", functools.partial(_read, source, dict(by_name)))
 
@@ -72,7 +72,7 @@ def beside(examples: Sequence[Example], folder: Path | Zipped, end: str, by_name
 
 
 def listed(path: Path, by_id: Mapping[int, int], names: Sequence[str]) -> dict[str, Part]:
-    """The boxes of a text list for each of the images called `names`, without extension; those it has not have none.
+    """The boxes in a text list for each image in `names` (without extension); an image that is not in the list has none.
 
     A line is `name.jpg x1 y1 x2 y2 c x1 y1 x2 y2 c ...`; `by_id` gives the train ids of the ids c.
     """
@@ -103,7 +103,7 @@ def _stem(name):
 
 
 def _fields(line, known):
-    """The words of a line, the first being the name, which may have blanks where an image is called so."""
+    """The words of a line. The first one is the name; it may contain blanks if there is an image of that name."""
     words = line.split()
     names = (" ".join(words[:i]) for i in range(len(words), 0, -5))  # the rest are boxes, of five numbers each
     name = next((name for name in names if _stem(name) in known), words[0])
@@ -123,7 +123,7 @@ def _read(source, by_name):
 
 
 def _xml(data, by_name):
-    root = ElementTree.fromstring(data)  # which passes over a byte order mark
+    root = ElementTree.fromstring(data)  # skips a byte order mark
     rows = [(o.findtext("name").strip().lower(), o.find("bndbox")) for o in root.iter("object")]
     rows = [(name, box) for name, box in rows if name in by_name]
     boxes = [[float(box.findtext(key)) for key in ("xmin", "ymin", "xmax", "ymax")] for _, box in rows]
@@ -132,7 +132,7 @@ def _xml(data, by_name):
 
 
 def _polygons(data, by_name):
-    """The boxes around Cityscapes' polygons; groups (`cargroup`), which are no single object, have other names."""
+    """The boxes around Cityscapes' polygons. Groups such as `cargroup` have other names, and are left out."""
     root = json.loads(data)
     rows = [o for o in root["objects"] if not o.get("deleted") and o["label"].lower() in by_name]
     corners = [np.asarray(o["polygon"], np.float64).reshape(-1, 2) for o in rows]

@@ -1,4 +1,4 @@
-"""Class tables: which value of a mask is which class, and the colour that the class is shown in."""
+"""Reads class tables, which say which value of a mask is which class, and the colour of each class in pictures."""
 
 import csv
 import dataclasses
@@ -13,12 +13,12 @@ from input_pipeline.source.palette import color_of, colors_of, voc_color
 __all__ = ["Class", "Implied", "Uncolored", "color_of", "colors_of", "read", "voc_color"]
 
 HEADERS = "id,name or id,name,r,g,b"
-_IDS = range(-(1 << 31), 1 << 31)  # what a mask of up to 32 bits holds
+_IDS = range(-(1 << 31), 1 << 31)  # the ids that a mask of up to 32 bits can hold
 
 
 @dataclasses.dataclass(frozen=True)
 class Class:
-    """One row of a class table: its train id is its place in the table, `raw` the id that the source's masks hold."""
+    """One row of a class table. Its train id is its position in the table, `raw` is its id in the masks of the source."""
 
     name: str
     color: tuple[int, int, int]
@@ -26,18 +26,18 @@ class Class:
 
 
 class Uncolored(Class):
-    """A class whose table gives no colour: it is shown in one of ours."""
+    """A class whose table gives no colour; pictures show it in a colour that we choose."""
 
 
 class Implied(Class):
-    """A row that the table does not have: 255 is ignored where no row says what it is."""
+    """A row that we add: 255 is ignored if the table does not say what it is."""
 
 
 def read(path: Path) -> tuple[list[Class], list[Class], bool]:
     """Returns (classes, ignored rows, whether the table has colours) of a classes.csv.
 
-    Rows called `ignore`, in any case, are ids (and colours) that count for nothing; there may be several, and they may
-    leave out the id or the colour. An id is a whole number of 32 bits, such as -1. Columns are divided by commas,
+    Rows called `ignore`, in any case, are ids (and colours) of pixels that do not count. There may be several of them, and
+    the id or the colour may be missing. An id is a whole number of 32 bits, such as -1. Columns are divided by commas,
     semicolons or tabs. Raises ValueError, with the lines, for a row that is not understood, for an id, a name (in any
     case) or a colour that stands for two things, and for fewer than two classes.
     """
@@ -74,7 +74,7 @@ def _rows(path):
     """Returns ([(line, row)], whether there are columns r,g,b, faults) of a table."""
     text = texts.read(path)
     start = 0
-    if sep := re.match(r"sep=(.)\r?\n", text, re.IGNORECASE):  # which Excel writes, and hides, as its first line
+    if sep := re.match(r"sep=(.)\r?\n", text, re.IGNORECASE):  # written by Excel, which does not show it
         text, start = text[sep.end() :], 1
     first = next((line for line in text.splitlines() if line.strip()), "")
     divider = max(",;\t", key=first.count)
@@ -85,7 +85,7 @@ def _rows(path):
             values = [value.strip() for value in values]
             line = reader.line_num + start
             if not any(values):
-                continue  # as spreadsheets write below a table
+                continue  # spreadsheets write such rows below a table
             if header is None:
                 header = _header(values, path)
                 continue
@@ -134,7 +134,7 @@ def _row(header, values):
 
 
 def _columns(rows):
-    """{what: {value as shown: lines}} of what stands for one thing only; ignored rows may share their colour and name."""
+    """{what: {value as shown: lines}} for values that must be unique; ignored rows may share their colour and name."""
     found = {"ids": {}, "names": {}, "colours": {}}
     known = {}
     for line, row in rows:
@@ -162,7 +162,7 @@ def _listed(lines):
 
 
 def _beside(path):
-    """Names a file that may be meant by a table that is not there."""
+    """Suggests a file that may be the missing class table."""
     there = sorted(p.name for p in path.parent.iterdir() if p.is_file()) if path.parent.is_dir() else []
     alike = [name for name in there if name.lower() == path.name.lower()]
     tables = dict.fromkeys(alike + [n for n in there if n.lower().endswith((".csv", ".tsv"))])

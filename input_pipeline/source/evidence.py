@@ -1,4 +1,4 @@
-"""What the values of a mask are, ids or colours, by the evidence of its palette, its levels and the class table.
+"""Decides whether the values of a mask are ids or colours, from its palette, its gray levels and the class table.
 
 A palette that is sorted otherwise than the class table (optipng and ImageMagick make such of RGB masks) tells the
 classes by its colours; one that has nothing to do with the table's colours tells them by its indices; where the two

@@ -1,4 +1,4 @@
-"""Image and mask files: read whole, checked, and as what they hold rather than what a decoder makes of them."""
+"""The functions and constants for image and mask files, in one module for the rest of the program."""
 
 from input_pipeline.source.formats import FAULTS, PNG, kind, message, read, reason
 from input_pipeline.source.images import decode_image, encode_png, is_turned, limits_of, read_image

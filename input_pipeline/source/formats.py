@@ -1,4 +1,4 @@
-"""What the first bytes of an image file say, and whether the file is whole: facts that decoders drop in silence.
+"""Reads the facts of an image file that decoders do not report: depth, pages, orientation, and whether the file is complete.
 
 Pillow halves 16 bits a channel, stretches narrow grays and takes the first of several pages, and says none of it; OpenCV
 reads every depth as it is, so it decodes what is deeper than 8 bits.

@@ -1,4 +1,4 @@
-"""The one reader of images, for preparation, check and prediction: any file -> upright RGB of 8 bits, and what was lost.
+"""Reads an image file of any kind as upright RGB of 8 bits, and says what was lost. Preparation, check and prediction use it.
 
     encoded, pixels = read_image(path)                  # uint8 [height, width, 3]
     encoded, pixels = read_image(path, "0,4095")        # values of 16-bit images from 0..4095 to 0..255

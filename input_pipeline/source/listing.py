@@ -1,4 +1,4 @@
-"""Which image goes with which mask: the files of a source tree, listed and not yet read."""
+"""Lists the files of a source tree and finds the mask of each image, without reading any of them."""
 
 import dataclasses
 import functools
@@ -32,7 +32,7 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """An image or a mask that is a part of a file, or made from one: an array or an encoded image, read when converted."""
+    """An image or a mask that is a part of a file or made from one, as an array or an encoded image; read when converted."""
 
     file: Path
     name: str
@@ -54,7 +54,7 @@ class Example:
 
 @dataclasses.dataclass(frozen=True)
 class Zipped:
-    """A folder of a zip archive, whose files are read where they are."""
+    """A folder in a zip archive; its files are read without unpacking the archive."""
 
     archive: Path
     folder: str  # its path in the archive, with /
@@ -68,30 +68,29 @@ class Zipped:
         return Part(self.archive, member, functools.partial(_unzip, self.archive, member))
 
     def is_dir(self) -> bool:
-        """Whether the archive holds files below this."""
+        """Whether the archive has files below this folder."""
         return any(True for _ in self.names())
 
     def names(self) -> Iterator[str]:
-        """The paths below this folder of its files."""
+        """The paths of the files in this folder, relative to it."""
         start = f"{self.folder}/"
         names = (name for name in _archive(self.archive).namelist() if name.startswith(start))
         return (name.removeprefix(start) for name in names if not name.endswith("/"))
 
 
 def root(source: Path, *folders: str, holds: str) -> Path:
-    """The first of `source` and `folders` of it in which there is `holds`; `source` where it is in none."""
+    """The first of `source` and its `folders` that contains `holds`; `source` if none does."""
     return next((source / folder for folder in ("", *folders) if (source / folder / holds).exists()), source)
 
 
 def pairs(
     images: Path | Zipped, masks: Path | Zipped, image_end: str = "", mask_end: str = "", own: bool = False
 ) -> list[Example]:
-    """The images of a folder and its sub-folders with the masks of the same names; [] where there is no such folder.
+    """The images of a folder and its sub-folders with the masks of the same names; [] if there is no such folder.
 
-    The names are the same but for `image_end` and `mask_end`; a file whose name ends otherwise is none of them. A mask
-    that is missing, or of a kind that is not read, is found when the pair is read, so that it is reported with whatever
-    else is at fault there. In a layout of the user's `own`, no mask at all is one error, which names what lies there
-    instead.
+    The names are equal except for `image_end` and `mask_end`; files with other endings are ignored. A mask that is missing, or
+    of a kind that cannot be read, is found when the pair is read, and is then reported together with other faults. With `own`
+    (a layout that the user made), it is an error if there is no mask at all; the message says what is there instead.
     """
     if not images.is_dir():
         return []
@@ -114,12 +113,12 @@ def pairs(
 
 
 def stems(folder: Path | Zipped, end: str = "") -> dict[str, Path | Part]:
-    """{path below `folder` without `end` and extension: file} of every picture in it; two of one name are an error."""
+    """{path below `folder` without `end` and extension: file} for every picture in it; two with the same name are an error."""
     return _by_stem(folder, filter(walk.is_picture, _names(folder)), end)
 
 
 def mask_files(folder: Path | Zipped, end: str = "") -> dict[str, Path | Part]:
-    """What `stems` returns of masks; where there is no picture of a name, another file of it, which is no mask yet."""
+    """The same as `stems` for masks; if a name has no picture, another file of that name, which may turn out to be no mask."""
     names = list(_names(folder))
     others = {}
     for name in (name for name in names if not walk.is_picture(name) and not walk.is_left_behind(name)):
@@ -130,7 +129,7 @@ def mask_files(folder: Path | Zipped, end: str = "") -> dict[str, Path | Part]:
 
 
 def mask_of(stem: str, file: Path | Part | None, expected: Path | Part, near: Mapping[str, Path | Part]) -> Path | Part:
-    """The mask of an image: the `file` of its name, or the `expected` one, whose reading fails with the reason."""
+    """The mask of an image: the `file` with its name, or the `expected` file, so that reading it fails with the reason."""
     other = near.get(missing.likeness(stem))
     if isinstance(file, Path) and (why := missing.unread(file)):
         return Part(file, "", functools.partial(_refuse, why))
@@ -158,14 +157,14 @@ def _by_stem(folder, names, end):
 
 
 def _names(folder):
-    """The paths below a folder of its files; none where there is no such folder."""
+    """The paths of the files in a folder, relative to it; none if there is no such folder."""
     if isinstance(folder, Zipped):
         return folder.names()
     return walk.below(folder) if folder.is_dir() else ()
 
 
 def _outside(found, folder, other):
-    """The files that are not in `other`, where that is a folder in `folder`: masks/ in a folder of images."""
+    """The files that are not in `other`, if that is inside `folder`, for example masks/ in a folder of images."""
     if not (isinstance(folder, Path) and isinstance(other, Path) and other.is_dir()):
         return found
     inner, outer = os.path.realpath(other), os.path.realpath(folder)
@@ -182,11 +181,11 @@ def _refuse(why):
 def held_out(
     examples: Sequence[Example], fraction: float, seed: int = 0, group: str = ""
 ) -> dict[str, Sequence[Example]]:
-    """Splits examples in train and val, by a hash of their names: the same files go the same way on every machine.
+    """Divides examples into train and val by a hash of their names, so that the division is the same on every machine.
 
-    `group` is a regular expression, searched for in each name (without extension): images for which its first group, or
-    the whole of what it matches where it has no group, is the same text stay together. Val then has about `fraction` of
-    the images, and at least one group.
+    `group` is a regular expression that is searched in each name (without extension). Images for which its first group (or, if
+    it has none, the whole match) is the same text stay together. Val then has about `fraction` of the images, and at least
+    one group.
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"Expected val_fraction in [0, 1). Received: {fraction}.")
@@ -232,7 +231,7 @@ def _groups(examples, pattern):
 
 
 def _archive(path):
-    """Opens an archive once: threads may read through one `ZipFile`, and the list of its files takes a while to read."""
+    """Opens an archive only once. Threads may share one `ZipFile`, and reading the list of its files takes some time."""
     return _opened(path, path.stat().st_mtime_ns)
 
 
@@ -245,7 +244,7 @@ def _opened(path, _changed):
 
 
 def _unzip(archive, member):
-    """Reads a file of an archive, and checks it against the sum that the archive keeps of it."""
+    """Reads a file of an archive and verifies its checksum."""
     try:
         return _archive(archive).read(member)
     except KeyError as error:

@@ -1,9 +1,10 @@
-r"""Lists of images and masks: `train.txt`, `pairs.txt`.
+r"""Reads lists of images and masks: `train.txt`, `pairs.txt`.
 
-A line is the path of an image and that of its mask, with a comma, a tab or white space between, or the one name that both
-share, below images/ and masks/, with or without extension. A line that is the name of an image is that image, whatever is in
-it: blanks, commas, brackets. Paths are below data_dir (or images/ and masks/), or absolute; \ is / where there is no such
-file. Quotes around a path are dropped; blank lines, and those that begin with #, are left out.
+A line has the path of an image and the path of its mask, separated by a comma, a tab or white space. Or it has one
+name, with or without extension, for an image below images/ and its mask below masks/. If a whole line is the name of an
+image, it means that image, even with blanks, commas or brackets in it. Paths are absolute, or relative to data_dir (or
+to images/ and masks/). If there is no file of that name, \ is read as /. Quotes around a path are removed. Blank lines
+and lines that begin with # are ignored.
 """
 
 import os
@@ -18,7 +19,7 @@ _FORMS = "`image mask`, with a comma, a tab or a blank between, or `name`"
 def read(source: Path, path: Path, split: str) -> list[listing.Example]:
     """The examples that a list names. Raises ValueError for lines that are not understood, and for images listed twice.
 
-    A file that is missing is found when the pair is read; where no line names a file, that is one error.
+    A missing file is found when the pair is read; if no line names an existing file, that is one error.
     """
     if not path.is_file():
         raise FileNotFoundError(f"Expected a list of images and masks. Received: {path}, which is no file.")
@@ -56,7 +57,7 @@ def read(source: Path, path: Path, split: str) -> list[listing.Example]:
 
 
 class _Tree:
-    """The files that a list's lines may name."""
+    """The files that the lines of a list may name."""
 
     def __init__(self, source: Path):
         self.source = source
@@ -67,7 +68,7 @@ class _Tree:
         self.near_images = missing.by_likeness(self.images)
 
     def image(self, text: str) -> tuple[str, Path] | None:
-        """(name, file) of the image that a text names, None where there is none."""
+        """(name, file) of the image that a text names; None if there is no such image."""
         for name in dict.fromkeys((text, text.replace("\\", "/"))):
             for stem in (name, _stem(name)):
                 if stem in self.images:
@@ -79,7 +80,7 @@ class _Tree:
         return None
 
     def file(self, text: str, folder: str) -> Path | None:
-        """The file that a path names: as it is, below data_dir or a folder of it, or so with / for a backslash."""
+        """The file that a path names: absolute, below data_dir or one of its folders, or the same with / for each backslash."""
         for name in dict.fromkeys((text, text.replace("\\", "/"))):
             for path in (self.source / name, self.source / folder / name, self.source / name.lstrip("/")):
                 if path.is_file():
@@ -93,7 +94,7 @@ class _Tree:
             return self._alone(*image)
         pairs = list(_pairs(line))
         there = [[bool(self.file(a, "images")), bool(self.file(b, "masks"))] for a, b in pairs]
-        # Where no way gives two files, one of the two may be missing.
+        # If no way gives two files, one of the two may be missing.
         known = [pair for pair, both in zip(pairs, there, strict=True) if all(both)] or [
             pair for pair, both in zip(pairs, there, strict=True) if any(both)
         ]
@@ -106,14 +107,14 @@ class _Tree:
         return self._alone(_stem(_unquoted(line).replace("\\", "/")), None)
 
     def _alone(self, stem, image):
-        """The example of a name that image and mask share; an image that is missing is found when it is read."""
+        """The example for a name that image and mask share; a missing image is found when it is read."""
         expected = self.source / "images" / f"{stem}.png"
         image = image or listing.mask_of(stem, None, expected, self.near_images)
         mask = self.source / "masks" / f"{stem}.png"
         return listing.Example(stem, image, listing.mask_of(stem, self.masks.get(stem), mask, self.near))
 
     def _pair(self, image, mask):
-        """The example of two paths."""
+        """The example for two paths."""
         files_of = [
             self.file(text, folder) or self.source / text.replace("\\", "/")
             for text, folder in ((image, "images"), (mask, "masks"))
@@ -124,7 +125,7 @@ class _Tree:
 
 
 def _pairs(line: str) -> Iterator[tuple[str, str]]:
-    """The ways to read a line as two paths: divided by a tab, else at a comma, else by white space."""
+    """The ways to read a line as two paths: divided by a tab, otherwise at a comma, otherwise by white space."""
     if line[0] in "\"'" and (end := line.find(line[0], 1)) > 0 and line[end + 1 :].strip(" ,\t"):
         yield line[1:end], _unquoted(line[end + 1 :].strip(" ,\t"))
         return

@@ -1,8 +1,8 @@
-"""Raw values of masks to train ids, by one table."""
+"""Maps the values of a mask to train ids with a lookup table."""
 
 import numpy as np
 
-IGNORE = 255  # the only ignore id after conversion: losses, metrics, statistics, padding and warps all know this one
+IGNORE = 255  # the only ignored id after preparation, in losses, metrics, statistics, padding and augmentation
 _UNKNOWN = -1
 _TABLE = 1 << 25  # entries of a lookup's table; ids that are spread further (no-data as -2147483648) are searched for
 
@@ -19,7 +19,7 @@ def color_code(rgb) -> np.ndarray:
 
 
 class Lookup:
-    """Raw ids (or colour codes) to train ids, by one table; an id outside it is an error. Ids may be negative."""
+    """Maps raw ids (or colour codes) to train ids with one table. An id outside it is an error. Ids may be negative."""
 
     def __init__(self, train_ids: dict[int, int]):
         self.train_ids = dict(train_ids)

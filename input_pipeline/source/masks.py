@@ -1,4 +1,4 @@
-"""The one reader of masks: the values that a file holds, with what tells ids from colours.
+"""Reads a mask file: its values, and the facts that tell whether they are ids or colours.
 
 A mask goes through PIL: `tf.io` and OpenCV expand a palette PNG to its colours (tensorflow#28256) and halve 16 bits.
 """

@@ -1,4 +1,4 @@
-"""Arrays in MATLAB files of version 5 to 7; 7.3 is HDF5, which h5py reads."""
+"""Reads arrays from MATLAB files of version 5 to 7. Files of version 7.3 are HDF5, which h5py reads."""
 
 from pathlib import Path
 

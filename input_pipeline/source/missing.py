@@ -1,4 +1,4 @@
-"""What lies where images or masks are missing: one message that names it, so that its owner sees what to do."""
+"""Writes the message for a folder in which images or masks are missing: it says what is there instead, and what to do."""
 
 import collections
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 from input_pipeline.source import files
 from input_pipeline.source.walk import below, holds, is_left_behind, is_picture, some
 
-MASKS = (".png", ".bmp", ".tif", ".tiff")  # the rest is read first, to see whether it is a mask
-_TRIED = 20  # names that are compared with all others
+MASKS = (".png", ".bmp", ".tif", ".tiff")  # for other files, only reading shows whether they are masks
+_TRIED = 20  # how many names are compared with all others
 _SPLITS = ("train", "val", "test")
 _ARRAY = "Save it as PNG: PIL.Image.fromarray(array.astype('uint8')).save(...)"
 _REASONS = {
@@ -23,17 +23,17 @@ _REASONS = {
 
 
 def likeness(stem: str) -> str:
-    """What a name has in common with those that differ in case, or in how an accent is encoded (macOS, Windows)."""
+    """A form of a name that is the same for names that differ only in case or in the encoding of accents (macOS, Windows)."""
     return unicodedata.normalize("NFC", stem).casefold()
 
 
 def by_likeness(stems: Mapping[str, Path]) -> dict[str, Path]:
-    """{likeness of its name: file}."""
+    """{that form of its name: file}."""
     return {likeness(stem): file for stem, file in stems.items()}
 
 
 def unread(file: Path) -> str:
-    """Why a file is no mask, as its extension says; "" where reading it has to show that."""
+    """Why a file is no mask, judging by its extension; "" if only reading it can show that."""
     extension = file.suffix.lower()
     if extension in files.IMAGES or extension == ".gif":
         return ""
@@ -44,7 +44,7 @@ def unread(file: Path) -> str:
 
 
 def check_masks(found: Mapping, labelled: Mapping, folder, end: str = "") -> None:
-    """Raises where none of the images `found` has a mask that is read, among the files `labelled` of `folder`.
+    """Raises if none of the images `found` has a readable mask among the files `labelled` of `folder`.
 
     Both are {name: file}; `folder` is a path or a folder of an archive.
     """
@@ -60,7 +60,7 @@ def check_masks(found: Mapping, labelled: Mapping, folder, end: str = "") -> Non
 
 
 def images_error(folder, end: str = "") -> Exception:
-    """The error of a folder, or a folder of an archive, without a picture whose name ends in `end`."""
+    """The error for a folder, on disk or in an archive, without a picture whose name ends with `end`."""
     names = f"*{end} ({' '.join(files.IMAGES)})"
     there = holds(folder.names() if not isinstance(folder, Path) else below(folder))
     beside = _elsewhere(folder, ()) if isinstance(folder, Path) and not there else []
@@ -72,7 +72,7 @@ def images_error(folder, end: str = "") -> Exception:
 
 
 def no_images(source: Path, layout: str) -> Exception:
-    """The error of a source tree without images/."""
+    """The error for a source tree without images/."""
     there = _elsewhere(source / "images", ())
     loose = holds(name for name in below_top(source) if is_picture(name))
     inner = sorted(p.parent for p in source.glob("*/images") if p.is_dir())
@@ -90,12 +90,12 @@ def no_images(source: Path, layout: str) -> Exception:
 
 
 def below_top(folder: Path) -> list[str]:
-    """The names of the files right in a folder."""
+    """The names of the files in a folder, without those in its sub-folders."""
     return sorted(e.name for e in os.scandir(folder) if not is_left_behind(e.name) and os.path.isfile(e.path))
 
 
 def _no_masks(found, labelled, folder, end):
-    """What is said where no image has a mask."""
+    """The message if no image has a mask."""
     stem, image = next(iter(found.items()))
     expected = f"Expected masks called as their images, {folder}/{stem}{end}.png for {image}"
     test = ""
@@ -140,7 +140,7 @@ def _no_masks(found, labelled, folder, end):
 
 
 def _base(folder):
-    """The first folder above one that is there."""
+    """The nearest parent folder that exists."""
     base = folder.parent
     while not base.is_dir():
         base = base.parent
@@ -148,9 +148,9 @@ def _base(folder):
 
 
 def _elsewhere(folder, found):
-    """The folders beside one that is missing (or beside the first above it that is there) that hold pictures.
+    """The folders with pictures next to a missing folder (or next to its nearest parent that exists).
 
-    Those come first whose files have names of `found`; each as `labels/ (6 .png, as labels/a0.png)`.
+    Folders whose files have names in `found` come first. Each is written as `labels/ (6 .png, as labels/a0.png)`.
     """
     base = _base(folder)
     images = {os.path.realpath(file.parent) for file in found.values() if isinstance(file, Path)} if found else set()
@@ -172,7 +172,7 @@ def _elsewhere(folder, found):
 
 
 def _pattern(found, labelled):
-    """`a0_mask for a0` where names of masks hold those of images, or the reverse, in the same way; "" where they do not."""
+    """`a0_mask for a0`, if all names of masks contain those of the images (or the reverse) in the same way; otherwise ""."""
     ways = collections.Counter()
     shown = {}
     for stem in list(found)[:_TRIED]:
@@ -185,7 +185,7 @@ def _pattern(found, labelled):
 
 
 def _not_a_mask(file):
-    """Why a file cannot be read as a mask; "" where it can."""
+    """Why a file cannot be read as a mask; "" if it can."""
     try:
         files.decode_mask(files.read(file))
     except files.FAULTS as error:

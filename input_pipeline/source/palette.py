@@ -1,4 +1,4 @@
-"""Colours for classes that have none: told apart at a glance, clear of what pictures use for something else."""
+"""Chooses colours for classes that have none. They are easy to tell apart and differ from the colours with other meanings."""
 
 import functools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Frames of one video, told by their names: images that are nearly the same and must not be in two splits."""
+"""Finds frames of one video by their names. They are nearly the same image and must not be in two splits."""
 
 import collections
 import itertools

@@ -1,9 +1,9 @@
-"""Text files of a source tree: UTF-8, or UTF-16 and UTF-32 that say so; anything else is an error, never a guess."""
+"""Reads text files of a source tree: UTF-8, or UTF-16 and UTF-32 with a byte order mark. Any other encoding is an error."""
 
 import codecs
 from pathlib import Path
 
-# UTF-32's mark begins with that of UTF-16, so it comes first.
+# UTF-32 comes first, since its mark begins with that of UTF-16.
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -14,12 +14,12 @@ _MARKS = {
 
 
 def read(path: Path) -> str:
-    """Returns the text of a file, without its byte order mark. Raises ValueError where it is not Unicode text."""
+    """Returns the text of a file without its byte order mark. Raises ValueError if it is not Unicode text."""
     return decode(path.read_bytes(), path)
 
 
 def decode(data: bytes, path: Path | str) -> str:
-    """Returns what `read` does, of a file's bytes; `path` is what an error calls it."""
+    """The same as `read` for the bytes of a file; `path` is its name in errors."""
     encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
@@ -39,5 +39,5 @@ def decode(data: bytes, path: Path | str) -> str:
 
 
 def lines(path: Path) -> list[str]:
-    """The lines of a file, without white space around them; only line ends divide them, no other separator."""
+    """The lines of a file without white space around them. Only line ends separate them."""
     return [line.strip() for line in read(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")]

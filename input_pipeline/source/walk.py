@@ -1,4 +1,4 @@
-"""The files below a folder. Links to folders are followed, loops are not; what systems leave there is left out."""
+"""Lists the files below a folder. It follows links to folders, but no loops, and leaves out files of the operating system."""
 
 import collections
 import os
@@ -9,8 +9,8 @@ from absl import logging
 
 from input_pipeline.source import files
 
-_NAMED = 10  # names that a message gives; the rest are counted
-# What lies beside images and is no image.
+_NAMED = 10  # how many names a message gives; the others are counted
+# Files that are often beside images and are no images.
 _NOTES = {
     ".txt",
     ".csv",
@@ -33,8 +33,8 @@ _LEFT_BEHIND = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}  # by macOS, S
 def pictures(folder: Path) -> list[Path]:
     """The pictures (`files.IMAGES`, in any case) below a folder, sorted: the ones that training and prediction read.
 
-    A link to a picture counts as one even where it leads nowhere, so that reading it names it. Raises FileNotFoundError
-    where there is no such folder.
+    A link to a picture counts even if its target is missing, so that reading it gives an error with its name. Raises
+    FileNotFoundError if there is no such folder.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"Expected a folder of images. Received: {folder}, which is none. Correct the path.")
@@ -44,7 +44,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def say_unread(folder: Path, names: Iterable[str]) -> None:
-    """Logs which of the files `names` below a folder of images are neither pictures that are read nor notes beside them."""
+    """Logs which of the files `names` below a folder of images are neither readable pictures nor usual files beside them."""
     unread = [name for name in names if not is_picture(name) and os.path.splitext(name)[1].lower() not in _NOTES]
     if unread:
         logging.warning(
@@ -54,26 +54,26 @@ def say_unread(folder: Path, names: Iterable[str]) -> None:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file is called as a picture that is read, and is no file that a system left there."""
+    """Whether a file has the name of a readable picture and is no file of the operating system."""
     return os.path.splitext(name)[1].lower() in files.IMAGES and not is_left_behind(name)
 
 
 def is_left_behind(name: str) -> bool:
-    """Whether a path holds a hidden name (`._a.png`, `.thumbnails/a.png`) or one that a system gives its own files."""
+    """Whether a path has a hidden name (`._a.png`, `.thumbnails/a.png`) or the name of a file of the operating system."""
     return any(part.startswith(".") or part.lower() in _LEFT_BEHIND for part in name.split("/"))
 
 
 def below(folder: Path) -> list[str]:
-    """The paths below `folder`, with /, sorted, of all files that are not left behind, and of links that lead nowhere.
+    """The sorted paths, relative to `folder` and with /, of its files (except those of the operating system) and broken links.
 
-    Every folder is listed once. Folders come before links to them: a file has the name of the place where it really is.
+    Every folder is listed once. Folders come before links to them, so that a file has the path of the place where it is.
     """
     top = os.path.realpath(folder)
     names, seen, folders, links = [], {top}, [""], []
     while folders or links:
         inner = folders.pop() if folders else links.pop(0)
         real = os.path.realpath(os.path.join(folder, inner))
-        # A link to a folder that holds this one would list its other folders, the masks for one, as if they were in it.
+        # A link to a parent folder would list other folders, for example the masks, as if they were in this one.
         if inner and (real in seen or top.startswith(os.path.join(real, ""))):
             logging.warning("Not followed: %s leads to %s, which is listed already.", folder / inner, real)
             continue

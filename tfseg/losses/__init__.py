@@ -1,11 +1,11 @@
-"""Losses: one a file, a function of the file's name; a file is a loss by being here.
+"""Losses. Each file holds one, a function with the file's name; every file here is a loss that --loss may name.
 
     def name(logits, label, *, class_weights=None, <options>) -> (sum, count)
 
-`logits` are float [batch, height, width, classes], `label` train ids [batch, height, width] of the same size with
-IGNORE where nothing counts. `sum / count` is the loss, both are float32. They come apart because the mean over the
-pixels of all replicas is the sum of the sums over the sum of the counts; the mean of the replicas' means is another
-number. `class_weights`, which a loss may leave out, are one weight a class.
+`logits` are float [batch, height, width, classes]. `label` holds train ids [batch, height, width] of the same size, and
+IGNORE for pixels that do not count. The loss is `sum / count`; both are float32. A loss returns the two separately because
+the mean over the pixels of all replicas is the total of the sums divided by the total of the counts; a mean of the replicas'
+means would be another number. `class_weights`, one weight for each class, are optional for a loss.
 """
 
 import collections
@@ -14,6 +14,10 @@ import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
+import keras
+import tensorflow as tf
+
+from input_pipeline import IGNORE
 from tfseg import spec as specs
 
 
@@ -35,7 +39,7 @@ def build(spec: str, class_weights=None) -> list[Term]:
 
     Args:
         spec: sum of losses with optional factors.
-        class_weights: one weight a class, handed to the losses that take it; None: all 1.
+        class_weights: one weight for each class, given to the losses that take it; None: all 1.
 
     Returns:
         The terms in the spec's order. Names are unique: the second `dice` is `dice_2`.
@@ -59,8 +63,70 @@ def build(spec: str, class_weights=None) -> list[Term]:
     return terms
 
 
+@keras.saving.register_keras_serializable("tfseg")
+class KerasLoss(keras.losses.Loss):
+    """A sum of losses for `model.compile(loss=...)`, for networks that return logits.
+
+    Its value is the one that the training loop computes: the weighted sum of `sum / count` over the terms. Under
+    `tf.distribute` each count is summed over the replicas, so that N replicas compute what one computes on the whole batch.
+    """
+
+    def __init__(self, spec: str, class_weights=None, name: str = "loss"):
+        super().__init__(name=name, reduction=None, dtype="float32")
+        self.spec = spec
+        self.class_weights = None if class_weights is None else [float(weight) for weight in class_weights]
+        self.terms = build(spec, self.class_weights)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """Computes the loss of a batch. Keras' own method would cast labels to floats and take a mean."""
+        if sample_weight is not None:
+            raise ValueError(
+                "Expected no sample_weight. Received: one. Set the label of pixels that must not count to "
+                f"{IGNORE}; weigh classes with keras_loss(..., class_weights=...)."
+            )
+        return self.call(y_true, y_pred)
+
+    def call(self, y_true, y_pred):
+        """The loss, a float32 scalar, of labels [batch, height, width] and logits [batch, height, width, classes]."""
+        label = tf.cast(y_true, tf.int32)
+        if len(label.shape) == 4 and label.shape[-1] == 1:
+            label = label[..., 0]
+        loss = 0.0
+        for term in self.terms:
+            total, count = term.function(y_pred, label)
+            # Keras' optimizers sum the gradients of the replicas, so each replica gives its part of the loss.
+            if not tf.distribute.in_cross_replica_context():
+                count = tf.distribute.get_replica_context().all_reduce("SUM", count)
+            loss += term.weight * tf.math.divide_no_nan(total, count)
+        return loss
+
+    def get_config(self):
+        """The arguments of the constructor, so that a compiled model can be saved."""
+        return {"spec": self.spec, "class_weights": self.class_weights, "name": self.name}
+
+
+def keras_loss(spec: str, class_weights=None) -> keras.losses.Loss:
+    """The losses of a spec as one `keras.losses.Loss`, to train with `model.fit` instead of the training loop.
+
+        network = keras.Model(model.input, model.output["logits"])
+        network.compile("adam", loss=keras_loss("cross_entropy + 0.5*dice"))
+
+    Args:
+        spec: sum of losses with optional factors, as for --loss.
+        class_weights: one weight for each class, for the losses that take it; None: all 1.
+
+    Returns:
+        A loss of labels, integers [batch, height, width] or [batch, height, width, 1], 0..classes-1 or 255 where a pixel is
+        ignored, and of logits, float [batch, height, width, classes].
+
+    Raises:
+        ValueError: for an unknown loss or option, and for class weights that no term can use.
+    """
+    return KerasLoss(spec, class_weights)
+
+
 def _options(function):
-    """Takes a loss's options and returns it with them fixed, so that a wrong one is refused before the first step."""
+    """A function from the options of a loss to the loss with these options fixed. It refuses wrong options at once."""
 
     def fix(**options):
         return functools.partial(function, **options)

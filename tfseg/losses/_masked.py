@@ -1,4 +1,4 @@
-"""What the losses share: inputs checked and freed of ignored pixels, and the mean over the classes an image has."""
+"""What the losses share: checking the inputs, taking out ignored pixels, and the mean over the classes of an image."""
 
 import math
 
@@ -8,14 +8,15 @@ from input_pipeline import IGNORE
 
 
 def pixels(logits, label):
-    """Checks the shapes and frees the inputs of ignored pixels.
+    """Checks the shapes and replaces ignored pixels by harmless values.
 
     Args:
-        logits: float [batch, height, width, classes]; under ignored pixels anything, NaN included.
+        logits: float [batch, height, width, classes]; under ignored pixels any value, even NaN.
         label: integer [batch, height, width], 0..classes-1 or IGNORE.
 
     Returns:
-        Float32 [batch, pixels, classes] and int32 [batch, pixels], 0 where a pixel is not valid; bool, whether it is.
+        Logits, float32 [batch, pixels, classes], and labels, int32 [batch, pixels], both 0 where a pixel is ignored; and bool
+        [batch, pixels], whether a pixel is valid.
     """
     logits, label = tf.convert_to_tensor(logits), tf.convert_to_tensor(label)
     if not logits.shape[:-1].is_compatible_with(label.shape):
@@ -25,7 +26,7 @@ def pixels(logits, label):
         )
     label = tf.reshape(label, [tf.shape(label)[0], -1])
     logits = tf.reshape(logits, tf.concat([tf.shape(label), logits.shape[-1:]], 0))
-    # This where keeps NaN out of the softmax, for 0 * NaN is NaN in the gradient; the caller's drops the pixel.
+    # This keeps NaN out of the softmax, since 0 * NaN is NaN in the gradient. The caller then drops the pixel.
     valid = tf.not_equal(label, IGNORE)
     logits = tf.where(valid[..., None], tf.cast(logits, tf.float32), 0.0)
     return logits, tf.where(valid, tf.cast(label, tf.int32), 0), valid
@@ -36,11 +37,11 @@ def cross_entropies(logits, label, class_weights=None):
 
     Args:
         logits, label: as above.
-        class_weights: one weight a class, 0 or more; None: all 1.
+        class_weights: one weight for each class, 0 or more; None: all 1.
 
     Returns:
-        Each [batch, pixels]: -log softmax(logits)[label], not weighted; the weight of the label; whether the pixel is
-        valid. Float32 and bool; where it is not, the first two are finite numbers to be dropped.
+        Three tensors [batch, pixels]: -log softmax(logits)[label] without weights, float32; the weight of the label, float32;
+        whether the pixel is valid, bool. Where it is not, the first two are finite numbers that the caller drops.
     """
     logits, label, valid = pixels(logits, label)
     weights = vector(class_weights, logits.shape[-1])
@@ -55,9 +56,9 @@ def vector(class_weights, classes):
 
 
 def hardest_first(loss, valid):
-    """The order [batch, pixels] of an image's pixels by falling loss, ignored ones last, for tf.gather(batch_dims=1).
+    """The order [batch, pixels] of an image's pixels, largest loss first and ignored ones last, for tf.gather(batch_dims=1).
 
-    NaN comes first: selecting the hardest pixels must not hide it from the loop's check.
+    NaN comes first, so that choosing the hardest pixels does not hide it from the loop's check.
     """
     key = tf.where(tf.math.is_nan(loss), math.inf, loss)
     return tf.argsort(tf.stop_gradient(tf.where(valid, key, -1.0)), direction="DESCENDING")
@@ -70,8 +71,8 @@ def probabilities(logits, label):
         logits, label: as above.
 
     Returns:
-        Both float32 [batch, pixels, classes] and 0 at ignored pixels. A label of another id makes the probability NaN,
-        for a target of zeros would go unnoticed.
+        Both float32 [batch, pixels, classes] and 0 at ignored pixels. A label with an id that is no class makes the
+        probability NaN, since a target of zeros would go unnoticed.
     """
     logits, label, valid = pixels(logits, label)
     classes = logits.shape[-1]

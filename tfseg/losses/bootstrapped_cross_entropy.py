@@ -6,7 +6,7 @@ from tfseg.losses import _masked
 
 
 def bootstrapped_cross_entropy(logits, label, *, class_weights=None, pixels=16384):
-    """Mean over images of the cross entropy of an image's `pixels` hardest pixels, as FRRN was trained with.
+    """Mean over images of the cross entropy of the `pixels` hardest pixels of each image; FRRN was trained with it.
 
     With q = softmax(logits) and y the label, an image's loss is
 
@@ -15,18 +15,19 @@ def bootstrapped_cross_entropy(logits, label, *, class_weights=None, pixels=1638
     K being `pixels`, or the number of valid pixels where there are fewer (Wu et al., "Bridging category-level and
     instance-level semantic image segmentation", 2016, https://arxiv.org/abs/1605.06885; Pohlen et al., "Full-Resolution
     Residual Networks", CVPR 2017, https://arxiv.org/abs/1611.08323). FRRN's code (TobyPDE/FRRN, dltools/utility.py)
-    is per image as well, and trains FRRN A with the default of 512 * 32 on images scaled to 256 x 512, 1/8 of them: set
-    it in proportion to the crop. Class weights w are ours and do not influence which are chosen.
+    chooses for each image too. It trains FRRN A with the default of 512 * 32 pixels on images scaled to 256 x 512, which is
+    1/8 of them: choose a number in proportion to the crop. Class weights w are our addition; they do not change which
+    pixels are chosen.
 
-    `sum / count` is the mean over the images of all replicas. ohem_cross_entropy(threshold=None) differs in that it
-    takes a fraction, and that its mean is over pixels: an image counts by its valid ones.
+    `sum / count` is the mean over the images of all replicas. ohem_cross_entropy(threshold=None) takes a fraction instead
+    of a number, and its mean is over pixels.
 
     Args:
-        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. Under ignored
-            pixels anything, NaN included, changes neither the value nor the gradient.
-        label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id fails, or gives NaN (GPU, XLA).
-        class_weights: one weight a class, 0 or more; None: all 1.
-        pixels: how many pixels of an image, 1 or more.
+        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. What is
+            under ignored pixels, even NaN, changes neither the value nor the gradient.
+        label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id is an error, or gives NaN (GPU, XLA).
+        class_weights: one weight for each class, 0 or more; None: all 1.
+        pixels: how many pixels of each image count, 1 or more.
 
     Returns:
         (sum, count), float32 scalars: of the images' losses, and of the images whose chosen pixels weigh more than 0;

@@ -1,4 +1,4 @@
-"""Cross entropy that weighs pixels more the nearer they are to an edge of the label."""
+"""Cross entropy in which pixels near an edge of the label count more."""
 
 import math
 
@@ -20,17 +20,17 @@ def boundary_cross_entropy(logits, label, *, class_weights=None, weight=10.0, si
     the pixels' centres elsewhere, and infinite where it is more than 3 sigma along a row or column. Ignored pixels and the
     crop's border make no edge.
 
-    The paper separates touching cells of one class and so adds the distances to the nearest two cells; classes have one
-    edge between them, and its distance is what is left. weight=0 is cross_entropy. The paper sums; `sum / count` here is the
-    weighted mean over the pixels of all replicas, so that the loss keeps its size whatever the edges' length.
+    The paper separates touching cells of one class, so it adds the distances to the two nearest cells. Two classes have
+    one edge between them, so here there is one distance. weight=0 is cross_entropy. The paper takes the sum; `sum / count`
+    here is the weighted mean over the pixels of all replicas, so that the loss does not grow with the length of the edges.
 
     Args:
-        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. Under ignored
-            pixels anything, NaN included, changes neither the value nor the gradient.
-        label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id fails, or gives NaN (GPU, XLA).
-        class_weights: one weight a class, 0 or more; None: all 1.
+        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. What is
+            under ignored pixels, even NaN, changes neither the value nor the gradient.
+        label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id is an error, or gives NaN (GPU, XLA).
+        class_weights: one weight for each class, 0 or more; None: all 1.
         weight: what an edge adds to a pixel's weight, 0 or more; the paper's 10.
-        sigma: how fast that fades, pixels, above 0; the paper's 5.
+        sigma: how far from an edge pixels still count more, in pixels, above 0; the paper's 5.
 
     Returns:
         (sum, count), float32 scalars; (0, 0) with a gradient of 0 where no pixel is valid.
@@ -61,7 +61,8 @@ def _edges(label):
 def _squared_distance(edges, radius):
     """Squared Euclidean distance to the nearest edge, exact up to `radius`, infinite where it is further along an axis.
 
-    The nearest in a column first, then over the columns of a row: a minimum of sums, so the two axes come apart.
+    First the nearest edge in the pixel's column, then the minimum over the columns: the minimum of a sum can be taken one axis
+    after the other.
     """
     distance = tf.where(edges, 0.0, math.inf)
     for axis in (1, 2):
@@ -73,5 +74,5 @@ def _squared_distance(edges, radius):
 
 
 def _shifted(x, begin, less, axis):
-    """The part of x [batch, height, width] that begins at `begin` along an axis and is `less` shorter than it."""
+    """The part of x [batch, height, width] that begins at `begin` along an axis and is shorter than x by `less`."""
     return x[tuple(slice(begin, (begin - less) or None) if a == axis else slice(None) for a in range(3))]

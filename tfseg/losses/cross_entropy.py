@@ -17,10 +17,10 @@ def cross_entropy(logits, label, *, class_weights=None, label_smoothing=0.0):
     not depend on e, and a pixel whose label weighs 0 still adds its smoothed part.
 
     Args:
-        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. Under ignored
-            pixels anything, NaN included, changes neither the value nor the gradient.
-        label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id fails, or gives NaN (GPU, XLA).
-        class_weights: one weight a class, 0 or more; None: all 1.
+        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. What is
+            under ignored pixels, even NaN, changes neither the value nor the gradient.
+        label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id is an error, or gives NaN (GPU, XLA).
+        class_weights: one weight for each class, 0 or more; None: all 1.
         label_smoothing: e, 0..1.
 
     Returns:

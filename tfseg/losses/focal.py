@@ -1,4 +1,4 @@
-"""Focal loss: cross entropy that fades where the network is already right."""
+"""Focal loss: cross entropy in which pixels that are already right count less."""
 
 import tensorflow as tf
 
@@ -12,16 +12,16 @@ def focal(logits, label, *, class_weights=None, gamma=2.0):
 
         w_y (1 - q_y)^gamma (-log q_y)    to the sum (equation 5),    w_y    to the count.
 
-    `sum / count` is the mean over the pixels of all replicas, weighted as cross_entropy's is: gamma=0 is cross_entropy.
-    (The paper divides by the number of anchors with an object, for background is most of a detector's; here every
-    valid pixel has a class.)
+    `sum / count` is the mean over the pixels of all replicas, weighted in the same way as cross_entropy; with gamma=0 it is
+    cross_entropy. (The paper divides by the number of anchors with an object, since most anchors of a detector are
+    background; here every valid pixel has a class.)
 
     Args:
-        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. Under ignored
-            pixels anything, NaN included, changes neither the value nor the gradient.
-        label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id fails, or gives NaN (GPU, XLA).
-        class_weights: one weight a class, 0 or more; None: all 1.
-        gamma: 0 or more; how fast right pixels fade.
+        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. What is
+            under ignored pixels, even NaN, changes neither the value nor the gradient.
+        label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id is an error, or gives NaN (GPU, XLA).
+        class_weights: one weight for each class, 0 or more; None: all 1.
+        gamma: 0 or more; the larger, the less pixels count that are already right.
 
     Returns:
         (sum, count), float32 scalars; (0, 0) with a gradient of 0 where no pixel is valid.

@@ -10,15 +10,16 @@ def jaccard(logits, label, *, smooth=0.0):
 
         1 - (sum p g + smooth) / (sum p + sum g - sum p g + smooth).
 
-    This is tversky with alpha = beta = 1; its docstring says why absent classes are left out, why per image where
-    published code (segmentation_models_pytorch) takes the batch as one image, and why there are no class weights.
-    lovasz_softmax is the other extension of the IoU to probabilities: convex in the errors, and slower for its sort.
+    This is tversky with alpha = beta = 1. Its docstring says why absent classes are left out, why the loss is computed for
+    each image (published code such as segmentation_models_pytorch takes the batch as one image), and why there are no class
+    weights. lovasz_softmax is the other extension of the IoU to probabilities: it is convex in the errors, and slower since
+    it sorts the pixels.
 
     Args:
-        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. Under ignored
-            pixels anything, NaN included, changes neither the value nor the gradient.
+        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. What is
+            under ignored pixels, even NaN, changes neither the value nor the gradient.
         label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id gives NaN.
-        smooth: pixels added above and below, 0 or more; softens the loss of small regions.
+        smooth: pixels added to numerator and denominator, 0 or more; makes the loss of small regions less extreme.
 
     Returns:
         (sum, count), float32 scalars: of the images' losses, 0..1 each, and of the images with valid pixels; (0, 0)

@@ -8,21 +8,21 @@ from tfseg.losses import _masked
 def lovasz_softmax(logits, label, *, per_image=True):
     """Lovasz-Softmax of Berman et al., CVPR 2018, https://arxiv.org/abs/1705.08790; the mean over the classes present.
 
-    For class c a valid pixel's error is m = 1 - p_c where c is its label, p_c elsewhere, with p = softmax(logits). The
-    loss is the Lovasz extension of the Jaccard loss at these errors: sum m_i g_i over pixels of falling error, where
-    g_i is what the loss 1 - IoU grows by when pixel i becomes wrong after those before it (Algorithm 1, `_gradient`).
-    A class is averaged over where the label has it, as in the authors' code (classes="present").
+    For class c the error of a valid pixel is m = 1 - p_c if its label is c, and p_c otherwise, with p = softmax(logits). The
+    loss is the Lovasz extension of the Jaccard loss at these errors: sum m_i g_i over the pixels, largest error first, where
+    g_i is the growth of the loss 1 - IoU when pixel i becomes wrong after those before it (Algorithm 1, `_gradient`).
+    The mean is over the classes that the label has, as in the authors' code (classes="present").
 
-    Per image, `sum / count` is the mean over the images with valid pixels of all replicas, whatever their number. The
-    authors' code takes the batch as one image by default, which comes nearer to a data set's mean IoU but is no mean
-    over images. `per_image=False` does so with each replica's batch: with several replicas the result is the mean of
-    theirs and depends on their number. There are no class weights, for every class has the same say already.
+    With `per_image=True`, `sum / count` is the mean over the images with valid pixels of all replicas, whatever their
+    number. The authors' code takes the batch as one image by default, which is nearer to the mean IoU of a data set but is no
+    mean over images. `per_image=False` does so with the batch of each replica: the result is then the mean over the replicas
+    and depends on their number. There are no class weights, since every class counts the same already.
 
     Args:
-        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. Under ignored
-            pixels anything, NaN included, changes neither the value nor the gradient.
+        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. What is
+            under ignored pixels, even NaN, changes neither the value nor the gradient.
         label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id gives NaN.
-        per_image: whether an image is a region of its own, else the replica's batch is one.
+        per_image: whether each image is taken by itself; otherwise the batch of a replica is taken as one image.
 
     Returns:
         (sum, count), float32 scalars: of the losses, 0..1 each, and of the images (batches) with valid pixels; (0, 0)
@@ -44,7 +44,7 @@ def lovasz_softmax(logits, label, *, per_image=True):
 
 
 def _gradient(foreground, size):
-    """Algorithm 1: what 1 - IoU grows by at each pixel, for pixels in the order of falling error.
+    """Algorithm 1: the growth of 1 - IoU at each pixel, for pixels sorted by error, the largest first.
 
     With the first i pixels wrong, the intersection is size - (foreground among them), the union size + (background
     among them). So a foreground pixel adds 1 / union, a background pixel intersection / (union (union - 1)). This is

@@ -8,26 +8,25 @@ from tfseg.losses import _masked
 
 
 def ohem_cross_entropy(logits, label, *, class_weights=None, threshold=0.7, min_kept=1 / 16):
-    """Cross entropy of the pixels whose label is less probable than `threshold`, and of `min_kept` at least.
+    """Cross entropy of the pixels whose label is less probable than `threshold`, and of a fraction `min_kept` at least.
 
-    With q = softmax(logits) and y the label, an image of n valid pixels keeps those with q_y < threshold, and in any
-    case its ceil(min_kept n) pixels of lowest q_y. `threshold=None` is the top-k form: these alone, as DeepLab's
-    top_k_percent_pixels. A kept pixel adds -w_y log q_y to the sum and w_y to the count; class weights w do not
-    influence which are kept.
+    With q = softmax(logits) and y the label, an image of n valid pixels keeps the pixels with q_y < threshold, and in any
+    case the ceil(min_kept n) pixels of lowest q_y. With `threshold=None` only the latter are kept, as with DeepLab's
+    top_k_percent_pixels. A kept pixel adds -w_y log q_y to the sum and w_y to the count. Class weights w do not change which
+    pixels are kept.
 
     The published forms (Shrivastava et al., CVPR 2016, https://arxiv.org/abs/1604.03540, for detection; HRNet, PIDNet
-    and BiSeNet for segmentation) choose min_kept among all pixels of a GPU's batch: PIDNet's code 100000 of them by
-    default, BiSeNet's 1/16 of the valid ones. Here each image chooses its own and min_kept is a fraction, so that
-    neither the number of replicas nor the crop size changes the choice; `sum / count` is the mean over the kept pixels
-    of all replicas.
+    and BiSeNet for segmentation) choose among all pixels of the batch of a GPU: PIDNet's code 100000 of them by default,
+    BiSeNet's 1/16 of the valid ones. Here each image chooses its own pixels, and min_kept is a fraction. So neither the
+    number of replicas nor the crop size changes the choice. `sum / count` is the mean over the kept pixels of all replicas.
 
     Args:
-        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. Under ignored
-            pixels anything, NaN included, changes neither the value nor the gradient.
-        label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id fails, or gives NaN (GPU, XLA).
-        class_weights: one weight a class, 0 or more; None: all 1.
+        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. What is
+            under ignored pixels, even NaN, changes neither the value nor the gradient.
+        label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id is an error, or gives NaN (GPU, XLA).
+        class_weights: one weight for each class, 0 or more; None: all 1.
         threshold: probability of the label below which a pixel is hard, above 0 and up to 1; None: only min_kept.
-        min_kept: fraction of an image's valid pixels that is kept at least, 0..1.
+        min_kept: fraction of the valid pixels of an image that is always kept, 0..1.
 
     Returns:
         (sum, count), float32 scalars; (0, 0) with a gradient of 0 where no pixel is valid or hard.

@@ -1,4 +1,4 @@
-"""Tversky loss: overlap of prediction and label, false positives and misses priced apart."""
+"""Tversky loss: overlap of prediction and label, with separate weights for false positives and misses."""
 
 import tensorflow as tf
 
@@ -16,21 +16,20 @@ def tversky(logits, label, *, alpha=0.3, beta=0.7, smooth=0.0):
     https://arxiv.org/abs/1706.05721, whose best alpha and beta are the defaults). alpha = beta = 1/2 is dice,
     alpha = beta = 1 is jaccard.
 
-    A class that an image's label lacks is left out: its TP is 0, so its loss would be 1 whatever the network says. What
-    is falsely predicted of it is missed by the classes that are there.
+    A class that is not in the label of an image is left out: its TP is 0, so its loss would be 1 whatever the network says.
+    Pixels that are wrongly predicted as this class are misses of the classes that are there.
 
-    Published code (segmentation_models_pytorch, Keras) sums TP, FP and FN over the whole batch first. The ratio of such
-    sums is not a mean of the parts' ratios, so it would change with the number of replicas; hence per image, and
-    `sum / count` is the mean over the images with valid pixels of all replicas. There are no class weights, for every
-    class has the same say already.
+    Published code (segmentation_models_pytorch, Keras) first sums TP, FP and FN over the whole batch. The ratio of such
+    sums would change with the number of replicas. So the loss is computed for each image, and `sum / count` is the mean over
+    the images with valid pixels of all replicas. There are no class weights, since every class counts the same already.
 
     Args:
-        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. Under ignored
-            pixels anything, NaN included, changes neither the value nor the gradient.
+        logits: float [batch, height, width, classes] of any precision, -inf..inf; computed in float32. What is
+            under ignored pixels, even NaN, changes neither the value nor the gradient.
         label: integer [batch, height, width], 0..classes-1 or IGNORE. Another id gives NaN.
-        alpha: price of false positives, 0 or more.
-        beta: price of misses, 0 or more.
-        smooth: pixels added above and below, 0 or more; softens the loss of small regions.
+        alpha: weight of false positives, 0 or more.
+        beta: weight of misses, 0 or more.
+        smooth: pixels added to numerator and denominator, 0 or more; makes the loss of small regions less extreme.
 
     Returns:
         (sum, count), float32 scalars: of the images' losses, 0..1 each, and of the images with valid pixels; (0, 0)

@@ -1,10 +1,10 @@
-"""Metrics: count once, derive many. One a file, a function of the file's name; a file is a metric by being here.
+"""Metrics, all computed from one confusion matrix. Each file holds one, a function with the file's name.
 
-    def name(confusion) -> a number, or one a class
+    def name(confusion) -> a number, or one number for each class
 
-`confusion` is the int64 NumPy matrix [classes, predicted classes >= classes]: rows are labels, columns predictions, a
-predicted class that no label can have is an extra column at the end. What is not defined, such as the IoU of a class
-that is neither in the labels nor in the predictions, is NaN, and None in what `compute` returns.
+`confusion` is an int64 NumPy matrix [classes, predicted classes]: rows are labels, columns are predictions. A network may have
+more classes than the data set; these are extra columns at the end. A value that is not defined, such as the IoU of a class that
+is neither in the labels nor in the predictions, is NaN; `compute` returns None for it.
 """
 
 import numpy as np
@@ -16,29 +16,29 @@ from tfseg import tables
 
 
 def names() -> list[str]:
-    """The metrics there are."""
+    """The names of all metrics."""
     return specs.names(__name__)
 
 
 def confusion_matrix(label, prediction, num_classes: int):
-    """Counts the pixels of each (label, prediction) pair; sums over batches and replicas are sums of these matrices.
+    """Counts the pixels of each (label, prediction) pair. Matrices of batches and replicas may be added.
 
     Args:
         label: integer tensor of any shape; IGNORE and ids of num_classes or more do not count.
-        prediction: integer tensor of as many elements, each 0..num_classes-1: an argmax over that many classes.
+        prediction: integer tensor with the same number of elements, each 0..num_classes-1.
         num_classes: classes of the network.
 
     Returns:
         int64 [num_classes, num_classes], rows are labels, columns predictions.
     """
-    # On the CPU also beside a GPU, whose bincount refuses enable_op_determinism (TF 2.21); 2 Mpixel take 4 ms.
+    # On the CPU even if there is a GPU, whose bincount refuses enable_op_determinism (TF 2.21); 2 megapixels take 4 ms.
     with tf.device("CPU:0"):
         label = tf.reshape(tf.cast(label, tf.int32), [-1])
         prediction = tf.reshape(tf.cast(prediction, tf.int32), [-1])
         counted = tf.logical_and(tf.less(label, num_classes), tf.not_equal(label, IGNORE))
         cells = num_classes * num_classes
-        cell = tf.where(counted, label * num_classes + prediction, cells)  # the op ignores what is not below its size
-        # Not tf.math.bincount: it first looks for the maximum (twice the time) and has no static shape for XLA.
+        cell = tf.where(counted, label * num_classes + prediction, cells)  # ignored by the operation
+        # Not tf.math.bincount, which first searches the maximum (twice the time) and has no static shape for XLA.
         count = tf.raw_ops.DenseBincount(input=cell, size=cells, weights=tf.constant([], tf.int32), binary_output=False)
         return tf.cast(tf.reshape(count, [num_classes, num_classes]), tf.int64)
 
@@ -77,11 +77,11 @@ def compute(confusion, class_names) -> dict:
 
 
 def table(metrics: dict, confusion=None) -> str:
-    """The metrics as lines of text, in percent; "-" for what is not defined.
+    """The metrics as a table in percent, with "-" for values that are not defined.
 
     Args:
-        metrics: of `compute`; other keys are left out.
-        confusion: the matrix they came from, for each class's share of the labelled pixels; None: no such column.
+        metrics: from `compute`; other keys are ignored.
+        confusion: the matrix that they were computed from, to show the share of the pixels of each class; None: no such column.
     """
     numbers = {n: metrics[n] for n in names() if n in metrics and not isinstance(metrics[n], dict)}
     columns = {n: metrics[n] for n in names() if n in metrics and isinstance(metrics[n], dict)}

@@ -1,4 +1,4 @@
-"""The contact sheet of --mode=check: images, each beside itself under its mask."""
+"""Draws the contact sheet of --mode=check: each image, and beside it the same image with its mask drawn over it."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Plots by matplotlib: the confusion matrix, and what networks cost. No window and no global state is used."""
+"""Draws the confusion matrix and the costs of networks with matplotlib. It opens no window and changes no global state."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Label maps as pictures: in the classes' colours, over their image, beside the label, with a legend."""
+"""Draws label maps in the colours of the classes: alone, over their image, beside the label, and with a legend."""
 
 import cv2
 import numpy as np

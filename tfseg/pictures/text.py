@@ -1,4 +1,4 @@
-"""Lines of text as pictures, in the font that matplotlib brings along: it has Latin, Greek and Cyrillic letters."""
+"""Draws lines of text in the font that comes with matplotlib, which has Latin, Greek and Cyrillic letters."""
 
 import functools
 import pathlib
