@@ -38,6 +38,7 @@ def build(name: str = "auto") -> tf.distribute.Strategy:
         config = json.loads(os.environ["TF_CONFIG"])
         config["task"]["index"] = int(config["task"]["index"])
         os.environ["TF_CONFIG"] = json.dumps(config)
+        logging.info("Waiting for all %d workers of TF_CONFIG: %s.", workers, json.dumps(config["cluster"]))
         return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_logical_devices("GPU")
     devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]

@@ -14,11 +14,14 @@ from tfseg import config as config_lib
 
 # These decide what a run computes; a checkpoint that was made with others belongs to another run.
 FIXED = (
-    ("dataset", "model", "num_classes", "normalization", "loss", "class_weights", "augment", "crop_size", "batch_size")
-    + ("crop_max_class_share", "optimizer", "backbone_learning_rate", "freeze", "precision", "ema_decay", "seed")
+    ("dataset", "image_range", "max_size", "image_format", "model", "num_classes", "normalization", "precision", "freeze")
+    + ("loss", "class_weights", "augment", "crop_size", "crop_max_class_share", "batch_size", "optimizer")
+    + ("backbone_learning_rate", "ema_decay", "seed")
 )  # fmt: skip
 # These may change when a run is resumed; the new value is used and the change is logged.
-CHANGEABLE = ("epochs", "steps", "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "patience")
+CHANGEABLE = (
+    ("data_dir", "epochs", "steps", "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "patience")
+)  # fmt: skip
 
 
 @contextlib.contextmanager
