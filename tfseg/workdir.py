@@ -18,7 +18,7 @@ FIXED = (
     + ("loss", "class_weights", "augment", "crop_size", "crop_max_class_share", "batch_size", "optimizer")
     + ("backbone_learning_rate", "ema_decay", "seed")
 )  # fmt: skip
-# These may change on resuming: the run takes the new value and says so.
+# These may change when a run is resumed; the new value is used and the change is logged.
 CHANGEABLE = (
     ("data_dir", "epochs", "steps", "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "patience")
 )  # fmt: skip
