@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import input_pipeline
+from input_pipeline import progress
 from input_pipeline.preparation import cache
 
 SPEC = "streets(train=6, val=2, size=(32, 40))"
@@ -180,11 +181,12 @@ def test_unreadable_facts_are_an_error(tmp_path):
         input_pipeline.prepare(SPEC, cache_dir=str(tmp_path))
 
 
-def test_a_bar_counts_each_split(tmp_path, capfd):
+def test_progress_counts_each_split(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS", 0.0)  # a line for every image
     input_pipeline.prepare(SPEC, cache_dir=str(tmp_path))
     bars = capfd.readouterr()
-    assert re.search(r"streets train: 100%.* 6/6 \[.*images/s", bars.err)
-    assert re.search(r"streets val: 100%.* 2/2 \[", bars.err)
+    assert re.search(r"streets train  6 of 6 images, .* images/s, 0:00:00 left", bars.err)
+    assert re.search(r"streets val  2 of 2 images, .* images/s", bars.err)
     assert "Generating" not in bars.err
     assert bars.out == ""
 
