@@ -8,14 +8,14 @@ Every file of `datasets/` is a data set; there is no list of them.
 
 import tensorflow as tf
 
-from input_pipeline.preparation.cache import PACKAGE, prepare
+from input_pipeline.preparation.cache import PACKAGE, check_source, prepare
 from input_pipeline.preparation.counts import CLASS_WEIGHTS
 from input_pipeline.records import Prepared, decode
 from input_pipeline.source.class_tables import Class
 from input_pipeline.source.files import IGNORE
 from tfseg.spec import names as modules
 
-__all__ = ["CLASS_WEIGHTS", "IGNORE", "Class", "Prepared", "dataset", "decode", "names", "prepare"]
+__all__ = ["CLASS_WEIGHTS", "IGNORE", "Class", "Prepared", "check_source", "dataset", "decode", "names", "prepare"]
 
 
 def names() -> list[str]:

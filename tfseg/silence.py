@@ -27,7 +27,7 @@ KEPT = 200  # lines of the libraries that are shown after a crash
 _LEVEL = re.compile(rb"(?:\d{4}-\d\d-\d\d [\d:.]+: )?([IWEF])(?:\d{4} [\d:.]+ | )\s*(?:\d+ )?[\w./\[\]-]+:\d+\] ")
 # Errors that are none: a machine without a GPU, libraries that register themselves twice.
 _NO_ERROR = re.compile(
-    rb"failed call to cuInit|CUDA_ERROR_NO_DEVICE|Unable to register cu\w+ factory|computation_placer|"
+    rb"failed call to cuInit|oneDNN supports DT_|CUDA_ERROR_NO_DEVICE|Unable to register cu\w+ factory|computation_placer|"
     rb"cudart_stub|Could not find cuda drivers|End of sequence"
 )
 # Lines without a level: the second half of a message.

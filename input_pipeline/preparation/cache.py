@@ -21,7 +21,7 @@ from absl import logging
 from input_pipeline import records
 from input_pipeline.preparation.encoding import Storage
 from input_pipeline.records import Prepared
-from tfseg.spec import apply, find, parse
+from tfseg.spec import apply, check, find, parse
 
 PACKAGE = "input_pipeline.datasets"
 _INCOMPLETE = "incomplete."  # TFDS' prefix of directories that are not finished
@@ -73,9 +73,25 @@ def prepare(
 
 def source_builder(spec: str, data_dir: str = "", cache: Path = Path()) -> "tfds.core.GeneratorBasedBuilder":
     """The builder of a source tree. It has listed the files but read none of them; its records go to `cache`."""
+    check_source(spec, data_dir)
+    call = parse(spec)
+    source = Path(data_dir).expanduser() if data_dir else None
+    return apply(find(PACKAGE, call.name).Builder, call, source and source.resolve(), cache)
+
+
+def check_source(spec: str, data_dir: str = "") -> None:
+    """Raises ValueError or FileNotFoundError where the spec or the folder cannot be right; no file is listed.
+
+    Args:
+        spec: a data set of `names()` with its options.
+        data_dir: the source tree, or records prepared before.
+    """
     call = parse(spec)
     module = find(PACKAGE, call.name)
     source = Path(data_dir).expanduser() if data_dir else None
+    check(module.Builder, call, None, None)
+    if source and records.is_prepared(source):
+        return
     if source and not source.is_dir():
         raise FileNotFoundError(f"Expected data_dir to be a folder. Received: {source}, which is not. {_needs(module)}")
     if module.Builder.LAYOUT and not source:
@@ -84,7 +100,6 @@ def source_builder(spec: str, data_dir: str = "", cache: Path = Path()) -> "tfds
         raise ValueError(
             f"Expected no data_dir, or one with prepared records: {call.name} is drawn, not read. Received: {source}."
         )
-    return apply(module.Builder, call, source and source.resolve(), cache)
 
 
 def _build(builder, directory, overwrite, beam=None):

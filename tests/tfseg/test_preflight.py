@@ -12,6 +12,12 @@ from tfseg import preflight, train
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"dataset": ""}, "Expected --dataset, one of: .*streets"),
+        ({"dataset": "street"}, "streets.*Received: 'street'"),
+        ({"dataset": "streets(trian=3)"}, "train"),
+        ({"dataset": "folder"}, "Expected data_dir, the source tree of folder"),
+        ({"dataset": "folder", "data_dir": "/no/such/folder"}, "/no/such/folder, which is not"),
+        ({"model": ""}, "Expected --model, one of: .*unet"),
         ({"model": "unett"}, "models/: .*unet.*Received: 'unett'"),
         ({"model": "unet(widht=4)"}, r"Expected unet\(.*width.*Received: unet\(widht=4\)"),
         ({"model": "unet(width=-4)"}, r"--model=unet\(width=-4\): .*filters=-4"),
