@@ -12,7 +12,6 @@ DataLoader from RAM>`; the share is CamVid PNG's.
 """
 
 import contextlib
-import os
 import pathlib
 import re
 import shutil
@@ -121,7 +120,7 @@ def decoding(prepared):
         .map(lambda x: (x["image"], x["label"]))
         .batch(FLAGS.batch_size, drop_remainder=True)
         .prefetch(2)
-        .with_options(pipeline._options(len(os.sched_getaffinity(0))))
+        .with_options(pipeline._options(pipeline._cores()))
     )
 
 

@@ -69,12 +69,12 @@ def training(
     geometry, color = ops.build_parts(augment, crop_size, prepared.statistics["train"]["mean"], max_class_share)
     mixed = ops.mix(augment, batch_size // replicas)
     examples, read = _source(prepared, cache)
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or _cores()
     folded = tf.random.experimental.stateless_fold_in
 
     def epoch(number):
-        # Of this function's graph alone: the order shall not follow from the caller's global seed, and with a global seed
-        # of 0 TensorFlow cannot take a tensor as the seed of `shuffle`.
+        # This sets the seed of this function's graph only. Without it the order would depend on the global seed of the
+        # caller, and with a global seed of 0 TensorFlow does not accept a tensor as the seed of `shuffle`.
         tf.random.set_seed(1)
         order = tf.random.stateless_uniform([], folded(run_seed, number), 1, tf.int64.max, tf.int64)
         skipped = tf.where(number == first_epoch, tf.constant(first_index, tf.int64), 0)
@@ -184,6 +184,11 @@ def readable(batches: Iterable, prepared: "input_pipeline.Prepared") -> Iterator
             f"Expected readable records of {prepared.name}. Received: {'; '.join(damaged)}. "
             "Make them again: the same command with --mode=prepare --overwrite."
         ) from error
+
+
+def _cores():
+    """The cores that this process may use, where the system says so."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _smaller(size, crop_size):
