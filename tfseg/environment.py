@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+import tfseg
 from tfseg import transcript
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -64,10 +65,7 @@ def describe(strategy: tf.distribute.Strategy) -> dict:
 
 def version() -> dict:
     """The version of tfseg; in a git checkout also its commit, and whether files differ from it."""
-    found = {"version": _version_of("tfseg")}
-    if not found["version"]:
-        text = (ROOT / "pyproject.toml").read_text() if (ROOT / "pyproject.toml").is_file() else ""
-        found["version"] = next((line.split('"')[1] for line in text.splitlines() if line.startswith("version = ")), "")
+    found = {"version": tfseg.__version__}
     if (ROOT / ".git").exists():
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             found["commit"] = _git("rev-parse", "HEAD")

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+import tfseg
+
 ROOT = pathlib.Path(__file__).parents[2]
 NOISE = re.compile(
     r"oneDNN|cuInit|cudart|InitializeLog|rebuild TensorFlow|Sharding callback|unknown_\d|End of sequence|Assets written|"
@@ -71,7 +73,7 @@ def test_the_environment_tells_what_the_run_was_computed_with(runs):
     for one, steps in ((facts, 4), (before, 2)):
         assert one["packages"]["tensorflow"].startswith("2.")
         assert one["python"] == ".".join(map(str, sys.version_info[:3]))
-        assert one["tfseg"]["version"]
+        assert one["tfseg"]["version"] == tfseg.__version__
         assert one["command"][-1] == f"--steps={steps}"
         assert one["outcome"] == "finished"
         assert one["start"] <= one["end"]
