@@ -50,7 +50,7 @@ def test_a_run_in_tensorboard(config, small_network):
     training, evaluation = (events(config.workdir, run) for run in ("train", "eval"))
     assert set(training.Tags()["tensors"]) == {
         "flags", "loss/total", "loss/cross_entropy", "loss/dice", "loss/aux_0/cross_entropy", "loss/aux_0/dice",
-        "rates/learning_rate", "rates/gradient_norm", "rates/images_per_second",
+        "rates/learning_rate", "rates/gradient_norm", "rates/images_per_second", "rates/data_wait",
     }  # fmt: skip
     tags = set(evaluation.Tags()["tensors"])
     assert {t for t in tags if not t.startswith(("iou/", "pictures/", "_hparams_/"))} == {
