@@ -5,10 +5,9 @@ import pathlib
 import cv2
 import numpy as np
 
-import input_pipeline
 from input_pipeline import checking
 from tfseg import config as config_lib
-from tfseg import pictures
+from tfseg import pictures, prepare
 
 SIZES, VALUES = 5, 300  # how many are listed: of sizes the commonest, of raw ids and colours those of the table first
 
@@ -21,8 +20,7 @@ def check(config: config_lib.Config) -> checking.Report:
     Raises:
         SystemExit: with status 1, after all is written, where there are findings.
     """
-    if not config.dataset:
-        raise ValueError(f"Expected --dataset, one of: {', '.join(input_pipeline.names())}. Received: none.")
+    prepare.check_named(config)
     folder = pathlib.Path(config.output_dir or config.workdir or ".")
     name = config.dataset.partition("(")[0].strip()
     text, picture = (folder / f"check_{name}{suffix}" for suffix in (".txt", ".png"))

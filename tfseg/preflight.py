@@ -15,7 +15,7 @@ import tensorflow as tf
 import input_pipeline
 import models
 from input_pipeline import ops
-from tfseg import class_weights, inference, initialize, losses, network, optimizers
+from tfseg import class_weights, inference, initialize, losses, network, optimizers, prepare
 from tfseg import config as config_lib
 
 CLASSES, SIZE = 3, (8, 8)  # of the example that the options are tried on; the size is in pixels
@@ -23,8 +23,7 @@ CLASSES, SIZE = 3, (8, 8)  # of the example that the options are tried on; the s
 
 def check(config: config_lib.Config, replicas: int) -> None:
     """Raises ValueError or FileNotFoundError, naming the option, if a run with these options could not start."""
-    if not config.dataset:
-        raise ValueError(f"Expected --dataset, one of: {', '.join(input_pipeline.names())}. Received: none.")
+    prepare.check_named(config)
     input_pipeline.check_source(config.dataset, config.data_dir)
     if not config.model:
         raise ValueError(f"Expected --model, one of: {', '.join(models.names())}. Received: none.")

@@ -7,8 +7,7 @@ from tfseg import config as config_lib
 
 def prepare(config: config_lib.Config) -> "input_pipeline.Prepared":
     """Prepares --dataset from --data_dir and prints its splits and the train split's classes and weights."""
-    if not config.dataset:
-        raise ValueError(f"Expected --dataset, one of: {', '.join(input_pipeline.names())}. Received: none.")
+    check_named(config)
     prepared = records(config, config.overwrite)
     print(f"{prepared.name}: {', '.join(f'{count} {split}' for split, count in prepared.splits.items())}")
     if "train" in prepared.statistics:
@@ -30,6 +29,12 @@ def prepare(config: config_lib.Config) -> "input_pipeline.Prepared":
         print(f"{count} bad examples of {split} were left out: {prepared.skipped_list}")
     print(f"Records in {prepared.directory}")
     return prepared
+
+
+def check_named(config: config_lib.Config) -> None:
+    """Raises ValueError, with the known data sets, where --dataset is blank."""
+    if not config.dataset:
+        raise ValueError(f"Expected --dataset, one of: {', '.join(input_pipeline.names())}. Received: none.")
 
 
 def records(config: config_lib.Config, overwrite: bool = False) -> "input_pipeline.Prepared":
