@@ -34,15 +34,16 @@ OPTIONAL = (
 class Weights:
     """A published file of ImageNet weights, of 1000 classes, whose keys are a backbone's layer names.
 
-    models/weights/published.py downloads and loads it.
+    models/weights/published.py finds or downloads, checks and loads it.
     """
 
-    url: str
+    url: str  # where a package has the file: its path in it, `module/folder/file`
     sha256: str  # of the file, or its first 8 digits where, as torchvision does, only those are published
     score: float | None  # top-1 accuracy in %, as published with the file; None where it is not stated
     source: str  # who publishes it
     md5: str = ""  # where no SHA-256 is published, which is then ""
     renames: tuple = ()  # (pattern, replacement) pairs from the file's keys to ours
+    package: str = ""  # the package of the registry that has the file, which then is not downloaded
     unused: tuple = ()  # beginnings of keys that the reference registers and never uses
 
 

@@ -19,8 +19,9 @@ else:
 def conv(x, filters, kernel, name, stride=1, dilation=1, padding=None, groups=1, bias=True, initial=None):
     """2-D convolution; `padding` zeros on both sides, by default those that keep the size at stride 1.
 
-    kernel, stride, dilation and padding are numbers or (height, width) pairs. The weights start by the rule `initial`, by
-    default that of the enclosing `initial_weights`.
+    The padding "same" is TensorFlow's: at stride 2 and even sizes it has one more zero after than before. kernel, stride,
+    dilation and padding are otherwise numbers or (height, width) pairs. The weights start by the rule `initial`, by default
+    that of the enclosing `initial_weights`.
     """
     kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
     layer = Conv2D if groups > 1 or max(dilation) > 1 else keras.layers.Conv2D
@@ -119,6 +120,8 @@ def _padded(x, kernel, stride, dilation, padding):
 
     At stride 1 "same" is the symmetric padding; at stride 2 and even sizes it is not.
     """
+    if padding == "same":
+        return x, "same"
     same = tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True))
     padding = same if padding is None else _pair(padding)
     if not any(padding):
