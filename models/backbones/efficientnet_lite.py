@@ -41,6 +41,8 @@ REFERENCE = {
     "efficientnet_lite0": {"params": {1000: 4_652_008}, "macs": 71_793_632, "input": (96, 96, 3)},
     "efficientnet_lite1": {"params": {1000: 5_416_680}, "macs": 93_334_880, "input": (96, 96, 3)},
     "efficientnet_lite2": {"params": {1000: 6_092_072}, "macs": 106_934_384, "input": (96, 96, 3)},
+    "efficientnet_lite3": {"params": {1000: 8_197_096}, "macs": 157_552_976, "input": (96, 96, 3)},
+    "efficientnet_lite4": {"params": {1000: 13_006_568}, "macs": 248_575_232, "input": (96, 96, 3)},
 }
 
 

