@@ -97,7 +97,7 @@ def read(path: pathlib.Path, published: backbones.Weights) -> dict:
 
 
 def fetch(published: backbones.Weights) -> pathlib.Path:
-    """The path of a published file: in its package, or in Keras' cache, where it is downloaded to unless it is there and whole."""
+    """The path of a published file: in its package, or in Keras' cache, into which it is downloaded unless it is there."""
     if published.package:
         return _installed(published)
     path = folder() / published.url.rpartition("/")[2]
