@@ -41,6 +41,21 @@ def test_convolution_pads_both_sides_alike(size):
     assert values(net(x)) == [210, 432, 654, 76][: (size + 1) // 2]
 
 
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [
+        (lambda x: layers.conv(x, 1, 3, "conv", stride=2, padding="same", bias=False), (3, 3, 1, 1)),
+        (lambda x: layers.depthwise_conv(x, 3, "conv", stride=2, padding="same", bias=False), (3, 3, 1, 1)),
+    ],
+)
+@pytest.mark.parametrize(("size", "expected"), [(6, [321, 543, 65]), (7, [210, 432, 654, 76])])
+def test_convolution_pads_as_tensorflow(function, shape, size, expected):
+    """Windows start on the image where the size is even, and one before it where it is odd."""
+    net = model(function, (1, 1, size, 1))
+    net.get_layer("conv").set_weights([np.array([[0, 0, 0], [1, 10, 100], [0, 0, 0]]).reshape(shape)])
+    assert values(net(row(1, 2, 3, 4, 5, 6, 7)[:, :, :size])) == expected
+
+
 @pytest.mark.parametrize("dilation", [1, 2, (1, 3)])
 def test_convolution_keeps_the_size(dilation):
     net = model(lambda x: layers.conv(x, 4, 3, "conv", dilation=dilation, bias=False), (1, 9, 8, 2))

