@@ -35,25 +35,31 @@ def channels(variant):
     return {"c1": 16, "c2": 24, "c3": 32, "c4": 96, "c5": 320}
 
 
-def build(inputs, variant, output_stride=32):
-    """Table 2 without its last rows; a feature map is the last one of its resolution."""
+def build(inputs, variant, output_stride=32, *, pad_first=False):
+    """Table 2 without its last rows; a feature map is the last one of its resolution.
+
+    With `pad_first` the first convolution is unpadded, and the zeros of a block are put around its input instead of around
+    what its depthwise convolution takes, so that the 1x1 and its batch norm change them. This is the MobileNetV2 of the
+    DeepLabs in VainF/DeepLabV3Plus-Pytorch.
+    """
     features, level = {}, 0
-    for x, stride in blocks(inputs, variant, output_stride):
+    for x, stride in blocks(inputs, variant, output_stride, pad_first):
         level += stride > 1
         features[f"c{level}"] = x
     return features
 
 
-def blocks(inputs, variant, output_stride=32):
+def blocks(inputs, variant, output_stride=32, pad_first=False):
     """(output, stride that the paper gives the block) of torchvision's features.0 to features.17, in their order."""
     stages = VARIANTS[variant]
     (_, *plan) = _dilation.plan((2, *(stride for *_, stride in stages)), output_stride)
-    x = layers.conv_norm(inputs, 32, 3, "features.0", activation=layers.relu6, stride=2)
+    where = {"stride": 2, "padding": 0 if pad_first else None}
+    x = layers.conv_norm(inputs, 32, 3, "features.0", activation=layers.relu6, **where)
     outputs = [(x, 2)]
     for (expansion, filters, repetitions, nominal), (stride, first, dilation) in zip(stages, plan, strict=True):
         for i in range(repetitions):
             name = f"features.{len(outputs)}.conv"
-            x = block(x, filters, expansion, name, *((stride, first) if i == 0 else (1, dilation)))
+            x = block(x, filters, expansion, name, *((stride, first) if i == 0 else (1, dilation)), pad_first)
             outputs.append((x, 1 if i else nominal))
     return outputs
 
@@ -65,12 +71,12 @@ def head(features, num_classes, variant):
     return layers.dense(x, num_classes, "classifier.1", initial=layers.normal(0.01, bias=0.0))
 
 
-def block(x, filters, expansion, name, stride=1, dilation=1):
+def block(x, filters, expansion, name, stride=1, dilation=1, pad_first=False):
     """Figure 4: widened by a 1x1, a depthwise 3x3, narrowed by a linear 1x1; added to the input where shapes agree."""
-    y, i = x, 0
+    y, i = keras.layers.ZeroPadding2D(dilation)(x) if pad_first else x, 0
     if expansion > 1:
         y, i = layers.conv_norm(y, x.shape[-1] * expansion, 1, f"{name}.0", activation=layers.relu6), 1
-    where = {"stride": stride, "dilation": dilation}
+    where = {"stride": stride, "dilation": dilation, "padding": 0 if pad_first else None}
     y = layers.depthwise_conv_norm(y, 3, f"{name}.{i}", activation=layers.relu6, **where)
     y = layers.conv_norm(y, filters, 1, name, (i + 1, i + 2), activation=None)
     # A block that strides never adds, whatever its stride became by dilation: its channels always change.

@@ -122,13 +122,16 @@ def channels(variant):
     return {"c1": v.stem[-1][2], **{f"c{stage + 2}": 64 * 2**stage * expansion for stage in range(4)}}
 
 
-def build(inputs, variant, output_stride=32, *, dilate_first=False, ceil_pool=False):
+def build(inputs, variant, output_stride=32, *, dilate_first=False, ceil_pool=False, multi_grid=(1,)):
     """Table 1: a stem, a pool, four stages.
 
     Where a stage's stride is left out, all that follows it is dilated instead, so that the weights compute what they did:
     the stage's first 3x3, if it strided, keeps the dilation of the stage before, as in torchvision. With `dilate_first` it
     is dilated as the rest of its stage, as in PSPNet's hszhao/semseg. `ceil_pool` rounds the pool's size up.
+    `multi_grid` multiplies the dilation of the last stage's blocks, one number for each and the last for all that follow.
     """
+    if not isinstance(multi_grid, (tuple, list)) or not multi_grid or any(rate < 1 for rate in multi_grid):
+        raise ValueError(f"Expected multi_grid such as (1, 2, 4), of numbers from 1. Received: {multi_grid=}.")
     v = VARIANTS[variant]
     x = stem(inputs, v)
     features = {"c1": x}
@@ -138,7 +141,8 @@ def build(inputs, variant, output_stride=32, *, dilate_first=False, ceil_pool=Fa
         first = dilation if dilate_first else first
         for i in range(blocks):
             name, filters = f"layer{stage + 1}.{i}", 64 * 2**stage
-            x = block(x, name, filters, v, 1 if i else stride, (dilation if i else first, dilation))
+            grid = multi_grid[min(i, len(multi_grid) - 1)] if stage == 3 else 1
+            x = block(x, name, filters, v, 1 if i else stride, ((dilation if i else first) * grid, dilation * grid))
         features[f"c{stage + 2}"] = x
     return features
 

@@ -2,6 +2,7 @@
 
 from models.layers.activation import prelu, relu, relu6, spatial_dropout
 from models.layers.adaptive_pooling import adaptive_average_pool
+from models.layers.aspp import aspp
 from models.layers.channel_shuffle import channel_shuffle
 from models.layers.conv_norm import conv_norm, depthwise_conv_norm
 from models.layers.convolution import conv, depthwise_conv, transposed_conv
@@ -31,6 +32,7 @@ __all__ = [
     "LayerScale",
     "Rule",
     "adaptive_average_pool",
+    "aspp",
     "average_pool",
     "batch_norm",
     "bilinear",

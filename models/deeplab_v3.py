@@ -1,0 +1,126 @@
+"""DeepLab v3: Rethinking Atrous Convolution for Semantic Image Segmentation.
+
+Chen, Papandreou, Schroff, Adam, 2017. https://arxiv.org/abs/1706.05587
+
+A dilated backbone and atrous spatial pyramid pooling with the mean of the image. Two ports, whose weights fit, differ:
+
+- "vainf", VainF/DeepLabV3Plus-Pytorch: torchvision's ResNet without the paper's multi-grid, a 3x3 before the classes.
+- "kazuto", kazuto1011/deeplab-pytorch: the authors' Caffe ResNet with the paper's multi-grid (1, 2, 4), a 1x1 to the classes.
+
+The resize to the image, which the former does inside, is the last step.
+"""
+
+from models import backbones, deeplab_v1, layers
+from models.backbones import mobilenet_v2, resnet
+
+REFERENCE = {
+    "params": {
+        "deeplab_v3": {12: 39_636_556, 21: 39_638_869},
+        'deeplab_v3(backbone="resnet101")': {12: 58_628_684, 21: 58_630_997},
+        'deeplab_v3(backbone="mobilenet_v2")': {12: 5_111_564, 21: 5_113_877},
+        'deeplab_v3(backbone="resnet101_caffe")': {12: 58_038_348, 21: 58_040_661},
+        'deeplab_v3(backbone="resnet18", output_stride=8)': {},
+    },
+    "macs": {
+        "deeplab_v3": 1_134_927_872,
+        'deeplab_v3(backbone="resnet101")': 1_589_485_568,
+        'deeplab_v3(backbone="mobilenet_v2")': 166_543_488,
+        'deeplab_v3(backbone="resnet101_caffe")': 2_206_327_808,
+    },
+    "input": (64, 96, 3),
+    "source": "VainF/DeepLabV3Plus-Pytorch network/modeling.py and kazuto1011/deeplab-pytorch libs/models/deeplabv3.py, run",
+    "published": "VOC val: ResNet-101 77.3, ResNet-50 76.9, MobileNetV2 70.1 (VainF/DeepLabV3Plus-Pytorch's README)",
+}
+
+LAST_STEP = layers.resize
+
+HEADS = ("vainf", "kazuto")
+
+
+def build(inputs, num_classes, *, backbone="resnet50", output_stride=16, head=None):
+    """Figure 5.
+
+    `backbone` is a spec of `models.backbones` that can stay at 1/8 or 1/16 of the resolution, `output_stride` 8 or 16: where
+    it stays. `head` is "vainf" or "kazuto", by default "kazuto" on a Caffe ResNet and "vainf" elsewhere.
+    """
+    head = chosen(head, HEADS, backbone)
+    x = encoder(inputs, backbone, output_stride, head)["c5"]
+    with layers.initial_weights(INITIAL[head]):
+        x = pyramid(x, output_stride, head, "classifier.classifier.0")
+        if head == "vainf":
+            x = layers.conv_norm(x, 256, 3, "classifier.classifier", (1, 2))
+        return {"logits": layers.conv(x, num_classes, 1, "classifier.classifier.4")}
+
+
+# How the layers after the backbone start: where kazuto's repository trains, all come from a Caffe model.
+INITIAL = {
+    "vainf": layers.kaiming_normal("fan_in"),
+    "jfzhang95": layers.kaiming_normal("fan_in"),
+    "kazuto": layers.torch_default,
+}
+DROPOUT = {"vainf": 0.1, "jfzhang95": 0.5, "kazuto": 0.0}  # after the pyramid
+ALIGN_CORNERS = {"vainf": False, "jfzhang95": True, "kazuto": False}  # of all resizes
+
+
+def chosen(head, heads, backbone):
+    """The head that is asked for, or by default the one whose reference has the backbone."""
+    if head is None:
+        return "kazuto" if is_caffe(backbone) else "vainf"
+    if head not in heads:
+        raise ValueError(f"Expected head {' or '.join(map(repr, heads))}. Received: {head=}.")
+    return head
+
+
+def is_caffe(backbone):
+    """Whether a backbone is a ResNet of the authors' Caffe form."""
+    call, family = backbones.find(backbone)
+    return family is resnet and resnet.VARIANTS[call.name].caffe
+
+
+def encoder(inputs, backbone, output_stride, head):
+    """The feature maps of the dilated backbone."""
+    if output_stride not in (8, 16):
+        raise ValueError(f"Expected output_stride 8 or 16. Received: {output_stride=}.")
+    family, options = backbones.find(backbone)[1], {}
+    if family is resnet and head != "vainf":
+        options = {"dilate_first": True, "multi_grid": (1, 2, 4)}
+    if family is mobilenet_v2 and head == "vainf":
+        options = {"pad_first": True}
+    initial = layers.torch_default if head == "kazuto" else None
+    return backbones.build(backbone, inputs, output_stride, initial=initial, **options)
+
+
+def pyramid(x, output_stride, head, name):
+    """Atrous spatial pyramid pooling, whose rates double where the output stride halves."""
+    rates = [rate * 16 // output_stride for rate in (6, 12, 18)]
+    return layers.aspp(x, rates, name, align_corners=ALIGN_CORNERS[head], dropout=DROPOUT[head])
+
+
+def renames(*, backbone="resnet50", output_stride=16, head=None):
+    """Our layers are called as VainF's modules, but for the beginnings of its backbone's."""
+    if chosen(head, HEADS, backbone) == "kazuto":
+        return (*deeplab_v1.renames(backbone=backbone), *kazuto("classifier.classifier.0"), (r"^classifier\..*4$", "fc2"))
+    return vainf(backbone)
+
+
+def vainf(backbone):
+    """Pairs of VainF's backbones."""
+    if backbones.find(backbone)[1] is mobilenet_v2:  # cut after the third block
+        return (
+            (r"^features\.([0-3])\.", r"backbone.low_level_features.\1."),
+            (r"^features\.(\d+)\.", r"backbone.high_level_features.\1."),
+        )
+    return ((r"^(?!classifier\.)", "backbone."),)
+
+
+def kazuto(name):
+    """Pairs of kazuto's pyramid, which is called `name` here."""
+    name = name.replace(".", r"\.")
+    return (
+        (rf"^{name}\.convs\.4\.1", "aspp.stages.imagepool.conv.conv"),
+        (rf"^{name}\.convs\.4\.2", "aspp.stages.imagepool.conv.bn"),
+        (rf"^{name}\.convs\.(\d)\.0", r"aspp.stages.c\1.conv"),
+        (rf"^{name}\.convs\.(\d)\.1", r"aspp.stages.c\1.bn"),
+        (rf"^{name}\.project\.0", "fc1.conv"),
+        (rf"^{name}\.project\.1", "fc1.bn"),
+    )
