@@ -24,7 +24,7 @@ SIZE_MULTIPLE = 32  # the reference refuses others: a doubled map and the backbo
 RENAMES = ((r"^(?!decoder|segmentation_head)", "encoder."),)
 
 # The reference's init functions, of its decoder and of its head.
-DECODER = layers.kaiming_uniform("fan_in", bias=0.0)
+DECODER, HEAD = layers.kaiming_uniform("fan_in", bias=0.0), layers.xavier_uniform(bias=0.0)
 AGGREGATIONS = {"sum": keras.layers.Add, "concat": keras.layers.Concatenate}
 PYRAMID, SEGMENTATION, GROUPS = 256, 128, 32  # channels, channels, groups of the norm
 
@@ -40,8 +40,7 @@ def build(inputs, num_classes, *, backbone="resnet34", aggregation="sum"):
     pyramid = feature_pyramid(backbones.build(backbone, inputs), backbones.strides(backbone))
     maps = [segmentation_branch(pyramid[i:], f"decoder.seg_blocks.{i}") for i in range(4)]
     x = layers.spatial_dropout(AGGREGATIONS[aggregation]()(maps), 0.2)
-    head = layers.uniform((6 / (x.shape[-1] + num_classes)) ** 0.5, bias=0.0)  # Xavier's
-    x = layers.conv(x, num_classes, 1, "segmentation_head.0", initial=head)
+    x = layers.conv(x, num_classes, 1, "segmentation_head.0", initial=HEAD)
     return {"logits": layers.resize(x, like=inputs, align_corners=True)}
 
 
