@@ -42,12 +42,7 @@ def build(inputs, num_classes, *, backbone="resnet18"):
         x = decoder(x, skip.shape[-1], f"decoder{i}", stride)
         x = keras.layers.Add()([skip, layers.fit(x, skip)])
 
-    # From 1/4 to the full resolution.
-    twice = {"convolution": layers.transposed_conv, "padding": 1, "output_padding": 1}
-    x = layers.conv_norm(x, 32, 3, "tp_conv1", bias=True, **twice)
-    x = layers.conv_norm(x, 32, 3, "conv2", bias=True)
-    x = layers.transposed_conv(x, num_classes, 2, "tp_conv2")
-    return {"logits": keras.layers.Activation("log_softmax", dtype="float32")(x)}
+    return {"logits": keras.layers.Activation("log_softmax", dtype="float32")(head(x, num_classes))}
 
 
 def decoder(x, filters, name, stride):
@@ -57,3 +52,11 @@ def decoder(x, filters, name, stride):
     up = {"convolution": layers.transposed_conv, "stride": stride, "padding": 1, "output_padding": stride - 1}
     x = layers.conv_norm(x, width, 3, f"{name}.tp_conv", **up)
     return layers.conv_norm(x, filters, 1, f"{name}.conv2")
+
+
+def head(x, num_classes):
+    """From 1/4 to the full resolution."""
+    twice = {"convolution": layers.transposed_conv, "padding": 1, "output_padding": 1}
+    x = layers.conv_norm(x, 32, 3, "tp_conv1", bias=True, **twice)
+    x = layers.conv_norm(x, 32, 3, "conv2", bias=True)
+    return layers.transposed_conv(x, num_classes, 2, "tp_conv2")

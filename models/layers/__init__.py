@@ -16,6 +16,7 @@ from models.layers.initial_weights import (
     normal,
     torch_default,
     uniform,
+    xavier_uniform,
     zeros,
 )
 from models.layers.normalization import Affine, BatchNormalization, batch_norm
@@ -64,5 +65,6 @@ __all__ = [
     "torch_default",
     "transposed_conv",
     "uniform",
+    "xavier_uniform",
     "zeros",
 ]

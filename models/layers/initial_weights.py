@@ -45,6 +45,11 @@ def kaiming_uniform(mode="fan_in", **rest):
     return Rule(lambda fan_in, fan_out: _uniform(math.sqrt(6 / _fan(mode, fan_in, fan_out))), **rest)
 
 
+def xavier_uniform(**rest):
+    """Uniform within sqrt(6 / (fan_in + fan_out)): Glorot, Bengio, AISTATS 2010. `rest`: see `Rule`."""
+    return Rule(lambda fan_in, fan_out: _uniform(math.sqrt(6 / (fan_in + fan_out))), **rest)
+
+
 def normal(deviation, **rest):
     """Normal with this deviation, whatever the fans. `rest`: see `Rule`."""
     return Rule(lambda fan_in, fan_out: _normal(deviation), **rest)
