@@ -1,10 +1,6 @@
 """Our losses in plain Keras: `model.compile(loss=losses.keras_loss(...))`."""
 
-import json
 import math
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -12,8 +8,6 @@ import pytest
 import tensorflow as tf
 
 from tfseg import losses
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 # softmax([log 1, log 3]) = (1/4, 3/4), softmax([0, 0]) = (1/2, 1/2); the third pixel is ignored.
 LOGITS = np.array([[[[0.0, math.log(3)], [0, 0], [9, -9]]]], "float32")
@@ -75,20 +69,12 @@ def step(devices):
     return float(loss), model.get_weights()[0].ravel().tolist()
 
 
-def trained(devices):
-    """`step` in a process of its own: after the other tests, `fit` was seen to take all memory in theirs."""
-    code = f"import json, tests.conftest, tests.tfseg.test_keras_loss as t; print(json.dumps(t.step({devices!r})))"
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 @pytest.mark.parametrize("devices", [["CPU:0"], ["CPU:0", "CPU:1"]], ids=["one replica", "two replicas"])
 def test_fit_takes_the_step_of_the_whole_batch(devices):
     # Five valid pixels, each of loss log 2. The gradient of a pixel of value x is x (1/2 - onehot), over 5:
     # class 0: (-1 + 2 + 3 + 4 - 5) / 2 / 5 = 0.3, class 1: -0.3. A mean of the replicas' means would give
     # class 0: ((-1 + 2 + 3 + 4) / 2 / 4 - 5 / 2) / 2 = -0.75.
-    loss, kernel = trained(devices)
+    loss, kernel = step(devices)
     assert loss == pytest.approx(math.log(2))
     assert kernel == pytest.approx([-0.3, 0.3])
 
