@@ -99,7 +99,7 @@ def build(
     model = keras.Model(inputs, outputs, name=call.name)
     model.aux_weights = {name: w for name, w in _hook(architecture, "AUX_WEIGHTS").items() if name in outputs}
     model.aux_resolution = _hook(architecture, "AUX_RESOLUTION")
-    model.renames = _renames(architecture, call)
+    model.renames = (*_renames(architecture, call), *(backbones.renames(backbone) if backbone else ()))
     model.backbone = backbone
     if weights is not None:
         weights_lib.fill(model, weights)

@@ -4,9 +4,9 @@
 
 A family's file holds VARIANTS (name -> what its `build` needs), `channels(variant)`, `build(inputs, variant,
 output_stride)`, `head(features, num_classes, variant)`; where they are known REFERENCE (the authors' sizes) and WEIGHTS
-(published files, name -> `Weights`); and where they are not the usual ones `strides(variant)`, NORMALIZATION and INITIAL, the
-rule by which its weights start (models/layers/initial_weights.py; PyTorch's own where there is none). A name that looks like
-a mistyped one of these is refused.
+(published files, name -> `Weights`); and where they are not the usual ones `strides(variant)`, NORMALIZATION, INITIAL, the
+rule by which its weights start (models/layers/initial_weights.py; PyTorch's own where there is none), and RENAMES, (pattern,
+replacement) pairs from its layer names to the reference's keys. A name that looks like a mistyped one of these is refused.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ OPTIONAL = (
     "strides",
     "NORMALIZATION",
     "INITIAL",
+    "RENAMES",
     "UNPADDED",
     "DILATION_KEEPS_FUNCTION",
     "APPLICATION",
@@ -95,6 +96,11 @@ def strides(spec, output_stride=32):
 def normalization(spec):
     """What the backbone's published weights expect of the pixels: a spec as `models.build` takes it."""
     return getattr(find(spec)[1], "NORMALIZATION", "default")
+
+
+def renames(spec):
+    """(pattern, replacement) pairs from the backbone's layer names to the keys of its reference's state dict."""
+    return getattr(find(spec)[1], "RENAMES", ())
 
 
 def weights(spec):

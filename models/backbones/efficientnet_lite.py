@@ -61,6 +61,9 @@ WEIGHTS = {
 
 NORMALIZATION = "affine(mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0))"
 
+# TensorFlow saves no variable whose name begins with an underscore, as all of the reference's do.
+RENAMES = ((r"^lite\.", ""),)
+
 # At even sizes dilation gives the strided network's numbers at other pixels than every second: see the padding above.
 DILATION_KEEPS_FUNCTION = False
 
@@ -79,7 +82,7 @@ def build(inputs, variant, output_stride=32):
     """Table 1 of EfficientNet up to its last stage; a feature map is the last one of its resolution."""
     v = VARIANTS[variant]
     (_, *plan) = _dilation.plan((2, *(stride for _, _, stride, _, _ in STAGES)), output_stride)
-    x = conv_norm(inputs, 32, 3, "", ("_conv_stem", "_bn0"), stride=2)
+    x = conv_norm(inputs, 32, 3, "lite", ("_conv_stem", "_bn0"), stride=2)
     depths = [
         repetitions if i in (0, 6) else math.ceil(repetitions * v.depth) for i, (*_, repetitions) in enumerate(STAGES)
     ]
@@ -91,7 +94,7 @@ def build(inputs, variant, output_stride=32):
         for i in range(depth):
             where = (stride, first) if i == 0 else (1, dilation)
             drop = STOCHASTIC_DEPTH * done / sum(depths)
-            x = block(x, expansion, kernel, scaled(filters, v.width), f"_blocks.{done}", *where, drop)
+            x = block(x, expansion, kernel, scaled(filters, v.width), f"lite._blocks.{done}", *where, drop)
             done += 1
         features[f"c{level}"] = x
     return features
@@ -99,9 +102,9 @@ def build(inputs, variant, output_stride=32):
 
 def head(features, num_classes, variant):
     """A 1x1 to 1280 channels, their means and a linear layer."""
-    x = conv_norm(features["c5"], 1280, 1, "", ("_conv_head", "_bn1"))
+    x = conv_norm(features["c5"], 1280, 1, "lite", ("_conv_head", "_bn1"))
     x = keras.layers.Dropout(VARIANTS[variant].dropout)(keras.layers.GlobalAveragePooling2D()(x))
-    return layers.dense(x, num_classes, "_fc")
+    return layers.dense(x, num_classes, "lite._fc")
 
 
 def block(x, expansion, kernel, filters, name, stride, dilation, drop):

@@ -43,6 +43,7 @@ def load(model: keras.Model) -> None:
         return
     inputs = keras.Input((None, None, 3))
     source = keras.Model(inputs, backbones.build(spec, inputs), name=spec.partition("(")[0])
+    source.renames = backbones.renames(spec)
     _fill(source, spec, path, published, everything=False)
     for layer in source.layers:
         if not layer.weights:
@@ -80,7 +81,7 @@ def _fill(model, spec, path, published, everything):
         return
     state = read(path, published)
     if not everything:
-        layers = {layer.name for layer in model.layers}
+        layers = {state_dict.renamed(layer.name, model.renames) for layer in model.layers}
         state = {key: value for key, value in state.items() if key.rpartition(".")[0] in layers}
     state_dict.load(model, state)
 

@@ -67,14 +67,19 @@ def match(model, state_dict, renames=None):
     state = {key: value for key, value in state_dict.items() if not key.endswith("num_batches_tracked")}
     found = []
     for layer in layers_with_variables(model):
-        prefix = layer.name
-        for pattern, replacement in getattr(model, "renames", ()) if renames is None else renames:
-            prefix = re.sub(pattern, replacement, prefix)
+        prefix = renamed(layer.name, getattr(model, "renames", ()) if renames is None else renames)
         for variable in variables(layer):
             key = _key(layer, variable, prefix, state)
             array = _to_keras(layer, variable, np.asarray(state.pop(key))) if key in state else None
             found.append((layer, variable, key, array))
     return found, state
+
+
+def renamed(name, renames):
+    """A layer's name as the keys of the state dict have it."""
+    for pattern, replacement in renames:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def layers_with_variables(model):

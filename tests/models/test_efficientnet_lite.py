@@ -12,12 +12,15 @@ import pathlib
 import keras
 import numpy as np
 import pytest
+import safetensors.numpy
+import tensorflow as tf
 
 import models
 from models import backbones
 from models.backbones import efficientnet_lite
 from tests.parity import fill
 from tests.parity.test_parity import check
+from tfseg import initialize
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "reference" / "published_weights" / "efficientnet_lite.json.gz"
 
@@ -52,11 +55,11 @@ def test_what_the_variants_scale():
     """The repetitions of stages 2 to 6, and all channels but the stem's and the head's."""
     inputs = keras.Input((32, 32, 3))
     model = keras.Model(inputs, backbones.classify("efficientnet_lite4", inputs, 7))
-    blocks = {layer.name.split(".")[1] for layer in model.layers if layer.name.startswith("_blocks.")}
+    blocks = {layer.name.split(".")[2] for layer in model.layers if layer.name.startswith("lite._blocks.")}
     # 1 + ceil(1.8 * (2, 2, 3, 3, 4)) + 1 = 1 + 4 + 4 + 6 + 6 + 8 + 1.
     assert len(blocks) == 30
-    assert model.get_layer("_conv_stem").kernel.shape == (3, 3, 3, 32)
-    assert model.get_layer("_conv_head").kernel.shape == (1, 1, 448, 1280)  # 1.4 * 320 = 448
+    assert model.get_layer("lite._conv_stem").kernel.shape == (3, 3, 3, 32)
+    assert model.get_layer("lite._conv_head").kernel.shape == (1, 1, 448, 1280)  # 1.4 * 320 = 448
     # 1.4 * (16, 24, 40, 112) = 22.4, 33.6, 56, 156.8 to the nearest multiple of 8.
     assert list(backbones.channels("efficientnet_lite4").values()) == [24, 32, 56, 160, 448]
 
@@ -86,3 +89,21 @@ def test_networks_start_from_the_published_weights(network):
     # Pixels arrive as (x - 127) / 128: (255 - 127) / 128 = 1, (-1) / 128 and -127 / 128.
     pixels = model.get_layer("normalization")(np.array([[[[255.0, 126.0, 0.0]]]]))
     np.testing.assert_array_equal(pixels, [[[[1.0, -0.0078125, -0.9921875]]]])
+
+
+def test_a_file_of_the_reference_starts_a_network(tmp_path):
+    """By the reference's keys, which begin with an underscore; TensorFlow saves no variable that does."""
+    parity = fill.read(fill.FOLDER / "efficientnet_lite0.json.gz")
+    state = fill.state_dict(parity)
+    safetensors.numpy.save_file(state, tmp_path / "lite0.safetensors")
+    model = models.build('linknet(backbone="efficientnet_lite0")', 11, (32, 32, 3))
+    initialize.transfer(model, str(tmp_path / "lite0.safetensors"))
+    kernel = state["_blocks.15._depthwise_conv.weight"]
+    assert kernel.shape == (1152, 1, 3, 3)
+    np.testing.assert_array_equal(
+        model.get_layer("lite._blocks.15._depthwise_conv").get_weights()[0], kernel.transpose(2, 3, 0, 1)
+    )
+    model.export(tmp_path / "exported", verbose=False)
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8).astype(np.float32)
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_allclose(exported.serve(image)["logits"], model(image)["logits"], rtol=1e-4, atol=1e-4)
