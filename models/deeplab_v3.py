@@ -37,14 +37,15 @@ LAST_STEP = layers.resize
 HEADS = ("vainf", "kazuto")
 
 
-def build(inputs, num_classes, *, backbone="resnet50", output_stride=16, head=None):
+def build(inputs, num_classes, *, backbone="resnet50", output_stride=16, head=None, smoothed_dilation=None):
     """Figure 5.
 
     `backbone` is a spec of `models.backbones` that can stay at 1/8 or 1/16 of the resolution, `output_stride` 8 or 16: where
     it stays. `head` is "vainf" or "kazuto", by default "kazuto" on a Caffe ResNet and "vainf" elsewhere.
+    `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions (layers/smoothed_dilation.py).
     """
     head = chosen(head, HEADS, backbone)
-    x = encoder(inputs, backbone, output_stride, head)["c5"]
+    x = encoder(inputs, backbone, output_stride, head, smoothed_dilation)["c5"]
     with layers.initial_weights(INITIAL[head]):
         x = pyramid(x, output_stride, head, "classifier.classifier.0")
         if head == "vainf":
@@ -65,29 +66,23 @@ ALIGN_CORNERS = {"vainf": False, "jfzhang95": True, "kazuto": False}  # of all r
 def chosen(head, heads, backbone):
     """The head that is asked for, or by default the one whose reference has the backbone."""
     if head is None:
-        return "kazuto" if is_caffe(backbone) else "vainf"
+        return "kazuto" if deeplab_v1.is_caffe(backbone) else "vainf"
     if head not in heads:
         raise ValueError(f"Expected head {' or '.join(map(repr, heads))}. Received: {head=}.")
     return head
 
 
-def is_caffe(backbone):
-    """Whether a backbone is a ResNet of the authors' Caffe form."""
-    call, family = backbones.find(backbone)
-    return family is resnet and resnet.VARIANTS[call.name].caffe
-
-
-def encoder(inputs, backbone, output_stride, head):
+def encoder(inputs, backbone, output_stride, head, smoothed_dilation):
     """The feature maps of the dilated backbone."""
-    if output_stride not in (8, 16):
-        raise ValueError(f"Expected output_stride 8 or 16. Received: {output_stride=}.")
-    family, options = backbones.find(backbone)[1], {}
+    deeplab_v1.check_stride(output_stride)
+    family, options = backbones.find(backbone)[1], {"smoothed_dilation": smoothed_dilation}
     if family is resnet and head != "vainf":
-        options = {"dilate_first": True, "multi_grid": (1, 2, 4)}
+        options |= {"dilate_first": True, "multi_grid": (1, 2, 4)}
     if family is mobilenet_v2 and head == "vainf":
-        options = {"pad_first": True}
-    initial = layers.torch_default if head == "kazuto" else None
-    return backbones.build(backbone, inputs, output_stride, initial=initial, **options)
+        options["pad_first"] = True
+    if head == "kazuto":
+        options["initial"] = layers.torch_default
+    return backbones.build(backbone, inputs, output_stride, **options)
 
 
 def pyramid(x, output_stride, head, name):
@@ -96,10 +91,14 @@ def pyramid(x, output_stride, head, name):
     return layers.aspp(x, rates, name, align_corners=ALIGN_CORNERS[head], dropout=DROPOUT[head])
 
 
-def renames(*, backbone="resnet50", output_stride=16, head=None):
+def renames(*, backbone="resnet50", output_stride=16, head=None, smoothed_dilation=None):
     """Our layers are called as VainF's modules, but for the beginnings of its backbone's."""
     if chosen(head, HEADS, backbone) == "kazuto":
-        return (*deeplab_v1.renames(backbone=backbone), *kazuto("classifier.classifier.0"), (r"^classifier\..*4$", "fc2"))
+        return (
+            *deeplab_v1.renames(backbone=backbone),
+            *kazuto("classifier.classifier.0"),
+            (r"^classifier\..*4$", "fc2"),
+        )
     return vainf(backbone)
 
 

@@ -36,8 +36,8 @@ REFERENCE = {
     "input": (64, 96, 3),
     "source": "VainF/DeepLabV3Plus-Pytorch network/modeling.py, jfzhang95/pytorch-deeplab-xception modeling/deeplab.py and "
     "kazuto1011/deeplab-pytorch libs/models/deeplabv3plus.py, run",
-    "published": "VOC val: ResNet-101 78.3, ResNet-50 77.2, MobileNetV2 71.1; Cityscapes val: ResNet-101 76.2, MobileNetV2 72.1 "
-    "(VainF/DeepLabV3Plus-Pytorch's README)",
+    "published": "VOC val: ResNet-101 78.3, ResNet-50 77.2, MobileNetV2 71.1; Cityscapes val: ResNet-101 76.2, "
+    "MobileNetV2 72.1 (VainF/DeepLabV3Plus-Pytorch's README)",
 }
 
 HEADS = ("vainf", "jfzhang95", "kazuto")
@@ -45,15 +45,16 @@ HEADS = ("vainf", "jfzhang95", "kazuto")
 DECODERS = {"vainf": (0.0,), "jfzhang95": (0.5, 0.1), "kazuto": (0.0, 0.0)}
 
 
-def build(inputs, num_classes, *, backbone="resnet50", output_stride=16, head=None):
+def build(inputs, num_classes, *, backbone="resnet50", output_stride=16, head=None, smoothed_dilation=None):
     """Figure 2.
 
     `backbone` is a spec of `models.backbones` that can stay at 1/8 or 1/16 of the resolution, `output_stride` 8 or 16: where
     it stays. `head` is "vainf", "jfzhang95" or "kazuto", by default "jfzhang95" on Xception-65, "kazuto" on a Caffe ResNet
-    and "vainf" elsewhere.
+    and "vainf" elsewhere. `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions
+    (layers/smoothed_dilation.py).
     """
     head = chosen(head, backbone)
-    features = deeplab_v3.encoder(inputs, backbone, output_stride, head)
+    features = deeplab_v3.encoder(inputs, backbone, output_stride, head, smoothed_dilation)
     fine = features[max(level for level, stride in backbones.strides(backbone).items() if stride == 4)]
     with layers.initial_weights(deeplab_v3.INITIAL[head]):
         x = deeplab_v3.pyramid(features["c5"], output_stride, head, "classifier.aspp")
@@ -80,7 +81,7 @@ def decoder(fine, x, num_classes, head):
     return layers.conv(x, num_classes, 1, f"classifier.classifier.{3 * len(DECODERS[head])}")
 
 
-def renames(*, backbone="resnet50", output_stride=16, head=None):
+def renames(*, backbone="resnet50", output_stride=16, head=None, smoothed_dilation=None):
     """Our layers are called as VainF's modules, but for the beginnings of its backbone's."""
     match chosen(head, backbone):
         case "jfzhang95":

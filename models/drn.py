@@ -35,19 +35,24 @@ REFERENCE = {
 LAST_STEP = layers.fit  # the reference's output is 8 times the rounded-up eighth of the image
 
 
-def build(inputs, num_classes, *, variant="d_22"):
-    """Section 5. `variant` is a backbone of models/backbones/drn.py without its "drn_": the paper's C-26, C-42; D-22 ..."""
-    x = backbones.build(backbone_of(variant=variant), inputs, output_stride=8)["c5"]
+def build(inputs, num_classes, *, variant="d_22", smoothed_dilation=None):
+    """Section 5.
+
+    `variant` is a backbone of models/backbones/drn.py without its "drn_": the paper's C-26, C-42; D-22 ...
+    `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions (layers/smoothed_dilation.py).
+    """
+    backbone = backbone_of(variant=variant)
+    x = backbones.build(backbone, inputs, output_stride=8, smoothed_dilation=smoothed_dilation)["c5"]
     x = layers.conv(x, num_classes, 1, "seg", initial=drn.INITIAL)
     return {"logits": layers.bilinear_upsampling(x, 8, "up")}
 
 
-def backbone_of(*, variant="d_22"):
+def backbone_of(*, variant="d_22", smoothed_dilation=None):
     """The spec of the backbone."""
     return f"drn_{variant}"
 
 
-def renames(*, variant="d_22"):
+def renames(*, variant="d_22", smoothed_dilation=None):
     """The reference numbers the modules of its backbone in one torch.nn.Sequential, activations and pool included."""
     if variant.startswith("d"):
         return ((r"^layer", "base."),)

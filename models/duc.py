@@ -34,15 +34,20 @@ STRIDE = 8
 HYBRID = ((1, 2, 5, 9), (5, 9, 17))  # dilations of the blocks of the last two stages, in turn (section 3.2)
 
 
-def build(inputs, num_classes, *, backbone="resnet50", hdc=True):
-    """Section 3. `backbone` is a ResNet; `hdc` gives each block of its last two stages a dilation of its own."""
+def build(inputs, num_classes, *, backbone="resnet50", hdc=True, smoothed_dilation=None):
+    """Section 3.
+
+    `backbone` is a ResNet; `hdc` gives each block of its last two stages a dilation of its own.
+    `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions (layers/smoothed_dilation.py).
+    """
     call, family = backbones.find(backbone)
     if family is not resnet:
         raise ValueError(f"Expected a ResNet: {', '.join(resnet.VARIANTS)}. Received: {backbone=}.")
-    if hdc:
-        x = hybrid_dilated(inputs, resnet.VARIANTS[call.name])
-    else:
-        x = backbones.build(backbone, inputs, output_stride=STRIDE, dilate_first=True)["c5"]
+    with layers.smoothed_dilation(smoothed_dilation):
+        if hdc:
+            x = hybrid_dilated(inputs, resnet.VARIANTS[call.name])
+        else:
+            x = backbones.build(backbone, inputs, output_stride=STRIDE, dilate_first=True)["c5"]
     x = layers.conv_norm(x, num_classes * STRIDE**2, 3, "duc", ("conv", "bn"), bias=True)
     return {"logits": PixelShuffle(STRIDE)(x)}
 

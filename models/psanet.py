@@ -36,17 +36,18 @@ RENAMES = pspnet.RENAMES  # the same repository's backbone, and its heads below
 WIDTH = 512
 
 
-def build(inputs, num_classes, *, backbone="resnet50_deep", mask=(59, 59)):
+def build(inputs, num_classes, *, backbone="resnet50_deep", mask=(59, 59), smoothed_dilation=None):
     """A dilated backbone, point-wise spatial attention on its last stage, a head.
 
     `backbone` is a spec of `models.backbones` that can stay at 1/8 of the resolution. `mask` (height, width), odd, is how
     many positions around its own a position knows of, at 1/16 of the resolution. For all pairs of an image of 16 k + 1
     pixels it takes 2 k + 1: the authors' 465 pixels 59. Farther pairs of a larger image have the logit 0.
+    `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions (layers/smoothed_dilation.py).
     """
     if not isinstance(mask, (tuple, list)) or len(mask) != 2 or any(n < 3 or n % 2 == 0 for n in mask):
         raise ValueError(f"Expected mask (height, width) of odd numbers from 3. Received: {mask=}.")
     options = {"dilate_first": True} if backbones.find(backbone)[1] is resnet else {}
-    features = backbones.build(backbone, inputs, output_stride=8, **options)
+    features = backbones.build(backbone, inputs, output_stride=8, smoothed_dilation=smoothed_dilation, **options)
     x = point_wise_spatial_attention(features["c5"], mask)
     x = pspnet.head(x, 512, num_classes, "cls")
     aux = pspnet.head(features["c4"], 256, num_classes, "aux")

@@ -39,10 +39,14 @@ RENAMES = (
 BINS = (1, 2, 3, 6)
 
 
-def build(inputs, num_classes, *, backbone="resnet50_deep"):
-    """Figure 3. `backbone` is a spec of `models.backbones` that can stay at 1/8 of the resolution."""
+def build(inputs, num_classes, *, backbone="resnet50_deep", smoothed_dilation=None):
+    """Figure 3.
+
+    `backbone` is a spec of `models.backbones` that can stay at 1/8 of the resolution. `smoothed_dilation` "gi" or "ssc" smooths
+    its dilated convolutions (layers/smoothed_dilation.py).
+    """
     options = {"dilate_first": True} if backbones.find(backbone)[1] is resnet else {}
-    features = backbones.build(backbone, inputs, output_stride=8, **options)
+    features = backbones.build(backbone, inputs, output_stride=8, smoothed_dilation=smoothed_dilation, **options)
     x = pyramid_pooling(features["c5"])
     x = head(x, 512, num_classes, "cls")
     aux = head(features["c4"], 256, num_classes, "aux")

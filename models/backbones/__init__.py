@@ -53,7 +53,7 @@ def names():
     return sorted(_families())
 
 
-def build(spec, inputs, output_stride=32, *, initial=None, **options):
+def build(spec, inputs, output_stride=32, *, initial=None, smoothed_dilation=None, **options):
     """Builds a backbone on `inputs`, normalised pixels, and returns its feature maps.
 
     Args:
@@ -61,6 +61,7 @@ def build(spec, inputs, output_stride=32, *, initial=None, **options):
       inputs: [B, H, W, C].
       output_stride: where the resolution stops falling: 8, 16 or 32; later stages are dilated instead.
       initial: the rule by which weights start, of a network whose reference does not take the family's INITIAL.
+      smoothed_dilation: "gi" or "ssc" smooths the dilated convolutions (models/layers/smoothed_dilation.py).
       **options: more options of the family's `build`, which a network needs whatever its user writes in the spec.
 
     Returns:
@@ -69,7 +70,7 @@ def build(spec, inputs, output_stride=32, *, initial=None, **options):
     call, family = find(spec)
     if output_stride not in (8, 16, 32):
         raise ValueError(f"Expected output_stride 8, 16 or 32. Received: {output_stride=} for {spec}.")
-    with layers.initial_weights(initial or _initial(family)):
+    with layers.initial_weights(initial or _initial(family)), layers.smoothed_dilation(smoothed_dilation):
         return specs.apply(family.build, call, inputs, call.name, output_stride=output_stride, **options)
 
 

@@ -72,10 +72,11 @@ def numbered(variant):
     return found
 
 
-def build(inputs, variant, output_stride=32, *, pool=None):
+def build(inputs, variant, output_stride=32, *, pool=None, dense_pool=None):
     """Five stages of 3x3 convolutions and a 2x2 pool. Where a pool's stride is left out, all after it is dilated.
 
-    `pool`, a function x -> x at half the resolution, takes the place of the pools that stride.
+    `pool`, a function x -> x at half the resolution, takes the place of the pools that stride, and `dense_pool`, x -> x at
+    the same resolution, of those that do not.
     """
     stages, norm = VARIANTS[variant]
     x, index, features = inputs, 0, {}
@@ -94,7 +95,7 @@ def build(inputs, variant, output_stride=32, *, pool=None):
             x = pool(x) if pool else layers.max_pool(x, 2)
             resolution *= 2
         else:
-            x = pool_everywhere(x, dilation)
+            x = dense_pool(x) if dense_pool else pool_everywhere(x, dilation)
             dilation *= 2
     del features["c0"]  # at full resolution
     return {**features, "c5": x}

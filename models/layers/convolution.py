@@ -7,6 +7,7 @@ import keras
 
 from models.layers.initial_weights import current_rule, torch_default
 from models.layers.resizing import crop
+from models.layers.smoothed_dilation import smoothing
 
 # Keras sends a dilated convolution through space-to-batch, and a grouped one through an XLA function of its own: 1.6
 # times slower forward and back (128 channels, 3x3, rate 8, 4 x 45 x 60 pixels, one CPU core), and 50 times (4 groups).
@@ -24,11 +25,12 @@ def conv(x, filters, kernel, name, stride=1, dilation=1, padding=None, groups=1,
     that of the enclosing `initial_weights`.
     """
     kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
+    x, smoothed = smoothing(x, name, kernel, stride, dilation, padding if padding is None else _pair(padding))
     layer = Conv2D if groups > 1 or max(dilation) > 1 else keras.layers.Conv2D
     x, mode = _padded(x, kernel, stride, dilation, padding)
     taps = math.prod(kernel)
     start, bias_start = (initial or current_rule()).start(x.shape[-1] // groups * taps, filters * taps)
-    return layer(
+    y = layer(
         filters,
         kernel,
         stride,
@@ -40,16 +42,18 @@ def conv(x, filters, kernel, name, stride=1, dilation=1, padding=None, groups=1,
         bias_initializer=bias_start,
         name=name,
     )(x)
+    return smoothed(y)
 
 
 def depthwise_conv(x, kernel, name, stride=1, dilation=1, padding=None, multiplier=1, bias=True, initial=None):
     """A convolution of every channel with its own `multiplier` kernels; arguments as in `conv`."""
     kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
+    x, smoothed = smoothing(x, name, kernel, stride, dilation, padding if padding is None else _pair(padding))
     x, mode = _padded(x, kernel, stride, dilation, padding)
     taps = math.prod(kernel)
     rule = initial or current_rule()
     start, bias_start = (rule.depthwise or rule).start(taps, x.shape[-1] * multiplier * taps)
-    return keras.layers.DepthwiseConv2D(
+    y = keras.layers.DepthwiseConv2D(
         kernel,
         stride,
         padding=mode,
@@ -60,6 +64,7 @@ def depthwise_conv(x, kernel, name, stride=1, dilation=1, padding=None, multipli
         bias_initializer=bias_start,
         name=name,
     )(x)
+    return smoothed(y)
 
 
 def transposed_conv(x, filters, kernel, name, stride=2, padding=0, output_padding=0, bias=True, initial=torch_default):
