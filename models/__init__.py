@@ -13,6 +13,7 @@ What a module may declare beside `build` and REFERENCE; a name that looks like a
   NORMALIZATION: what the reference does to the pixels, where no backbone says so.
   RENAMES: (pattern, replacement) pairs from our layer names to the reference's keys; or a function `renames` of `build`'s
     options that gives them.
+  ALIASES: (pattern, replacement) pairs from keys of the reference that repeat another key's tensor to that key.
   backbone_of: a function of `build`'s options that names the backbone, where no option `backbone` does.
 """
 
@@ -39,6 +40,7 @@ HOOKS = {
     "NORMALIZATION": "default",
     "RENAMES": (),
     "renames": None,
+    "ALIASES": (),
     "backbone_of": None,
     "REFERENCE": None,  # read by tests and docs
 }
@@ -68,8 +70,8 @@ def build(
       A keras.Model from [B, H, W, channels] uint8 or float32 to {"logits": float32 [B, H, W, num_classes]}, with
       "aux_<n>" where the paper trains auxiliary outputs; a `classifier` gives [B, num_classes]. `model.aux_weights` holds
       the auxiliary loss weights, `model.aux_resolution` where that loss is computed, `model.renames` the (pattern,
-      replacement) pairs from layer names to the keys of the reference's state dict, `model.backbone` the spec of the
-      backbone, "" where there is none.
+      replacement) pairs from layer names to the keys of the reference's state dict, `model.aliases` those between its keys,
+      `model.backbone` the spec of the backbone, "" where there is none.
     """
     if num_classes < 1:
         raise ValueError(f"Expected num_classes of at least 1. Received: num_classes={num_classes!r}.")
@@ -100,6 +102,7 @@ def build(
     model.aux_weights = {name: w for name, w in _hook(architecture, "AUX_WEIGHTS").items() if name in outputs}
     model.aux_resolution = _hook(architecture, "AUX_RESOLUTION")
     model.renames = (*_renames(architecture, call), *(backbones.renames(backbone) if backbone else ()))
+    model.aliases = tuple(_hook(architecture, "ALIASES"))
     model.backbone = backbone
     if weights is not None:
         weights_lib.fill(model, weights)

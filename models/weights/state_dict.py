@@ -3,7 +3,8 @@
     weights.load(model, weights.read("erfnet.pth"))
 
 A layer `decoder.layers.0.conv` takes `decoder.layers.0.conv.weight` and `.bias`: no table of names, for any model.
-Where a reference calls a backbone's modules otherwise, `model.renames` translates.
+Where a reference calls a backbone's modules otherwise, `model.renames` translates; where it registers a tensor twice,
+`model.aliases` says which key repeats which.
 """
 
 import re
@@ -24,12 +25,15 @@ _ENTRIES = (
     (keras.layers.GroupNormalization, _AFFINE),
     (keras.layers.PReLU, {"alpha": "weight"}),
 )
+# Entries that only torch's training needs: batch norm's counter, and the sums of a batch norm over several GPUs (vacancy/
+# Synchronized-BatchNorm-PyTorch).
+_BOOKKEEPING = ("num_batches_tracked", "._tmp_running_mean", "._tmp_running_var", "._running_iter")
 
 
 def load(model, state_dict):
     """Copies a state dict (key -> numpy array or torch tensor) into the layers of the same names.
 
-    Kernels are transposed to Keras' layouts, norm statistics copied; `num_batches_tracked` is ignored. Nothing is
+    Kernels are transposed to Keras' layouts, norm statistics copied; batch norm's counters are ignored. Nothing is
     assigned unless everything fits: keys or variables left over, and shapes that differ, raise ValueError.
     """
     found, spare = match(model, state_dict)
@@ -64,7 +68,8 @@ def match(model, state_dict, renames=None):
     Returns:
         [(layer, variable, key, array in Keras' layout or None where there is no such key)], and the entries left over.
     """
-    state = {key: value for key, value in state_dict.items() if not key.endswith("num_batches_tracked")}
+    state = {key: value for key, value in state_dict.items() if not key.endswith(_BOOKKEEPING)}
+    _drop_aliases(state, getattr(model, "aliases", ()))
     found = []
     for layer in layers_with_variables(model):
         prefix = renamed(layer.name, getattr(model, "renames", ()) if renames is None else renames)
@@ -80,6 +85,16 @@ def renamed(name, renames):
     for pattern, replacement in renames:
         name = re.sub(pattern, replacement, name)
     return name
+
+
+def _drop_aliases(state, aliases):
+    """Takes out the entries that repeat another; one that differs from the other stays, to be refused as left over."""
+    for key in list(state):
+        for pattern, replacement in aliases:
+            first = re.sub(pattern, replacement, key)
+            if first != key and first in state and np.array_equal(state[key], state[first]):
+                del state[key]
+                break
 
 
 def layers_with_variables(model):
