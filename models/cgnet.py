@@ -31,7 +31,9 @@ CONV_NORM_ACT = {"entries": ("conv", "bn", "act"), "activation": layers.prelu, "
 def build(inputs, num_classes, *, m=3, n=21):
     """Table I: `m` blocks at 1/4 of the resolution and `n` at 1/8; the first of each halves it."""
     if min(m, n) < 2:
-        raise ValueError(f"Expected m and n of at least 2: a block that halves the resolution, and others. Received: {m=}, {n=}.")
+        raise ValueError(
+            f"Expected m and n of at least 2: a block that halves the resolution, and others. Received: {m=}, {n=}."
+        )
     half = layers.average_pool(inputs, 3, 2, padding=1)
     quarter = layers.average_pool(half, 3, 2, padding=1)
 

@@ -29,8 +29,8 @@ _ENTRIES = (
 def load(model, state_dict):
     """Copies a state dict (key -> numpy array or torch tensor) into the layers of the same names.
 
-    Kernels are transposed to Keras' layouts, norm statistics copied; `num_batches_tracked` is ignored. Nothing is
-    assigned unless everything fits: keys or variables left over, and shapes that differ, raise ValueError.
+    Kernels are transposed to Keras' layouts, norm statistics copied; `num_batches_tracked` and the keys of `model.unused` are
+    ignored. Nothing is assigned unless everything fits: keys or variables left over, and shapes that differ, raise ValueError.
     """
     found, spare = match(model, state_dict)
     assignments, missing, wrong = [], [], []
@@ -64,7 +64,8 @@ def match(model, state_dict, renames=None):
     Returns:
         [(layer, variable, key, array in Keras' layout or None where there is no such key)], and the entries left over.
     """
-    state = {key: value for key, value in state_dict.items() if not key.endswith("num_batches_tracked")}
+    unused = re.compile("|".join((r"num_batches_tracked$", *getattr(model, "unused", ()))))
+    state = {key: value for key, value in state_dict.items() if not unused.search(key)}
     found = []
     for layer in layers_with_variables(model):
         prefix = layer.name
