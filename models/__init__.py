@@ -8,12 +8,15 @@ What a module may declare beside `build` and REFERENCE; a name that looks like a
   AUX_RESOLUTION: where their loss is computed: "label" (default; their logits are resized to it) or "output" (the label is).
   SIZE_MULTIPLE, SIZE_REMAINDER: the sizes that the reference takes, where it refuses others: k * multiple + remainder.
     The input is padded to the next one and the logits cropped.
-  LAST_STEP: (logits, image) -> logits of the image's size, where the reference's own are of another size.
+  LAST_STEP: (logits, image) -> logits of the image's size, where the reference's own are of another size; or a function
+    `last_step` of `build`'s options that gives it, or None.
   FULL_SIZE: the outputs that both concern, where auxiliary ones are as large as "logits".
   NORMALIZATION: what the reference does to the pixels, where no backbone says so.
   RENAMES: (pattern, replacement) pairs from our layer names to the reference's keys; or a function `renames` of `build`'s
     options that gives them.
   ALIASES: (pattern, replacement) pairs from keys of the reference that repeat another key's tensor to that key.
+  UNUSED: patterns of keys of the reference that its output does not depend on: our network lacks them, and loading ignores
+    them.
   backbone_of: a function of `build`'s options that names the backbone, where no option `backbone` does.
 """
 
@@ -36,11 +39,13 @@ HOOKS = {
     "SIZE_MULTIPLE": 1,
     "SIZE_REMAINDER": 0,
     "LAST_STEP": None,
+    "last_step": None,
     "FULL_SIZE": ("logits",),
     "NORMALIZATION": "default",
     "RENAMES": (),
     "renames": None,
     "ALIASES": (),
+    "UNUSED": (),
     "backbone_of": None,
     "REFERENCE": None,  # read by tests and docs
 }
@@ -71,6 +76,7 @@ def build(
       "aux_<n>" where the paper trains auxiliary outputs; a `classifier` gives [B, num_classes]. `model.aux_weights` holds
       the auxiliary loss weights, `model.aux_resolution` where that loss is computed, `model.renames` the (pattern,
       replacement) pairs from layer names to the keys of the reference's state dict, `model.aliases` those between its keys,
+      `model.unused` patterns of those keys that the network lacks,
       `model.backbone` the spec of the backbone, "" where there is none.
     """
     if num_classes < 1:
@@ -92,7 +98,7 @@ def build(
         x = layers.pad_to_multiple(x, multiple, _hook(architecture, "SIZE_REMAINDER"))
     outputs = specs.apply(architecture.build, call, x, num_classes)
     _check_outputs(architecture, outputs)
-    last = layers.fit if multiple > 1 else _hook(architecture, "LAST_STEP")
+    last = layers.fit if multiple > 1 else _last_step(architecture, call)
     if last and not native_resolution:
         for name in _hook(architecture, "FULL_SIZE"):
             if name in outputs:
@@ -103,6 +109,7 @@ def build(
     model.aux_resolution = _hook(architecture, "AUX_RESOLUTION")
     model.renames = (*_renames(architecture, call), *(backbones.renames(backbone) if backbone else ()))
     model.aliases = tuple(_hook(architecture, "ALIASES"))
+    model.unused = tuple(_hook(architecture, "UNUSED"))
     model.backbone = backbone
     if weights is not None:
         weights_lib.fill(model, weights)
@@ -134,6 +141,12 @@ def _backbone(architecture, call):
         return specs.apply(backbone_of, call)
     parameter = inspect.signature(architecture.build).parameters.get("backbone")
     return call.kwargs.get("backbone", parameter.default) if parameter else ""
+
+
+def _last_step(architecture, call):
+    """A module's LAST_STEP, or what its `last_step` gives where it depends on the options."""
+    last_step = _hook(architecture, "last_step")
+    return specs.apply(last_step, call) if last_step else _hook(architecture, "LAST_STEP")
 
 
 def _renames(architecture, call):

@@ -3,10 +3,16 @@
 import keras
 from keras import ops
 
+from models.layers.resizing import target_size
 
-def adaptive_average_pool(x, size, name=None):
-    """PyTorch's AdaptiveAvgPool2d: means of `size` x `size` cells, which overlap where the size of x is no multiple."""
-    return AdaptiveAveragePool2D(size, name=name)(x)
+
+def adaptive_average_pool(x, size=None, like=None, scale=None, least=0, name=None):
+    """PyTorch's AdaptiveAvgPool2d: means of cells, which overlap where the size of x is no multiple of theirs.
+
+    To `size` x `size` cells, to as many as the tensor `like` has pixels, or by a `scale` as in `resize`.
+    """
+    layer = AdaptiveAveragePool2D(size, scale, least, name=name)
+    return layer(x if like is None else [x, like])
 
 
 @keras.saving.register_keras_serializable(package="tfseg")
@@ -16,28 +22,35 @@ class AdaptiveAveragePool2D(keras.layers.Layer):
     Two products with averaging matrices, as the size may be known only at run time.
     """
 
-    def __init__(self, size, **kwargs):
+    def __init__(self, size=None, scale=None, least=0, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.size = size
+        self.size, self.scale, self.least = size, scale, least
 
     def call(self, inputs):
-        m = self.size
-        b, h, w = ops.shape(inputs)[:3]
-        c = inputs.shape[-1]
-        x = ops.matmul(ops.cast(self._matrix(h), inputs.dtype), ops.reshape(inputs, (b, h, w * c)))
-        x = ops.matmul(ops.cast(self._matrix(w), inputs.dtype), ops.reshape(x, (b * m, w, c)))
-        return ops.reshape(x, (b, m, m, c))
+        x = inputs[0] if isinstance(inputs, (list, tuple)) else inputs
+        height, width = self._target(inputs, ops.shape)
+        b, h, w = ops.shape(x)[:3]
+        c = x.shape[-1]
+        x = ops.matmul(ops.cast(_matrix(h, height), x.dtype), ops.reshape(x, (b, h, w * c)))
+        x = ops.matmul(ops.cast(_matrix(w, width), x.dtype), ops.reshape(x, (b * height, w, c)))
+        return ops.reshape(x, (b, height, width, c))
 
-    def _matrix(self, n):
-        """[m, n]: a row holds the weights of the input pixels in one cell."""
-        cell = ops.arange(self.size)[:, None]
-        begin, end = cell * n // self.size, -(-(cell + 1) * n // self.size)
-        pixel = ops.arange(n)[None, :]
-        inside = ops.cast(ops.logical_and(pixel >= begin, pixel < end), "float32")
-        return inside / ops.sum(inside, axis=1, keepdims=True)
+    def _target(self, inputs, shape):
+        return (self.size, self.size) if self.size else target_size(inputs, self.scale, self.least, shape)
 
     def compute_output_spec(self, inputs):
-        return keras.KerasTensor((inputs.shape[0], self.size, self.size, inputs.shape[-1]), inputs.dtype)
+        x = inputs[0] if isinstance(inputs, (list, tuple)) else inputs
+        target = self._target(inputs, lambda x: x.shape)
+        return keras.KerasTensor((x.shape[0], *target, x.shape[-1]), x.dtype)
 
     def get_config(self):
-        return {**super().get_config(), "size": self.size}
+        return {**super().get_config(), "size": self.size, "scale": self.scale, "least": self.least}
+
+
+def _matrix(n, m):
+    """[m, n]: a row holds the weights of the input pixels in one cell."""
+    cell = ops.arange(m)[:, None]
+    begin, end = cell * n // m, -(-(cell + 1) * n // m)
+    pixel = ops.arange(n)[None, :]
+    inside = ops.cast(ops.logical_and(pixel >= begin, pixel < end), "float32")
+    return inside / ops.sum(inside, axis=1, keepdims=True)

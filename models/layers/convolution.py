@@ -8,6 +8,7 @@ import keras
 from models.layers.initial_weights import current_rule, torch_default
 from models.layers.resizing import crop
 from models.layers.smoothed_dilation import smoothing
+from models.layers.strided_dilation import StridedDilatedDepthwiseConv2D
 
 # Keras sends a dilated convolution through space-to-batch, and a grouped one through an XLA function of its own: 1.6
 # times slower forward and back (128 channels, 3x3, rate 8, 4 x 45 x 60 pixels, one CPU core), and 50 times (4 groups).
@@ -53,7 +54,9 @@ def depthwise_conv(x, kernel, name, stride=1, dilation=1, padding=None, multipli
     taps = math.prod(kernel)
     rule = initial or current_rule()
     start, bias_start = (rule.depthwise or rule).start(taps, x.shape[-1] * multiplier * taps)
-    y = keras.layers.DepthwiseConv2D(
+    both = max(stride) > 1 and max(dilation) > 1  # which Keras refuses
+    layer = StridedDilatedDepthwiseConv2D if both else keras.layers.DepthwiseConv2D
+    y = layer(
         kernel,
         stride,
         padding=mode,

@@ -1,5 +1,7 @@
 """Sizes that are known only at run time: bilinear resizing, padding and cropping."""
 
+import fractions
+
 import keras
 from keras import ops
 
@@ -9,11 +11,14 @@ else:
     tf = None
 
 
-def resize(x, like=None, size=None, scale=None, align_corners=False, name=None):
-    """Bilinear resizing to the height and width of the tensor `like`, to a `size`, or by a whole `scale`."""
+def resize(x, like=None, size=None, scale=None, align_corners=False, least=0, name=None):
+    """Bilinear resizing to the height and width of the tensor `like`, to a `size`, or by a `scale`.
+
+    A fraction's result is rounded up, and not smaller than `least` pixels.
+    """
     if sum(target is not None for target in (like, size, scale)) != 1:
         raise ValueError(f"Expected one of like, size, scale. Received: {like=}, {size=}, {scale=}.")
-    layer = ResizeBilinear(align_corners, size, scale, name=name)
+    layer = ResizeBilinear(align_corners, size, scale, least, name=name)
     return layer(x if like is None else [x, like])
 
 
@@ -48,9 +53,9 @@ class ResizeBilinear(keras.layers.Layer):
     NaN gradients in bfloat16. So inference stays out of XLA.
     """
 
-    def __init__(self, align_corners=False, size=None, scale=None, **kwargs):
+    def __init__(self, align_corners=False, size=None, scale=None, least=0, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.align_corners, self.size, self.scale = align_corners, size and tuple(size), scale
+        self.align_corners, self.size, self.scale, self.least = align_corners, size and tuple(size), scale, least
         self.supports_jit = tf is None  # so Keras' jit_compile="auto" leaves a model that resizes alone
 
     def call(self, inputs, training=None):
@@ -72,12 +77,7 @@ class ResizeBilinear(keras.layers.Layer):
         return ops.reshape(x, (b, height, width, c))
 
     def _target(self, inputs, shape):
-        """(height, width) of the result; `shape` gives a tensor's sizes."""
-        if self.size:
-            return self.size
-        if self.scale:
-            return tuple(None if n is None else n * self.scale for n in shape(inputs)[1:3])
-        return tuple(shape(inputs[1])[1:3])
+        return self.size or target_size(inputs, self.scale, self.least, shape)
 
     def _matrix(self, n, m):
         """[m, n]: a row holds the weights of the input positions for one output position."""
@@ -101,6 +101,7 @@ class ResizeBilinear(keras.layers.Layer):
             "align_corners": self.align_corners,
             "size": self.size,
             "scale": self.scale,
+            "least": self.least,
         }
 
 
@@ -191,6 +192,23 @@ class PadToMultiple(keras.layers.Layer):
             "remainder": self.remainder,
             "least": self.least,
         }
+
+
+def target_size(inputs, scale, least, shape):
+    """(height, width) of x times `scale`, or where that is None those of the second of inputs [x, like].
+
+    `shape` gives a tensor's sizes, of which None is one that is not known yet.
+    """
+    if scale is None:
+        return tuple(shape(inputs[1])[1:3])
+    return tuple(None if n is None else _scaled(n, scale, least) for n in shape(inputs)[1:3])
+
+
+def _scaled(n, scale, least):
+    """n * scale, rounded up, and at least `least`, of an integer or a tensor."""
+    scale = fractions.Fraction(scale).limit_denominator(100)
+    n = -(-n * scale.numerator // scale.denominator)
+    return max(n, least) if isinstance(n, int) else ops.maximum(n, least)
 
 
 def _positive(n):

@@ -33,8 +33,9 @@ _BOOKKEEPING = ("num_batches_tracked", "._tmp_running_mean", "._tmp_running_var"
 def load(model, state_dict):
     """Copies a state dict (key -> numpy array or torch tensor) into the layers of the same names.
 
-    Kernels are transposed to Keras' layouts, norm statistics copied; batch norm's counters are ignored. Nothing is
-    assigned unless everything fits: keys or variables left over, and shapes that differ, raise ValueError.
+    Kernels are transposed to Keras' layouts, norm statistics copied; what only torch's training needs, such as batch norm's
+    counter, and the keys of `model.unused` are ignored. Nothing is assigned unless everything fits: keys or variables left
+    over, and shapes that differ, raise ValueError.
     """
     found, spare = match(model, state_dict)
     assignments, missing, wrong = [], [], []
@@ -68,7 +69,12 @@ def match(model, state_dict, renames=None):
     Returns:
         [(layer, variable, key, array in Keras' layout or None where there is no such key)], and the entries left over.
     """
-    state = {key: value for key, value in state_dict.items() if not key.endswith(_BOOKKEEPING)}
+    unused = [re.compile(pattern) for pattern in getattr(model, "unused", ())]
+    state = {
+        key: value
+        for key, value in state_dict.items()
+        if not key.endswith(_BOOKKEEPING) and not any(pattern.search(key) for pattern in unused)
+    }
     _drop_aliases(state, getattr(model, "aliases", ()))
     found = []
     for layer in layers_with_variables(model):

@@ -173,7 +173,7 @@ def test_declarations_of_every_architecture(name):
     specs.check_module(architecture, ["build"], models.HOOKS)
     # They are given the same call as `build`, so what `build` takes they must take.
     options = list(inspect.signature(architecture.build).parameters)[2:]
-    for function in ("renames", "backbone_of"):
+    for function in ("renames", "backbone_of", "last_step"):
         if hasattr(architecture, function):
             assert list(inspect.signature(getattr(architecture, function)).parameters) == options, function
 
