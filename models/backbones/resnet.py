@@ -122,12 +122,13 @@ def channels(variant):
     return {"c1": v.stem[-1][2], **{f"c{stage + 2}": 64 * 2**stage * expansion for stage in range(4)}}
 
 
-def build(inputs, variant, output_stride=32, *, dilate_first=False, ceil_pool=False):
+def build(inputs, variant, output_stride=32, *, dilate_first=False, ceil_pool=False, dropout=0.0):
     """Table 1: a stem, a pool, four stages.
 
     Where a stage's stride is left out, all that follows it is dilated instead, so that the weights compute what they did:
     the stage's first 3x3, if it strided, keeps the dilation of the stage before, as in torchvision. With `dilate_first` it
-    is dilated as the rest of its stage, as in PSPNet's hszhao/semseg. `ceil_pool` rounds the pool's size up.
+    is dilated as the rest of its stage, as in PSPNet's hszhao/semseg. `ceil_pool` rounds the pool's size up. `dropout` is the
+    share of values that are dropped at the end of the last stage's residual branches.
     """
     v = VARIANTS[variant]
     x = stem(inputs, v)
@@ -138,7 +139,8 @@ def build(inputs, variant, output_stride=32, *, dilate_first=False, ceil_pool=Fa
         first = dilation if dilate_first else first
         for i in range(blocks):
             name, filters = f"layer{stage + 1}.{i}", 64 * 2**stage
-            x = block(x, name, filters, v, 1 if i else stride, (dilation if i else first, dilation))
+            dilations, rate = (dilation if i else first, dilation), dropout if stage == 3 else 0.0
+            x = block(x, name, filters, v, 1 if i else stride, dilations, dropout=rate)
         features[f"c{stage + 2}"] = x
     return features
 
@@ -168,7 +170,7 @@ def pool(x, rounding="floor"):
     return keras.layers.MaxPooling2D(3, 2)(x)
 
 
-def block(x, name, filters, v, stride=1, dilations=(1, 1), residual=True):
+def block(x, name, filters, v, stride=1, dilations=(1, 1), residual=True, dropout=0.0):
     """Figure 5: two 3x3, or 1x1, 3x3 and 1x1, added to the input; dilations before and after the stride."""
     outputs = filters * 4 if v.bottleneck else filters
     if v.bottleneck:
@@ -183,6 +185,8 @@ def block(x, name, filters, v, stride=1, dilations=(1, 1), residual=True):
         y = layers.conv_norm(y, filters, 3, name, ("conv2", "bn2"), activation=None, dilation=dilations[1])
     if v.excitation:
         y = layers.squeeze_excite(y, outputs // 16, f"{name}.se_module")
+    if dropout:
+        y = keras.layers.Dropout(dropout)(y)
     if not residual:
         return layers.relu(y)
     if stride > 1 or x.shape[-1] != outputs:
