@@ -122,13 +122,14 @@ def channels(variant):
     return {"c1": v.stem[-1][2], **{f"c{stage + 2}": 64 * 2**stage * expansion for stage in range(4)}}
 
 
-def build(inputs, variant, output_stride=32, *, dilate_first=False, ceil_pool=False, multi_grid=(1,)):
+def build(inputs, variant, output_stride=32, *, dilate_first=False, ceil_pool=False, multi_grid=(1,), dropout=0.0):
     """Table 1: a stem, a pool, four stages.
 
     Where a stage's stride is left out, all that follows it is dilated instead, so that the weights compute what they did:
     the stage's first 3x3, if it strided, keeps the dilation of the stage before, as in torchvision. With `dilate_first` it
     is dilated as the rest of its stage, as in PSPNet's hszhao/semseg. `ceil_pool` rounds the pool's size up.
-    `multi_grid` multiplies the dilation of the last stage's blocks, one number for each and the last for all that follow.
+    `multi_grid` multiplies the dilation of the last stage's blocks, one number for each and the last for all that follow. `dropout` is the
+    share of values that are dropped at the end of the last stage's residual branches.
     """
     if not isinstance(multi_grid, (tuple, list)) or not multi_grid or any(rate < 1 for rate in multi_grid):
         raise ValueError(f"Expected multi_grid such as (1, 2, 4), of numbers from 1. Received: {multi_grid=}.")
@@ -142,7 +143,8 @@ def build(inputs, variant, output_stride=32, *, dilate_first=False, ceil_pool=Fa
         for i in range(blocks):
             name, filters = f"layer{stage + 1}.{i}", 64 * 2**stage
             grid = multi_grid[min(i, len(multi_grid) - 1)] if stage == 3 else 1
-            x = block(x, name, filters, v, 1 if i else stride, ((dilation if i else first) * grid, dilation * grid))
+            dilations = ((dilation if i else first) * grid, dilation * grid)
+            x = block(x, name, filters, v, 1 if i else stride, dilations, dropout=dropout if stage == 3 else 0.0)
         features[f"c{stage + 2}"] = x
     return features
 
@@ -172,7 +174,7 @@ def pool(x, rounding="floor"):
     return keras.layers.MaxPooling2D(3, 2)(x)
 
 
-def block(x, name, filters, v, stride=1, dilations=(1, 1), residual=True):
+def block(x, name, filters, v, stride=1, dilations=(1, 1), residual=True, dropout=0.0):
     """Figure 5: two 3x3, or 1x1, 3x3 and 1x1, added to the input; dilations before and after the stride."""
     outputs = filters * 4 if v.bottleneck else filters
     if v.bottleneck:
@@ -187,6 +189,8 @@ def block(x, name, filters, v, stride=1, dilations=(1, 1), residual=True):
         y = layers.conv_norm(y, filters, 3, name, ("conv2", "bn2"), activation=None, dilation=dilations[1])
     if v.excitation:
         y = layers.squeeze_excite(y, outputs // 16, f"{name}.se_module")
+    if dropout:
+        y = keras.layers.Dropout(dropout)(y)
     if not residual:
         return layers.relu(y)
     if stride > 1 or x.shape[-1] != outputs:

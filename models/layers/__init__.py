@@ -23,6 +23,7 @@ from models.layers.normalization import Affine, BatchNormalization, batch_norm
 from models.layers.pooling import max_pool, max_pool_with_indices, max_unpool
 from models.layers.residual import LayerScale, stochastic_depth
 from models.layers.resizing import crop, fit, pad_to_multiple, resize
+from models.layers.simulated_resolution import interleaved, shifted
 from models.layers.smoothed_dilation import smoothed_dilation
 from models.layers.squeeze_excite import squeeze_excite
 from models.layers.upsampling import Bilinear, bilinear, bilinear_upsampling
@@ -49,6 +50,7 @@ __all__ = [
     "dilated_max_pool",
     "fit",
     "initial_weights",
+    "interleaved",
     "kaiming_normal",
     "kaiming_uniform",
     "max_pool",
@@ -60,6 +62,7 @@ __all__ = [
     "relu",
     "relu6",
     "resize",
+    "shifted",
     "smoothed_dilation",
     "spatial_dropout",
     "squeeze_excite",

@@ -26,7 +26,7 @@ def conv(x, filters, kernel, name, stride=1, dilation=1, padding=None, groups=1,
     that of the enclosing `initial_weights`.
     """
     kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
-    x, smoothed = smoothing(x, name, kernel, stride, dilation, padding if padding is None else _pair(padding))
+    x, smoothed = smoothing(x, name, kernel, stride, dilation, None if padding in (None, "same") else _pair(padding))
     layer = Conv2D if groups > 1 or max(dilation) > 1 else keras.layers.Conv2D
     x, mode = _padded(x, kernel, stride, dilation, padding)
     taps = math.prod(kernel)
@@ -49,7 +49,7 @@ def conv(x, filters, kernel, name, stride=1, dilation=1, padding=None, groups=1,
 def depthwise_conv(x, kernel, name, stride=1, dilation=1, padding=None, multiplier=1, bias=True, initial=None):
     """A convolution of every channel with its own `multiplier` kernels; arguments as in `conv`."""
     kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
-    x, smoothed = smoothing(x, name, kernel, stride, dilation, padding if padding is None else _pair(padding))
+    x, smoothed = smoothing(x, name, kernel, stride, dilation, None if padding in (None, "same") else _pair(padding))
     x, mode = _padded(x, kernel, stride, dilation, padding)
     taps = math.prod(kernel)
     rule = initial or current_rule()
