@@ -5,6 +5,11 @@ https://arxiv.org/abs/1511.00561
 
 The network of pytorchcv (github.com/osmr/pytorchcv), whose weights fit; like the paper's, but that every size is a multiple
 of 32 where the authors' Caffe nets round up at every pool.
+
+With `dropout` it is Bayesian SegNet, of which --monte_carlo gives the uncertainty. Kendall, Badrinarayanan, Cipolla, British
+Machine Vision Conference 2017, https://arxiv.org/abs/1511.02680. Dropout is where the paper found it best and the authors' net
+for CamVid has it (alexgkendall/SegNet-Tutorial, Models/bayesian_segnet_train.prototxt): behind the three deepest pools and the
+three deepest stages of the decoder, always of single values.
 """
 
 from models import backbones, layers
@@ -15,29 +20,31 @@ REFERENCE = {
     "macs": {"segnet": 3_790_209_024},
     "input": (64, 96, 3),
     "source": "osmr/pytorchcv pytorchcv/models/segnet.py, run",
-    "published": "Cityscapes test 56.1, CamVid test 55.6 (sacmehta/ESPNet's README)",
+    "published": "Cityscapes test 56.1, CamVid test 55.6 (sacmehta/ESPNet's README); with dropout CamVid test 63.1 (its paper)",
 }
 
 INITIAL = layers.kaiming_uniform("fan_in", bias=0.0)  # pytorchcv's; the authors' is normal with the same deviation
 
 SIZE_MULTIPLE = 32  # the reference refuses others: its unpooling gives twice the rounded-down half
 
+DROPPED = 3  # stages of the encoder, and of the decoder, the deepest ones, that dropout follows
+
 
 @layers.initial_weights(INITIAL)
-def build(inputs, num_classes, *, backbone="vgg16"):
-    """Figure 2. `backbone` is a VGG, built with its batch norm."""
+def build(inputs, num_classes, *, backbone="vgg16", dropout=0.0):
+    """Figure 2. `backbone` is a VGG, built with its batch norm; `dropout` is the rate of Bayesian SegNet, 0.5 in its paper."""
     pools = []
+    counts = _convolutions(backbone_of(backbone=backbone))
 
     def pool(x):
         pooled, indices = layers.max_pool_with_indices(x)
         pools.append((indices, x))
-        return pooled
+        return layers.dropout(pooled, dropout) if len(pools) > len(counts) - DROPPED else pooled
 
-    backbone = backbone_of(backbone=backbone)
-    x = backbones.build(backbone, inputs, pool=pool, initial=INITIAL)["c5"]
+    x = backbones.build(backbone_of(backbone=backbone), inputs, pool=pool, initial=INITIAL)["c5"]
 
     # The decoder: every maximum where the encoder found it, and the stage's convolutions, of which the last narrows.
-    stages = list(zip(_convolutions(backbone), pools, strict=True))
+    stages = list(zip(counts, pools, strict=True))
     for stage, (convolutions, (indices, before)) in enumerate(reversed(stages), start=1):
         x = layers.max_unpool(x, indices, before)
         narrower = before.shape[-1] if stage == len(stages) else stages[-stage - 1][1][1].shape[-1]
@@ -47,9 +54,11 @@ def build(inputs, num_classes, *, backbone="vgg16"):
                 return {"logits": layers.conv(x, num_classes, 3, "head")}
             filters, name = narrower if last else before.shape[-1], f"up_stage{stage}.unit{unit}"
             x = layers.conv_norm(x, filters, 3, name, ("conv", "bn"), bias=True)
+        if stage <= DROPPED:
+            x = layers.dropout(x, dropout)
 
 
-def backbone_of(*, backbone="vgg16"):
+def backbone_of(*, backbone="vgg16", dropout=0.0):
     """The spec of the backbone, with batch norm."""
     known = [name for name in vgg.VARIANTS if not name.endswith("_bn")]
     if backbone.removesuffix("_bn") not in known:
@@ -57,7 +66,7 @@ def backbone_of(*, backbone="vgg16"):
     return f"{backbone.removesuffix('_bn')}_bn"
 
 
-def renames(*, backbone="vgg16"):
+def renames(*, backbone="vgg16", dropout=0.0):
     """torchvision numbers a VGG's modules throughout, the reference by stage and unit."""
     pairs = []
     for stage, unit, index in vgg.numbered(backbone_of(backbone=backbone)):

@@ -6,6 +6,9 @@ https://arxiv.org/abs/1511.00561
 From the authors' Caffe net (github.com/alexgkendall/SegNet-Tutorial, Models/segnet_basic_train.prototxt): its layers, names
 and parameters. Pools round up and the decoder crops, at every size; theirs does so at the one height of 360. They feed
 BGR pixels of 0..255, for which the normalisation over channels is made.
+
+With `dropout` it is Bayesian SegNet-Basic (see models/segnet.py), with dropout where the authors' net has it
+(Models/bayesian_segnet_basic_train.prototxt): behind the two deepest pools and the two deepest stages of the decoder.
 """
 
 from keras import ops
@@ -15,16 +18,20 @@ from models import layers
 REFERENCE = {
     "params": {"segnet_basic": {11: 1_416_587}},
     "source": "alexgkendall/SegNet-Tutorial Models/segnet_basic_train.prototxt, counted by hand",
+    "published": "with dropout CamVid test 55.8 (the paper of Bayesian SegNet)",
 }
 
 NORMALIZATION = 'affine(order="bgr")'
 
-WIDTH, KERNEL, STAGES = 64, 7, 4
+WIDTH, KERNEL, STAGES, DROPPED = 64, 7, 4, 2
 
 
 @layers.initial_weights(layers.kaiming_normal("fan_in", bias=0.0, shift=1e-3))  # Caffe's msra
-def build(inputs, num_classes):
-    """Section 3.1: four stages down and four up, one 7x7 convolution each, as wide everywhere."""
+def build(inputs, num_classes, *, dropout=0.0):
+    """Section 3.1: four stages down and four up, one 7x7 convolution each, as wide everywhere.
+
+    `dropout` is the rate of Bayesian SegNet, 0.5 in its paper.
+    """
     x = local_response_normalization(inputs)
     taken = []
     for stage in range(1, STAGES + 1):
@@ -32,12 +39,13 @@ def build(inputs, num_classes):
         padded = layers.pad_to_multiple(x, 2)  # x comes from a ReLU: of equals the first is taken, which is no padding
         pooled, indices = layers.max_pool_with_indices(padded)
         taken.append((x, padded, indices))
-        x = pooled
+        x = layers.dropout(pooled, dropout) if stage > STAGES - DROPPED else pooled
     for stage in range(STAGES, 0, -1):
         before, padded, indices = taken.pop()
         x = layers.fit(layers.max_unpool(x, indices, padded), before)
         entries = f"conv_decode{stage}", f"conv_decode{stage}_bn"
         x = layers.conv_norm(x, WIDTH, KERNEL, "", entries, activation=None, bias=True)  # no ReLU in the decoder
+        x = layers.dropout(x, dropout) if stage > STAGES - DROPPED else x
     return {"logits": layers.conv(x, num_classes, 1, "conv_classifier")}
 
 

@@ -164,6 +164,9 @@ class Config:
         "whole",
         "`whole`, `sliding_window(size=(512, 512), overlap=0.5)` or `multi_scale(scales=(0.75, 1.0), flip=True)`.",
     )
+    monte_carlo: int = _option(
+        0, "Samples with dropout on, in evaluate and predict: mean probabilities, and their uncertainty; 0: no dropout."
+    )
     checkpoint: str = _option("best", "Which weights of the workdir to use.", ("best", "last"))
     images: str = _option("", "Images to predict: a file, a folder or a quoted pattern.")
     output_dir: str = _option("", "Where predictions go, or an export.")
@@ -179,7 +182,7 @@ class Config:
         for name in ("batch_size", "log_every", "keep", "learning_rate", "accumulate_steps", "steps_per_call"):
             self._check(name, getattr(self, name) > 0, "a positive number")
         for name in (
-            ("num_classes", "steps", "epochs", "warmup_steps", "weight_decay", "clip_norm", "eval_every")
+            ("num_classes", "steps", "epochs", "warmup_steps", "weight_decay", "clip_norm", "eval_every", "monte_carlo")
             + ("checkpoint_every", "eval_batch_size", "patience", "recover", "backbone_learning_rate", "max_size")
         ):  # fmt: skip
             self._check(name, getattr(self, name) >= 0, "0 or more")

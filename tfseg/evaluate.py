@@ -26,6 +26,7 @@ from tfseg import (
     overview,
     preflight,
     prepare,
+    uncertainty,
 )
 from tfseg import config as config_lib
 
@@ -37,13 +38,17 @@ def evaluator(
     config: config_lib.Config,
     split: str,
     terms: Sequence[losses.Term] = (),
+    samples: int = 0,
+    order: Sequence[int] = (),
 ) -> Callable:
     """Makes `evaluate(stop=None) -> confusion matrix` (int64 [classes, classes], rows label, columns prediction).
 
     With `terms` it returns (confusion matrix, {"loss": .., "logits/<term>": ..}): for each term its weight times its sum over
     the split divided by its count over the split, and the sum of the terms. They are computed from the scores of
-    `config.inference`, without auxiliary outputs. The function may be called again whenever the weights have changed. It
-    returns None if `stop()` became true meanwhile.
+    `config.inference`, without auxiliary outputs. With `samples`, of dropout, the dict has "monte_carlo", the numbers of
+    uncertainty.py; `order` is then, for each class of the data set, its id in the network, and the network's other ids
+    (blank: they are the same). The function may be called again whenever the weights have changed. It returns None if
+    `stop()` became true meanwhile.
     """
     replicas = strategy.num_replicas_in_sync
     batch_size = config.eval_batch_size or max(1, config.batch_size // replicas)
@@ -54,29 +59,40 @@ def evaluator(
 
     total = -(-prepared.splits[split] // (replicas * batches().element_spec["label"].shape[0]))
     num_classes = model.output["logits"].shape[-1]
-    scores = inference.build(config.inference, model)
+    if samples:
+        sampled = inference.build_sampled(config.inference, model, samples, config.seed)
+    else:
+        scores = inference.build(config.inference, model)
+    ids_in_data = np.argsort(order).astype(np.int32) if len(order) else np.arange(num_classes, dtype=np.int32)
 
     @tf.function
     def count(batch):
         def replica_count(image, label):
-            logits = scores(image)
+            logits, maps = sampled(image) if samples else (scores(image), {})
             prediction = tf.argmax(logits, axis=-1, output_type=tf.int32)
             sums = [tf.stack(term.function(logits, label)) for term in terms]
-            return metrics.confusion_matrix(label, prediction, num_classes), sums
+            confusion = metrics.confusion_matrix(label, prediction, num_classes)
+            tallied = uncertainty.count(maps, label, tf.gather(ids_in_data, prediction), num_classes) if samples else ()
+            return confusion, sums, tallied
 
         counted = strategy.run(replica_count, (batch["image"], batch["label"]))
         return tf.nest.map_structure(lambda value: strategy.reduce("SUM", value, axis=None), counted)
 
     def evaluate(stop=None):
         confusion, sums = np.zeros([num_classes, num_classes], np.int64), np.zeros([len(terms), 2])
+        tally = ()
         distributed = strategy.distribute_datasets_from_function(batches)
         for batch in progress.over(pipeline.readable(distributed, prepared), f"evaluate {split}", total, "batches"):
             if stop and stop():
                 return None
-            counted, summed = count(batch)
+            counted, summed, tallied = count(batch)
             confusion += counted.numpy()
             sums += np.reshape(summed, sums.shape)
-        return (confusion, _losses(terms, sums)) if terms else confusion
+            tally = [a + b.numpy() for a, b in zip(tally or (0, 0), tallied, strict=True)] if samples else ()
+        found = _losses(terms, sums) if terms else {}
+        if samples:
+            found["monte_carlo"] = {"samples": samples, "seed": config.seed, **uncertainty.numbers(*tally)}
+        return (confusion, found) if found else confusion
 
     return evaluate
 
@@ -108,6 +124,7 @@ def evaluate(config: config_lib.Config) -> dict:
     The classes of the network and of the data set are matched by their names.
     """
     preflight.check_inference(config)
+    preflight.check_sampling(config)
     prepared = prepare.records(config)
     if config.split not in prepared.splits:
         raise ValueError(f"Expected --split to be one of {sorted(prepared.splits)}. Received: {config.split!r}.")
@@ -119,11 +136,14 @@ def evaluate(config: config_lib.Config) -> dict:
         order = class_names.columns(state.class_table(), prepared.classes, outputs)
     print(f"Data         {prepared.splits[config.split]} images of {config.split} in {prepared.directory}")
     print(f"Devices      {overview.device_line(strategy, config.precision)}")
-    confusion = evaluator(model, prepared, strategy, config, config.split)()
+    found = evaluator(model, prepared, strategy, config, config.split, (), config.monte_carlo, order or ())()
+    confusion, more = found if config.monte_carlo else (found, {})
     if order:
         confusion = confusion[:, order]
-    result = report(confusion, prepared, config.split, state.step)
+    result = {**report(confusion, prepared, config.split, state.step), **more}
     print(metrics.table(result, confusion))
+    if more:
+        print(uncertainty.table(more["monte_carlo"]))
     if config.workdir:
         pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
         print(f"Written to {save(pathlib.Path(config.workdir), config.split, result)}.")

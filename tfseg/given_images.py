@@ -8,7 +8,7 @@ import pathlib
 
 from input_pipeline.source import files, listing, walk
 
-FOLDERS = ("labels", "colors", "overlays")  # of the predictions, below --output_dir
+FOLDERS = ("labels", "colors", "overlays", "uncertainty")  # of the predictions, below --output_dir
 
 
 def find(given: str, output_dir: pathlib.Path) -> dict[str, pathlib.Path]:

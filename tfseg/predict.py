@@ -16,7 +16,9 @@ from input_pipeline import pipeline, progress
 from input_pipeline.source import files
 from tfseg import config as config_lib
 from tfseg import evaluate, given_images, inference, pictures, preflight, prepare
+from tfseg.inference import monte_carlo
 
+PICTURES = ("labels", "colors", "overlays")  # folders of --output_dir
 BAND = 256  # how many rows are drawn at once, so that drawing needs little memory
 LARGEST_ID = 65535  # of a 16-bit PNG
 OUT_OF_MEMORY = ("out of memory", "oom when", "failed to allocate", "alloc_failed", "insufficient memory")
@@ -41,6 +43,9 @@ class Images(NamedTuple):
 def predict(config: config_lib.Config) -> list[pathlib.Path]:
     """Writes `labels/`, `colors/`, `overlays/` NAME.png, `legend.png` and `classes.json` to --output_dir.
 
+    With --monte_carlo it also writes `uncertainty/entropy/`, `.../mutual_information/` and `.../variance/` NAME.png, gray with
+    8 bits, and `uncertainty/scale.json`, which says what a gray of 255 is.
+
     The images are those of --images, or if it is blank those of the data set's --split. They are read in the same way as in
     preparation. A label map is a gray PNG of train ids, or with --label_ids=raw of the ids in the class table, with 8 bits if
     the ids fit and otherwise with 16. `classes.json` lists the ids. Existing files are an error unless --overwrite is
@@ -57,29 +62,28 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
     if not config.output_dir:
         raise ValueError("Expected --output_dir, the folder for the predictions. Received: none.")
     preflight.check_inference(config)
+    preflight.check_sampling(config)
     output_dir = pathlib.Path(config.output_dir)
     images = _of_files(config, output_dir) if config.images else _of_split(config)
+    kinds = [f"uncertainty/{kind}" for kind in monte_carlo.KINDS] if config.monte_carlo else []
+    folders = [*PICTURES, *kinds]
     if not config.overwrite:
-        _check_new(images.names, output_dir)
-    for folder in given_images.FOLDERS:
+        _check_new(images.names, output_dir, folders)
+    for folder in folders:
         check_writable(output_dir / folder)
     model, state = evaluate.trained_model(config)
     classes = class_rows(state.class_table(), model.output["logits"].shape[-1])
     ids = _label_ids(classes, config.label_ids)
     colors = np.array([row["color"] for row in classes], np.uint8)
-    _write_about(classes, colors, output_dir, config.overwrite)
-    scores = inference.build(config.inference, model)
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
-    def label_map(image):
-        return scores(image[tf.newaxis], lambda x: tf.cast(tf.argmax(x, -1, tf.int32), tf.uint16))[0]
-
+    _write_about(classes, colors, output_dir, config)
+    compute = _compute(config, model)
     written, failed = [], []
     for name, source, read in progress.over(images.stream, "predict", images.count, "images"):
         image = None
         try:
             image = read()
-            drawn = _drawn(image, label_map(image).numpy(), ids, colors)
+            label, maps = compute(image)
+            drawn = _drawn(image, label.numpy(), ids, colors) | _drawn_uncertainty(maps)
         except (MemoryError, cv2.error, *files.FAULTS) as error:
             failed.append(f"{source}: {_reason(error, image, config.inference)}")
             continue
@@ -88,7 +92,7 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
         written.append(output_dir / "labels" / f"{name}.png")
     print(
         f"{len(written)} of {images.count} images predicted in {output_dir}: labels/ ({config.label_ids} ids), colors/, "
-        "overlays/, legend.png, classes.json"
+        f"overlays/, {'uncertainty/, ' if kinds else ''}legend.png, classes.json"
     )
     if failed:
         lines = "\n  ".join(failed)
@@ -97,6 +101,31 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
             f"others are predicted:\n  {lines}"
         )
     return written
+
+
+def _compute(config, model):
+    """Makes the function of an image, RGB uint8 [height, width, 3], to its label map and its uncertainty.
+
+    These are uint16 [height, width] and {kind: uint8 [height, width]}, where 255 is `monte_carlo.scale` or more.
+    """
+    if config.monte_carlo:
+        sampled = inference.build_sampled(config.inference, model, config.monte_carlo, config.seed)
+    else:
+        scores = inference.build(config.inference, model)
+    scale = monte_carlo.scale(model.output["logits"].shape[-1])
+
+    def ids(scores):
+        return tf.cast(tf.argmax(scores, -1, tf.int32), tf.uint16)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
+    def compute(image):
+        if not config.monte_carlo:
+            return scores(image[tf.newaxis], ids)[0], {}
+        mean, maps = sampled(image[tf.newaxis])
+        gray = {kind: tf.saturate_cast(tf.round(maps[kind][0] * (255 / scale[kind])), tf.uint8) for kind in maps}
+        return ids(mean)[0], gray
+
+    return compute
 
 
 def class_rows(table: list["input_pipeline.Class"], count: int = 0) -> list[dict]:
@@ -150,9 +179,9 @@ def _of_split(config):
     return Images(prepared.splits[config.split], ids, stream)
 
 
-def _check_new(names, output_dir):
+def _check_new(names, output_dir, folders):
     """Raises if predictions with these names exist."""
-    folders = [output_dir / folder for folder in given_images.FOLDERS if (output_dir / folder).is_dir()]
+    folders = [output_dir / folder for folder in folders if (output_dir / folder).is_dir()]
     existing = [name for name in names if any((f / f"{name}.png").exists() for f in folders)] if folders else []
     if existing:
         raise ValueError(
@@ -174,17 +203,26 @@ def _label_ids(classes, which):
     return np.array(ids, np.uint8 if max(ids) < 256 else np.uint16)
 
 
-def _write_about(classes, colors, output_dir, overwrite):
-    """Writes legend.png and classes.json, which explain the predictions."""
+def _write_about(classes, colors, output_dir, config):
+    """Writes legend.png and classes.json, which explain the predictions, and scale.json, which explains their uncertainty."""
     about = {
         output_dir / "legend.png": files.encode_png(pictures.legend([row["name"] for row in classes], colors)),
         output_dir / "classes.json": json.dumps(classes, indent=1).encode(),
     }
+    if config.monte_carlo:
+        units = {
+            "entropy": "nats",
+            "mutual_information": "nats",
+            "variance": "probability squared, mean over the classes",
+        }
+        scale = {kind: {"255": value, "unit": units[kind]} for kind, value in monte_carlo.scale(len(classes)).items()}
+        scale |= {"samples": config.monte_carlo, "seed": config.seed, "inference": config.inference}
+        about[output_dir / "uncertainty" / "scale.json"] = json.dumps(scale, indent=1).encode()
     other = [str(path) for path, data in about.items() if path.exists() and path.read_bytes() != data]
-    if other and not overwrite:
+    if other and not config.overwrite:
         raise ValueError(
-            f"Expected --output_dir for predictions of these classes. Received: {' and '.join(other)} of other ones. Use "
-            "another folder, or --overwrite."
+            f"Expected --output_dir for predictions of these classes and samples. Received: {' and '.join(other)} of other "
+            "ones. Use another folder, or --overwrite."
         )
     for path, data in about.items():
         _write(path, data)
@@ -198,6 +236,10 @@ def _drawn(image, label, ids, colors):
         "overlays": _in_bands(lambda *parts: pictures.overlay(*parts, colors), image, label),
     }
     return {folder: files.encode_png(picture) for folder, picture in drawn.items()}
+
+
+def _drawn_uncertainty(maps):
+    return {f"uncertainty/{kind}": files.encode_png(gray.numpy()) for kind, gray in maps.items()}
 
 
 def _in_bands(draw, *arrays):

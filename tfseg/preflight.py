@@ -65,6 +65,14 @@ def check_inference(config: config_lib.Config) -> None:
         inference.build(config.inference, stand_in)
 
 
+def check_sampling(config: config_lib.Config) -> None:
+    """Raises ValueError if --monte_carlo is given for a network that has no dropout."""
+    if config.monte_carlo and config.model:
+        with trial("model", config.model):
+            model = network.build(config, config.num_classes or CLASSES)
+        inference.build_sampled(config.inference, model, config.monte_carlo, config.seed)
+
+
 @contextlib.contextmanager
 def trial(option: str, value: str) -> Iterator[None]:
     """Turns any exception that a wrong value causes in Python, Keras or TensorFlow into a ValueError that names the option."""

@@ -1,6 +1,6 @@
 """Blocks that the architectures share: functions x -> x."""
 
-from models.layers.activation import prelu, relu, relu6, spatial_dropout
+from models.layers.activation import dropout, prelu, relu, relu6, spatial_dropout
 from models.layers.adaptive_pooling import adaptive_average_pool
 from models.layers.aspp import aspp
 from models.layers.channel_shuffle import channel_shuffle
@@ -48,6 +48,7 @@ __all__ = [
     "depthwise_conv",
     "depthwise_conv_norm",
     "dilated_max_pool",
+    "dropout",
     "fit",
     "initial_weights",
     "interleaved",

@@ -20,6 +20,17 @@ def prelu(x, name, per_channel=True):
     return keras.layers.PReLU(keras.initializers.Constant(0.25), shared_axes=shared, name=name)(x)
 
 
+def dropout(x, rate, name=None):
+    """Drops single values; no layer where the rate is 0.
+
+    Raises:
+        ValueError: where the rate is not in [0, 1).
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"Expected dropout, the share of the values that are dropped, in [0, 1). Received: {rate}.")
+    return keras.layers.Dropout(rate, name=name)(x) if rate else x
+
+
 def spatial_dropout(x, rate, name=None):
     """Drops whole channels, as PyTorch's Dropout2d; no layer where the rate is 0."""
     return SpatialDropout2D(rate, name=name)(x) if rate else x

@@ -10,6 +10,7 @@ from PIL import Image
 from input_pipeline.source import files
 from tfseg import checkpoint, evaluate, inference, predict
 from tfseg.config import Config
+from tfseg.inference import monte_carlo
 
 STREETS = "streets(train=8, val=3, size=(32, 48))"
 CLASSES = [["red", [255, 0, 0], 7], ["green", [0, 255, 0], 100], ["blue", [0, 0, 255], 200]]
@@ -207,3 +208,41 @@ def test_a_full_disk_leaves_no_half_file(tmp_path):
     with pytest.raises(OSError, match="No space left"):
         predict._write(tmp_path / "a.png", b"data")
     assert os.listdir(tmp_path) == []
+
+
+def test_uncertainty_is_written_in_gray_with_its_scale(run, tmp_path, monkeypatch):
+    """Each sample drops the one channel that is not 0, or doubles it: its scores are 0, 0, 0 or ln 8, 0, 0."""
+    inputs = keras.Input((None, None, 3), dtype="float32")
+    model = keras.Model(inputs, {"logits": keras.layers.Dropout(0.5)(inputs * (np.log(8) / 2 / 255))}, name="tiny")
+    Image.fromarray(np.full((40, 50, 3), [255, 0, 0], np.uint8)).save(tmp_path / "in" / "a.png")
+    pictures = {}
+    for output in ("first", "second"):
+        monkeypatch.setattr(evaluate, "trained_model", lambda config: (model, checkpoint.State(classes=CLASSES)))
+        options = {"images": str(tmp_path / "in"), "output_dir": str(tmp_path / output), "monte_carlo": 200, "seed": 5}
+        predict.predict(Config(mode="predict", **options))
+        folder = tmp_path / output / "uncertainty"
+        pictures[output] = {kind: read(folder / kind / "a.png") for kind in monte_carlo.KINDS}
+    scale = json.loads((folder / "scale.json").read_text())
+    assert scale["samples"] == 200
+    assert scale["seed"] == 5
+    # Half of the samples say (1/3, 1/3, 1/3), of entropy ln 3, the others 8 / (8 + 1 + 1) = .8 and .1, .1, of .6390. The mean
+    # is (.5667, .2167, .2167), of .9856. Mutual information .9856 - (1.0986 + .6390) / 2 = .1168; variance
+    # (.2333**2 + 2 * .1167**2) / 3 = .0272.
+    expected = {"entropy": 0.9856, "mutual_information": 0.1168, "variance": 0.02722}
+    largest = {"entropy": np.log(3), "mutual_information": np.log(2), "variance": 1 / 6}
+    for kind, value in expected.items():
+        gray = pictures["first"][kind]
+        assert gray.dtype == np.uint8
+        assert gray.shape == (40, 50)
+        assert scale[kind]["255"] == pytest.approx(largest[kind])
+        assert gray.mean() / 255 * scale[kind]["255"] == pytest.approx(value, rel=0.03), kind
+        np.testing.assert_array_equal(gray, pictures["second"][kind])
+    with pytest.raises(ValueError, match="holds 1 of them"):
+        predict.predict(Config(mode="predict", **options))
+
+
+def test_samples_of_a_network_without_dropout_are_refused_before_the_images_are_looked_for(tmp_path):
+    options = {"images": str(tmp_path / "none"), "output_dir": str(tmp_path / "out"), "model": "unet(width=1)"}
+    with pytest.raises(ValueError, match="network with dropout"):
+        predict.predict(Config(mode="predict", monte_carlo=2, **options))
+    assert not (tmp_path / "out").exists()

@@ -1,59 +1,10 @@
-"""Computes the scores of images: whole | sliding window | multi-scale and flip.
-
-    scores = build("sliding_window(size=(512, 1024)) | multi_scale(scales=(0.75, 1.0, 1.25))", model)
-    prediction = tf.argmax(scores(images), -1)
-
-Scores are always logits, float32 [batch, height, width, classes] at the size of the images: their argmax is the prediction and
-their softmax the probabilities. `whole` returns the logits of the network. The others average probabilities and return the
-logarithm of the average, whose softmax is the average again.
-
-The first name of a chain is the innermost: `sliding_window(..) | multi_scale(..)` uses windows on each of the scaled images.
-
-`scores(images, finish)` applies `finish`, a function of the last axis such as the argmax, to the scores. If the chain ends with
-a sliding window, it is applied piece by piece, so that the scores of the whole image are never in memory.
-"""
+"""Scores from overlapping windows, so that an image of any size fits into memory."""
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfseg import spec as specs
-
-SMALLEST = 1e-30  # smallest probability, so that its logarithm is finite (-69)
-
-
-def build(spec: str, model):
-    """Builds the function from images to scores that a spec names.
-
-    Args:
-        spec: chain of `whole`, `sliding_window(size, overlap)` and `multi_scale(scales, flip)`.
-        model: a `keras.Model` with an output "logits" [batch, height, width, classes] at its input's size; run in
-            inference mode.
-
-    Returns:
-        A function of images, RGB 0..255, uint8 or float [batch, height, width, 3], whose sizes may be known only at run
-        time, to scores, float32 [batch, height, width, classes]. It runs eagerly and inside tf.function. With a second
-        argument, `finish`, it returns that function of the scores: [..., classes] to [...] or [..., n].
-
-    Raises:
-        ValueError: for an unknown name, or an option that is wrong.
-    """
-    num_classes = model.output["logits"].shape[-1]
-
-    def predict(images, finish=_same):
-        return finish(model(images, training=False)["logits"])
-
-    known = {function.__name__: function for function in (whole, sliding_window, multi_scale)}
-    calls = specs.parse_chain(spec)
-    for call in calls:
-        way = specs.choose(known, call.name, "one of these, or a chain of them", spec)
-        predict = specs.apply(way, call, predict, num_classes)
-    return predict
-
-
-def whole(predict, num_classes):
-    """Computes the scores of the whole image at once."""
-    return predict
+from tfseg.inference.scores import logarithm, same
 
 
 def sliding_window(predict, num_classes, size, overlap=0.5):
@@ -77,7 +28,7 @@ def sliding_window(predict, num_classes, size, overlap=0.5):
         raise ValueError(f"Expected overlap in 0..1, less than 1. Received: overlap={overlap}.")
     strides = [max(1, round(n * (1 - overlap))) for n in size]
 
-    def scores(images, finish=_same):
+    def scores(images, finish=same):
         images = tf.convert_to_tensor(images)
         batch, *extent = tf.unstack(tf.shape(images)[:3])
         rows, columns = (_windows(*axis) for axis in zip(extent, size, strides, strict=True))
@@ -88,46 +39,12 @@ def sliding_window(predict, num_classes, size, overlap=0.5):
                 here = tf.slice(images, start, [-1, rows.length, columns.length, -1])
                 return rows.weights[i][:, None, None] * columns.weights[j][:, None] * tf.nn.softmax(predict(here))
 
-            return _overlap_add(part, columns, 2, [batch, rows.length, columns.length, num_classes], _same)
+            return _overlap_add(part, columns, 2, [batch, rows.length, columns.length, num_classes], same)
 
         found = _overlap_add(
-            strip, rows, 1, [batch, rows.length, extent[1], num_classes], lambda total: finish(_logarithm(total))
+            strip, rows, 1, [batch, rows.length, extent[1], num_classes], lambda total: finish(logarithm(total))
         )
         return tf.ensure_shape(found, [*images.shape[:3], *found.shape[3:]])
-
-    return scores
-
-
-def multi_scale(predict, num_classes, scales=(0.75, 1.0, 1.25), flip=True):
-    """Averages the probabilities of several scales, each also mirrored.
-
-    The cost is the sum of the squared scales, twice that with `flip`. Images are resized bilinearly on half-pixel centres
-    without antialiasing. Scores are mirrored back, resized to the images' own size, and their softmax is averaged.
-
-    Args:
-        predict: images to scores.
-        num_classes: number of classes in the scores.
-        scales: factors of height and width; sizes are rounded to whole pixels.
-        flip: whether to use the image mirrored left to right too.
-    """
-    scales = tuple(scales) if isinstance(scales, (tuple, list)) else (scales,)
-    if not scales or not all(isinstance(s, (int, float)) and s > 0 for s in scales):
-        raise ValueError(f"Expected positive scales. Received: scales={scales}.")
-
-    def scores(images, finish=_same):
-        images = tf.convert_to_tensor(images)
-        size = tf.shape(images)[1:3]
-        total = 0.0
-        for scale in scales:
-            scaled = images
-            if scale != 1:
-                new = tf.maximum(1, tf.cast(tf.floor(tf.cast(size, tf.float32) * scale + 0.5), tf.int32))
-                scaled = tf.image.resize(images, new)
-            views = [predict(scaled)]
-            if flip:
-                views.append(tf.reverse(predict(tf.reverse(scaled, [2])), [2]))
-            total += sum(tf.nn.softmax(view if scale == 1 else tf.image.resize(view, size)) for view in views)
-        return finish(_logarithm(total / (len(scales) * (1 + flip))))
 
     return scores
 
@@ -192,11 +109,3 @@ def _taper(length):
     place = tf.cast(tf.range(length), tf.float32) + 0.5
     distance = tf.minimum(place, tf.reverse(place, [0]))
     return distance / tf.reduce_max(distance)
-
-
-def _logarithm(probabilities):
-    return tf.math.log(tf.maximum(probabilities, SMALLEST))
-
-
-def _same(scores):
-    return scores

@@ -1,0 +1,16 @@
+"""Reads the reference numbers of `beyond`: the project's own, or those in the folder that REFERENCE_DIR names."""
+
+import gzip
+import json
+import os
+import pathlib
+
+OWN = pathlib.Path(__file__).parents[2] / "reference"
+
+
+def files(name):
+    """The contents of every file whose name begins with `name`, .json or .json.gz, of the first folder that has any."""
+    for folder in (os.environ.get("REFERENCE_DIR") or OWN, OWN):
+        if paths := sorted((pathlib.Path(folder) / "beyond").glob(f"{name}*.json*")):
+            return [json.loads(gzip.decompress(p.read_bytes()) if p.suffix == ".gz" else p.read_text()) for p in paths]
+    raise FileNotFoundError(f"Expected {name}.json.gz or {name}.json in {OWN / 'beyond'}.")

@@ -1,0 +1,113 @@
+"""Computes the scores of images: whole | sliding window | multi-scale and flip | CRF, and Monte Carlo samples of them.
+
+    scores = build("sliding_window(size=(512, 1024)) | multi_scale(scales=(0.75, 1.0, 1.25))", model)
+    prediction = tf.argmax(scores(images), -1)
+
+Scores are always logits, float32 [batch, height, width, classes] at the size of the images: their argmax is the prediction and
+their softmax the probabilities. `whole` returns the logits of the network. The others average probabilities and return the
+logarithm of the average, whose softmax is the average again.
+
+The first name of a chain is the innermost: `sliding_window(..) | multi_scale(..)` uses windows on each of the scaled images.
+
+`scores(images, finish)` applies `finish`, a function of the last axis such as the argmax, to the scores. If the chain ends with
+a sliding window, it is applied piece by piece, so that the scores of the whole image are never in memory.
+
+`build_sampled` repeats this with dropout switched on, and returns the mean and the uncertainty of the samples.
+"""
+
+import functools
+
+import tensorflow as tf
+
+from tfseg import spec as specs
+from tfseg.inference import monte_carlo
+from tfseg.inference.multi_scale import multi_scale
+from tfseg.inference.scores import same
+from tfseg.inference.sliding_window import sliding_window
+
+__all__ = ["build", "build_sampled", "multi_scale", "sliding_window", "whole"]
+
+
+def whole(predict, num_classes):
+    """Computes the scores of the whole image at once."""
+    return predict
+
+
+WAYS = {function.__name__: function for function in (whole, sliding_window, multi_scale)}
+AFTER_SAMPLES = ()  # at the end of a chain these change the mean of the samples, not each sample
+
+
+def build(spec: str, model):
+    """Builds the function from images to scores that a spec names.
+
+    Args:
+        spec: chain of `whole`, `sliding_window(size, overlap)` and `multi_scale(scales, flip)`.
+        model: a `keras.Model` with an output "logits" [batch, height, width, classes] at its input's size; run in
+            inference mode.
+
+    Returns:
+        A function of images, RGB 0..255, uint8 or float [batch, height, width, 3], whose sizes may be known only at run
+        time, to scores, float32 [batch, height, width, classes]. It runs eagerly and inside tf.function. With a second
+        argument, `finish`, it returns that function of the scores: [..., classes] to [...] or [..., n].
+
+    Raises:
+        ValueError: for an unknown name, or an option that is wrong.
+    """
+
+    def predict(images, finish=same):
+        return finish(model(images, training=False)["logits"])
+
+    return _chain(_parse(spec), predict, model.output["logits"].shape[-1])
+
+
+def build_sampled(spec: str, model, samples: int, seed: int = 0):
+    """Builds the function from images to scores and uncertainty, by Monte Carlo dropout.
+
+    The chain is computed `samples` times with dropout on and everything else, batch norm above all, in inference mode. The
+    scores are the logarithm of the mean probabilities. A CRF at the end of the chain changes that mean, not each sample. Only
+    sums are kept, so that memory does not grow with the number of samples. The masks of dropout are a function of `seed`, the
+    number of the sample, the layer and the place in the batch: an image has the same result whatever was computed before it.
+
+    Args:
+        spec: as in `build`.
+        model: as in `build`, with dropout.
+        samples: 1 or more.
+        seed: 0 or more.
+
+    Returns:
+        A function of images, as in `build`, to (scores, {"entropy", "mutual_information", "variance"}: float32 [batch, height,
+        width] each; see `monte_carlo.statistics`).
+
+    Raises:
+        ValueError: for an unknown name, an option that is wrong, or a network without dropout.
+    """
+    network, num_classes = monte_carlo.with_dropout(model, seed), model.output["logits"].shape[-1]
+    calls, after = _parse(spec), []
+    while calls and calls[-1].name in AFTER_SAMPLES:
+        after.insert(0, calls.pop())
+    _chain([*calls, *after], network, num_classes)  # reports wrong options now, not at the first image
+
+    def scores(images):
+        images = tf.convert_to_tensor(images)
+
+        def sample(number):
+            return _chain(calls, functools.partial(network, number=number), num_classes)(images)
+
+        shape = tf.concat([tf.shape(images)[:3], [num_classes]], 0)
+        mean, uncertainty = monte_carlo.statistics(sample, samples, shape)
+        return _chain(after, lambda _, finish=same: finish(mean), num_classes)(images), uncertainty
+
+    return scores
+
+
+def _parse(spec):
+    calls = specs.parse_chain(spec)
+    for call in calls:
+        specs.choose(WAYS, call.name, "one of these, or a chain of them", spec)
+    return calls
+
+
+def _chain(calls, predict, num_classes):
+    for call in calls:
+        predict = specs.apply(WAYS[call.name], call, predict, num_classes)
+    return predict
