@@ -128,8 +128,8 @@ def build(inputs, variant, output_stride=32, *, dilate_first=False, ceil_pool=Fa
     Where a stage's stride is left out, all that follows it is dilated instead, so that the weights compute what they did:
     the stage's first 3x3, if it strided, keeps the dilation of the stage before, as in torchvision. With `dilate_first` it
     is dilated as the rest of its stage, as in PSPNet's hszhao/semseg. `ceil_pool` rounds the pool's size up.
-    `multi_grid` multiplies the dilation of the last stage's blocks, one number for each and the last for all that follow. `dropout` is the
-    share of values that are dropped at the end of the last stage's residual branches.
+    `multi_grid` multiplies the dilation of the last stage's blocks, one number for each and the last for all that follow.
+    `dropout` is the share of values that are dropped at the end of the last stage's residual branches.
     """
     if not isinstance(multi_grid, (tuple, list)) or not multi_grid or any(rate < 1 for rate in multi_grid):
         raise ValueError(f"Expected multi_grid such as (1, 2, 4), of numbers from 1. Received: {multi_grid=}.")
