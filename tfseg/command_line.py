@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from absl import app, flags, logging
 
-from tfseg import config, help_text, silence, transcript
+from tfseg import config, help_text, silence, transcript, zoo
 
 # Modes that read the run in --workdir. Training creates a run, and the other modes do not need one.
 OF_A_RUN = ("evaluate", "predict", "export")
@@ -59,7 +59,7 @@ def of_run(given: flags.FlagValues) -> config.Config:
     Raises:
         FileNotFoundError: if --workdir holds no run and no other option says which network to use.
     """
-    options = config.from_flags(given)
+    options = zoo.completed(config.from_flags(given))
     if options.mode == "train" or not options.workdir:
         return options
     if os.path.isfile(os.path.join(options.workdir, "flags")):

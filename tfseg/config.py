@@ -72,7 +72,9 @@ class Config:
         "default", "`default`, `none`, or `affine(order='bgr', mean=(..), std=(..))` in units of 0..255."
     )
     init_from: str = _option(
-        "", "Weights to start with: `imagenet`, a workdir, .weights.h5, .keras, .pth, .safetensors."
+        "",
+        "Weights to start with: `imagenet`, `zoo:<name>` (then --model is known), a workdir, .weights.h5, .keras, .pth or "
+        ".safetensors.",
     )
     precision: str = _option(
         "float32",

@@ -168,9 +168,8 @@ def trained_model(config: config_lib.Config, num_classes: int = 0) -> tuple[kera
             "Expected --workdir of a run with a checkpoint, or --model and --init_from. "
             f"Received: --workdir={config.workdir!r} --model={config.model!r} --init_from={config.init_from!r}."
         )
-    state = checkpoint.State(num_classes=config.num_classes or num_classes)
-    if (pathlib.Path(config.init_from) / "checkpoints").is_dir():
-        state = checkpoint.latest(config.init_from)[1]
+    _, state = initialize.origin(config.init_from)
+    state.num_classes = state.num_classes or config.num_classes or num_classes
     model = network.build(config, config.num_classes or state.num_classes)
     initialize.load(model, config.init_from)
     print(overview.of_weights(config, model, config.init_from))

@@ -59,8 +59,11 @@ def export(config: config_lib.Config) -> float:
         ValueError: where the folder is not empty (without --overwrite), or the export computes something else.
         OSError: where it cannot be written.
     """
-    if not (config.workdir and config.output_dir):
-        raise ValueError(f"Expected --workdir and --output_dir. Received: {config.workdir!r}, {config.output_dir!r}.")
+    if not (config.output_dir and (config.workdir or config.init_from)):
+        raise ValueError(
+            "Expected --output_dir, and --workdir of a run or --init_from of weights. Received: "
+            f"--output_dir={config.output_dir!r} --workdir={config.workdir!r} --init_from={config.init_from!r}."
+        )
     preflight.check_inference(config)
     output_dir = pathlib.Path(config.output_dir).resolve()  # a link to a folder stays one
     filled = output_dir.exists() and (output_dir.is_file() or any(output_dir.iterdir()))

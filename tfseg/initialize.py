@@ -12,7 +12,7 @@ from absl import logging
 
 import input_pipeline
 from models import backbones, weights
-from tfseg import checkpoint, network
+from tfseg import checkpoint, network, zoo
 from tfseg import config as config_lib
 
 
@@ -26,7 +26,7 @@ def check(model: keras.Model, source: str) -> None:
     if source == "imagenet":
         weights.check_published(model)
         return
-    path = _existing(source)
+    path = located(source)
     if path.is_dir():
         checkpoint.latest(source)
     elif path.suffix not in weights.SUFFIXES:
@@ -38,26 +38,28 @@ def load(model: keras.Model, source: str) -> None:
 
     Args:
         model: a network with the architecture and the number of classes of the weights.
-        source: a run's workdir (its best checkpoint), `.weights.h5`, `.keras`, `.pth` or `.safetensors`; or "imagenet", the
-            published weights of the backbone that the network is built on, downloaded once.
+        source: a run's workdir (its best checkpoint), `.weights.h5`, `.keras`, `.pth` or `.safetensors`; `zoo:<name>`; or
+            "imagenet", the published weights of the backbone that the network is built on, downloaded once.
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
         ValueError: if it is of another kind, is damaged, or belongs to another network.
     """
-    if source != "imagenet" and _existing(source).is_dir():
+    if source == "imagenet":
+        weights.fill(model, source)
+    elif located(source).is_dir():
         checkpoint.restore_model(checkpoint.latest(source)[0], model)
     else:
-        weights.fill(model, source)
+        weights.fill(model, located(source))
 
 
 def transfer(model: keras.Model, source: str, classes: Sequence["input_pipeline.Class"] = ()) -> None:
     """Fills the layers of a model for which a source has weights of the same shapes; the other layers stay as they are.
 
     So a run can start from a network with other classes, from a part of its network, or from a larger one. The log says
-    which layers were filled, which have another shape, and which are not in the source. If the source is a run that was
-    trained on other classes, or on the same classes in another order, the weights of a class in the last layers are given to
-    the class of the same name. The other classes keep their random start.
+    which layers were filled, which have another shape, and which are not in the source. If the source is a run or of the zoo,
+    and has other classes, or the same classes in another order, the weights of a class in the last layers are given to the
+    class of the same name. The other classes keep their random start.
 
     Args:
         model: the network.
@@ -71,8 +73,8 @@ def transfer(model: keras.Model, source: str, classes: Sequence["input_pipeline.
     if source == "imagenet":
         weights.fill(model, source)
         return
-    found, spare = _arrays(model, _existing(source))
-    if classes and _existing(source).is_dir():
+    found, spare = _arrays(model, located(source))
+    if classes:
         _match_classes(model, found, source, [c.name for c in classes])
     filled, wrong, missing = [], [], []
     for layer in weights.layers_with_variables(model):
@@ -104,7 +106,15 @@ def transfer(model: keras.Model, source: str, classes: Sequence["input_pipeline.
     logging.info("Layers filled: %s.", ", ".join(filled))
 
 
-def _existing(source):
+def located(source: str) -> pathlib.Path:
+    """The file or the workdir that --init_from names, other than "imagenet".
+
+    Raises:
+        FileNotFoundError: if there is no such file or folder.
+        ValueError: if the zoo has no weights of that name.
+    """
+    if zoo.is_named(source):
+        return zoo.path(source)
     path = pathlib.Path(source)
     if not path.exists():
         raise FileNotFoundError(f"Expected weights in --init_from={source}. Received: no such file or folder.")
@@ -160,14 +170,25 @@ def _of_keras(path):
     return found
 
 
-def _match_classes(model, found, workdir, names):
-    """Reorders the arrays of a run's layers along the axis of the classes, to match the classes `names`."""
-    _, state = checkpoint.latest(str(workdir))
+def origin(source: str) -> tuple[config_lib.Config | None, checkpoint.State]:
+    """The options that build the network of a source, and its classes; (None, an empty state) where the source is a file."""
+    if zoo.is_named(source):
+        entry = zoo.find(source)
+        config = zoo.completed(config_lib.Config(init_from=source))
+        return config, checkpoint.State(num_classes=len(entry.classes), classes=entry.classes)
+    if pathlib.Path(source).is_dir():
+        return config_lib.load(source), checkpoint.latest(source)[1]
+    return None, checkpoint.State()
+
+
+def _match_classes(model, found, source, names):
+    """Reorders the arrays of a trained network along the axis of the classes, to match the classes `names`."""
+    config, state = origin(source)
     before = [c.name for c in state.class_table()]
     if not before or before == names:
         return
     # The axis of the classes is the one that is longer in a network with one more class.
-    wider = network.build(config_lib.load(str(workdir)), state.num_classes + 1)
+    wider = network.build(config, state.num_classes + 1)
     shapes = {layer.name: [v.shape for v in weights.variables(layer)] for layer in weights.layers_with_variables(wider)}
     shared = [(before.index(name), i) for i, name in enumerate(names) if name in before]
     for layer in weights.layers_with_variables(model):
@@ -183,12 +204,12 @@ def _match_classes(model, found, workdir, names):
             if len(grows) > 1 or theirs.shape[-1] != state.num_classes or theirs.shape[:-1] != ours.shape[:-1]:
                 arrays[number] = None  # not known how it depends on the classes: the layer keeps its start
                 continue
-            for source, target in shared:
-                ours[..., target] = theirs[..., source]
+            for theirs_at, ours_at in shared:
+                ours[..., ours_at] = theirs[..., theirs_at]
             arrays[number] = np.moveaxis(ours, -1, grows[0])
     new = [name for name in names if name not in before]
     logging.info(
-        "Classes of %s are matched by name: %d of %d are known%s.", workdir, len(shared), len(names),
+        "Classes of %s are matched by name: %d of %d are known%s.", source, len(shared), len(names),
         f"; new: {', '.join(new)}" if new else "",
     )  # fmt: skip
 

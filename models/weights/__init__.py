@@ -1,14 +1,15 @@
 """Weights from files into a Keras model: `.pth`, `.safetensors`, `.keras`, `.weights.h5`, and published ImageNet weights.
 
 weights.load(model, weights.read("erfnet.pth"))   # a state dict of PyTorch, entry by entry
+weights.write("mine.safetensors", weights.state_dict(model))
 weights.fill(model, "imagenet")                   # whatever `models.build(.., weights=..)` takes
 """
 
 import pathlib
 
 from models.weights import published
-from models.weights.files import read
-from models.weights.state_dict import layers_with_variables, listed, load, match, variables
+from models.weights.files import read, write
+from models.weights.state_dict import layers_with_variables, listed, load, match, state_dict, variables
 
 __all__ = [
     "KINDS",
@@ -20,7 +21,9 @@ __all__ = [
     "load",
     "match",
     "read",
+    "state_dict",
     "variables",
+    "write",
 ]
 
 KERAS, TORCH = (".keras", ".h5"), (".pth", ".pt", ".bin", ".safetensors")

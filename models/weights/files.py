@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import safetensors
+import safetensors.numpy
 
 from models.weights import pth
 
@@ -24,6 +25,14 @@ def read(path):
     if path.suffix in (".pth", ".pt", ".bin"):
         return _read_pth(path)
     raise ValueError(f"Expected a .pth or .safetensors file. Received: {path}.")
+
+
+def write(path, state_dict):
+    """Writes a dict of key -> numpy array to a `.safetensors` file, which `read` and PyTorch's tools take."""
+    path = pathlib.Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"Expected a .safetensors file to write. Received: {path}.")
+    safetensors.numpy.save_file(dict(state_dict), path)
 
 
 def _read_pth(path):

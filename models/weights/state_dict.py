@@ -25,6 +25,8 @@ _ENTRIES = (
     (keras.layers.GroupNormalization, _AFFINE),
     (keras.layers.PReLU, {"alpha": "weight"}),
 )
+# Their variables have one axis in torch; a slope per channel is [1, 1, channels] in Keras.
+_VECTORS = tuple(kind for kind, entries in _ENTRIES if entries is not _CONVOLUTION)
 # Entries that only torch's training needs: batch norm's counter, and the sums of a batch norm over several GPUs (vacancy/
 # Synchronized-BatchNorm-PyTorch).
 _BOOKKEEPING = ("num_batches_tracked", "._tmp_running_mean", "._tmp_running_var", "._running_iter")
@@ -56,6 +58,20 @@ def load(model, state_dict):
         raise ValueError(f"Expected a state dict that fits model {model.name!r} entry by entry. Received: {received}.")
     for variable, array in assignments:
         variable.assign(array)
+
+
+def state_dict(model):
+    """The weights of a model as `load` takes them: {key of the reference: numpy array in torch's layout}.
+
+    Raises:
+        ValueError: where two variables would have one key.
+    """
+    state = {}
+    for layer, variable, key, _ in match(model, {})[0]:
+        if key in state:
+            raise ValueError(f"Expected a key for each variable of {model.name!r}. Received: two for {key}.")
+        state[key] = np.ascontiguousarray(_to_torch(layer, variable))
+    return state
 
 
 def match(model, state_dict, renames=None):
@@ -146,6 +162,16 @@ def _to_keras(layer, variable, array):
     if variable.name != "kernel" and _squeezed(array.shape) == _squeezed(variable.shape):
         return array.reshape(variable.shape)  # a slope or scale, which differ in their axes of length 1
     return array
+
+
+def _to_torch(layer, variable):
+    """The inverse of `_to_keras`."""
+    array = np.asarray(variable.numpy())
+    if variable.name != "kernel":
+        return array.reshape(-1) if isinstance(layer, _VECTORS) else array
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        return array.transpose(2, 3, 0, 1).reshape(-1, 1, *array.shape[:2])
+    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
 
 
 def _squeezed(shape):

@@ -60,6 +60,20 @@ def state_dict():
     return {key: generator.uniform(0.1, 1.0, shape).astype(np.float32) for key, shape in shapes.items()}
 
 
+def test_state_dict_is_what_load_takes(model, tmp_path):
+    state = state_dict()
+    weights.load(model, state)
+    found = weights.state_dict(model)
+    assert found.keys() == state.keys()
+    for key, array in state.items():
+        np.testing.assert_array_equal(np.squeeze(found[key]), np.squeeze(array), key)
+        assert key == "layer_scale" or found[key].shape == array.shape, key
+    weights.write(tmp_path / "model.safetensors", found)
+    again = weights.read(tmp_path / "model.safetensors")
+    for key, array in found.items():
+        np.testing.assert_array_equal(again[key], array, key)
+
+
 def test_load_puts_every_entry_in_its_layout(model):
     state = state_dict()
     weights.load(model, {**state, "stem.0.bn.num_batches_tracked": np.array(7)})
