@@ -73,7 +73,7 @@ def decoder(fine, x, num_classes, head):
     """48 channels of the fine map beside the pyramid's, 3x3 convolutions, a 1x1 to the classes."""
     fine = layers.conv_norm(fine, 48, 1, "classifier.project")
     x = layers.resize(x, like=fine, align_corners=deeplab_v3.ALIGN_CORNERS[head])
-    # jfzhang95 concatenates in the other order.
+    # jfzhang95 and kazuto concatenate in the other order.
     x = keras.layers.Concatenate()([fine, x] if head == "vainf" else [x, fine])
     for i, dropout in enumerate(DECODERS[head]):
         x = layers.conv_norm(x, 256, 3, "classifier.classifier", (3 * i, 3 * i + 1))

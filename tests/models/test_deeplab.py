@@ -75,6 +75,7 @@ def test_native_resolution(spec, size):
     assert model.output["logits"].shape == (None, *size, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize("name", ["deeplab_v3", "deeplab_v3plus"])
 def test_every_backbone_that_can_stay(name, output_stride):
@@ -105,8 +106,8 @@ def test_the_mean_of_the_image_reaches_the_pyramid():
     """The branch of the mean alone, whose value is the same at every pixel."""
     inputs = keras.Input((None, None, 4))
     model = keras.Model(inputs, layers.aspp(inputs, (2, 3), "a", width=2, dropout=0.5))
-    names = [layer.name for layer in model.layers if layer.weights]
-    assert names[::2] == ["a.convs.0.0", "a.convs.1.0", "a.convs.2.0", "a.convs.3.1", "a.project.0"]
+    convolutions = {layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)}
+    assert convolutions == {"a.convs.0.0", "a.convs.1.0", "a.convs.2.0", "a.convs.3.1", "a.project.0"}
     assert model.get_layer("a.project.0").kernel.shape == (1, 1, 8, 2)
     for layer in model.layers:
         if layer.name in ("a.convs.0.0", "a.convs.1.0", "a.convs.2.0"):
