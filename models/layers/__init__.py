@@ -21,6 +21,7 @@ from models.layers.initial_weights import (
 )
 from models.layers.normalization import Affine, BatchNormalization, batch_norm
 from models.layers.pooling import max_pool, max_pool_with_indices, max_unpool
+from models.layers.region import Inside, RegionNormalization, inside, region_conv_norm
 from models.layers.residual import LayerScale, stochastic_depth
 from models.layers.resizing import crop, fit, pad_to_multiple, resize
 from models.layers.simulated_resolution import interleaved, shifted
@@ -32,7 +33,9 @@ __all__ = [
     "Affine",
     "BatchNormalization",
     "Bilinear",
+    "Inside",
     "LayerScale",
+    "RegionNormalization",
     "Rule",
     "adaptive_average_pool",
     "aspp",
@@ -51,6 +54,7 @@ __all__ = [
     "dropout",
     "fit",
     "initial_weights",
+    "inside",
     "interleaved",
     "kaiming_normal",
     "kaiming_uniform",
@@ -60,6 +64,7 @@ __all__ = [
     "normal",
     "pad_to_multiple",
     "prelu",
+    "region_conv_norm",
     "relu",
     "relu6",
     "resize",

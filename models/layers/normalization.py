@@ -47,12 +47,19 @@ class BatchNormalization(keras.layers.BatchNormalization):
         alone = tf is not None and (_replicas() == 1 or not self.across_replicas)
         if alone and len(inputs.shape) == 4 and inputs.dtype in _FUSED_TYPES:
             outputs, mean, variance = self._fused(inputs)
-            mean, variance = (_all_reduce(s) / _replicas() for s in (mean, variance))
+            mean, variance = self._mean_of_replicas(mean, variance)
         else:
             outputs, mean, variance = self._synchronized(inputs)
+        self._move(mean, variance)
+        return outputs
+
+    def _mean_of_replicas(self, *statistics):
+        return (_all_reduce(s) / _replicas() for s in statistics)
+
+    def _move(self, mean, variance):
+        """Moves the moving statistics towards those of a batch."""
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + ops.stop_gradient(batch) * (1.0 - self.momentum))
-        return outputs
 
     def _parameters(self):
         channels = self.moving_mean.shape
@@ -74,18 +81,29 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
         return outputs, mean, variance
 
-    def _synchronized(self, inputs):
+    def _synchronized(self, inputs, region=None):
+        """Of the pixels of a region alone, where one is given: [.., 1], 1 inside and 0 outside."""
         gamma, beta = self._parameters()
         x = ops.cast(inputs, gamma.dtype)
         axes = tuple(range(len(x.shape) - 1))
+
+        def total(x):
+            return ops.sum(x if region is None else ops.where(region > 0, x, 0.0), axes)
+
+        reduce = _all_reduce if region is None or self.across_replicas else (lambda x: x)
+        count = ops.prod(ops.shape(x)[:-1]) if region is None else ops.sum(ops.cast(region, x.dtype))
         # A replica's share of the batch may be smaller than another's: the counts are summed too.
-        count = ops.cast(ops.prod(ops.shape(x)[:-1]), x.dtype)
-        total = _all_reduce(ops.concatenate([ops.sum(x, axes), ops.reshape(count, (1,))]))
-        mean, count = total[:-1] / total[-1], total[-1]
+        sums = reduce(ops.concatenate([total(x), ops.reshape(ops.cast(count, x.dtype), (1,))]))
+        pixels, count = sums[-1], ops.maximum(sums[-1], 1.0)
+        mean = sums[:-1] / count
         # A second pass and reduction: E[x^2] - E[x]^2 would cancel where the mean is large.
-        squares = _all_reduce(ops.sum(ops.square(x - mean), axes))
+        squares = reduce(total(ops.square(x - mean)))
         outputs = (x - mean) * (ops.rsqrt(squares / count + self.epsilon) * gamma) + beta
-        return ops.cast(outputs, self.compute_dtype), mean, squares / ops.maximum(count - 1.0, 1.0)
+        variance = squares / ops.maximum(count - 1.0, 1.0)
+        if region is not None:  # an empty one leaves the moving statistics where they are
+            mean = ops.where(pixels > 0, mean, ops.convert_to_tensor(self.moving_mean))
+            variance = ops.where(pixels > 0, variance, ops.convert_to_tensor(self.moving_variance))
+        return ops.cast(outputs, self.compute_dtype), mean, variance
 
 
 def _replicas():
