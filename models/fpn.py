@@ -37,7 +37,8 @@ def build(inputs, num_classes, *, backbone="resnet34", aggregation="sum"):
     """
     if aggregation not in AGGREGATIONS:
         raise ValueError(f"Expected aggregation: {', '.join(AGGREGATIONS)}. Received: {aggregation=}.")
-    pyramid = feature_pyramid(backbones.build(backbone, inputs), backbones.strides(backbone))
+    features = backbones.aligned(backbone, backbones.build(backbone, inputs), inputs)
+    pyramid = feature_pyramid(features, backbones.strides(backbone))
     maps = [segmentation_branch(pyramid[i:], f"decoder.seg_blocks.{i}") for i in range(4)]
     x = layers.spatial_dropout(AGGREGATIONS[aggregation]()(maps), 0.2)
     x = layers.conv(x, num_classes, 1, "segmentation_head.0", initial=HEAD)

@@ -29,7 +29,7 @@ RENAMES = ((r"^conv1$", "in_block.0"), (r"^bn1$", "in_block.1"), (r"^layer", "en
 
 def build(inputs, num_classes, *, backbone="resnet18"):
     """Figure 1. `backbone` is a spec of `models.backbones`; the paper's is ResNet-18."""
-    features = backbones.build(backbone, inputs)
+    features = backbones.aligned(backbone, backbones.build(backbone, inputs), inputs)
     strides = backbones.strides(backbone)
     stem = features["c1"]
     if strides["c2"] > strides["c1"]:

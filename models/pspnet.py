@@ -16,6 +16,7 @@ REFERENCE = {
         "pspnet": {12: 49_074_648, 19: 49_080_038, 150: 49_180_908},
         'pspnet(backbone="resnet101_deep")': {12: 68_066_776, 19: 68_072_166, 150: 68_173_036},
         'pspnet(backbone="resnet18_deep")': {},
+        'pspnet(backbone="resnet18_deep", output_stride=16)': {},
     },
     "macs": {"pspnet": 9_929_552_576, 'pspnet(backbone="resnet101_deep")': 14_115_271_360},
     "input": (97, 129, 3),
@@ -39,14 +40,16 @@ RENAMES = (
 BINS = (1, 2, 3, 6)
 
 
-def build(inputs, num_classes, *, backbone="resnet50_deep", smoothed_dilation=None):
-    """Figure 3.
+def build(inputs, num_classes, *, backbone="resnet50_deep", output_stride=None, smoothed_dilation=None):
+    """Figure 3. `backbone` is a spec of `models.backbones`.
 
-    `backbone` is a spec of `models.backbones` that can stay at 1/8 of the resolution. `smoothed_dilation` "gi" or "ssc" smooths
-    its dilated convolutions (layers/smoothed_dilation.py).
+    `output_stride` is the image pixels of a feature pixel: 8, 16 or 32; by default the paper's 8, or the least that the
+    backbone takes. `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions
+    (layers/smoothed_dilation.py).
     """
     options = {"dilate_first": True} if backbones.find(backbone)[1] is resnet else {}
-    features = backbones.build(backbone, inputs, output_stride=8, smoothed_dilation=smoothed_dilation, **options)
+    stride = output_stride or min(backbones.output_strides(backbone))
+    features = backbones.build(backbone, inputs, stride, smoothed_dilation=smoothed_dilation, **options)
     x = pyramid_pooling(features["c5"])
     x = head(x, 512, num_classes, "cls")
     aux = head(features["c4"], 256, num_classes, "aux")

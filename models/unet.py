@@ -85,7 +85,7 @@ def up(x, skip, name, filters, bilinear):
 @layers.initial_weights(layers.kaiming_normal("fan_in", bias=0.0))
 def backbone_form(inputs, num_classes, backbone):
     """Down the backbone, and up by segmentation_models_pytorch's decoder, which starts as He's, for its ReLUs."""
-    features = {"c0": inputs, **backbones.build(backbone, inputs)}
+    features = {"c0": inputs, **backbones.aligned(backbone, backbones.build(backbone, inputs), inputs)}
     strides = {"c0": 1, **backbones.strides(backbone)}
     x = features["c5"]
     if backbones.find(backbone)[1] is vgg:

@@ -4,9 +4,10 @@
 
 A family's file holds VARIANTS (name -> what its `build` needs), `channels(variant)`, `build(inputs, variant,
 output_stride)`, `head(features, num_classes, variant)`; where they are known REFERENCE (the authors' sizes) and WEIGHTS
-(published files, name -> `Weights`); and where they are not the usual ones `strides(variant)`, NORMALIZATION, INITIAL, the
-rule by which its weights start (models/layers/initial_weights.py; PyTorch's own where there is none), and RENAMES, (pattern,
-replacement) pairs from its layer names to the reference's keys. A name that looks like a mistyped one of these is refused.
+(published files, name -> `Weights`); and where they are not the usual ones `strides(variant)`, OUTPUT_STRIDES, NORMALIZATION,
+INITIAL, the rule by which its weights start (models/layers/initial_weights.py; PyTorch's own where there is none), and
+RENAMES, (pattern, replacement) pairs from its layer names to the reference's keys. A name that looks like a mistyped one of
+these is refused.
 """
 
 import dataclasses
@@ -17,11 +18,13 @@ from models import layers
 
 STRIDES = {"c1": 2, "c2": 4, "c3": 8, "c4": 16, "c5": 32}  # of a family that declares none
 REQUIRED = ("VARIANTS", "channels", "build", "head")
-# The last three are read by tests: maps smaller than their share, dilation that changes the network, Keras' own form of it.
+# UNPADDED says that maps are smaller than their share; the last two are read by tests: dilation that changes the network, and
+# Keras' own form of it.
 OPTIONAL = (
     "REFERENCE",
     "WEIGHTS",
     "strides",
+    "OUTPUT_STRIDES",
     "NORMALIZATION",
     "INITIAL",
     "RENAMES",
@@ -59,7 +62,7 @@ def build(spec, inputs, output_stride=32, *, initial=None, smoothed_dilation=Non
     Args:
       spec: a name of `names()`, with the options of its family's `build(inputs, variant, output_stride, *, ..)`.
       inputs: [B, H, W, C].
-      output_stride: where the resolution stops falling: 8, 16 or 32; later stages are dilated instead.
+      output_stride: where the resolution stops falling, one of `output_strides`; later stages are dilated instead.
       initial: the rule by which weights start, of a network whose reference does not take the family's INITIAL.
       smoothed_dilation: "gi" or "ssc" smooths the dilated convolutions (models/layers/smoothed_dilation.py).
       **options: more options of the family's `build`, which a network needs whatever its user writes in the spec.
@@ -72,6 +75,16 @@ def build(spec, inputs, output_stride=32, *, initial=None, smoothed_dilation=Non
         raise ValueError(f"Expected output_stride 8, 16 or 32. Received: {output_stride=} for {spec}.")
     with layers.initial_weights(initial or _initial(family)), layers.smoothed_dilation(smoothed_dilation):
         return specs.apply(family.build, call, inputs, call.name, output_stride=output_stride, **options)
+
+
+def aligned(spec, features, inputs):
+    """The feature maps of `build`, those of a family without padding with the zeros that its convolutions have left out.
+
+    They are as many above as below, so that a pixel lies where it lies in the image, and a decoder's maps reach its edge.
+    """
+    if not getattr(find(spec)[1], "UNPADDED", False):
+        return features
+    return {level: layers.fit(features[level], inputs[:, ::n, ::n], center=True) for level, n in strides(spec).items()}
 
 
 def classify(spec, inputs, num_classes):
@@ -92,6 +105,11 @@ def strides(spec, output_stride=32):
     call, family = find(spec)
     declared = family.strides(call.name) if hasattr(family, "strides") else STRIDES
     return {level: min(stride, output_stride) for level, stride in declared.items()}
+
+
+def output_strides(spec):
+    """The output strides that `build` takes, the least first; 32 also means as the backbone was published."""
+    return getattr(find(spec)[1], "OUTPUT_STRIDES", (8, 16, 32))
 
 
 def normalization(spec):

@@ -86,6 +86,9 @@ WEIGHTS = {
 }
 
 
+OUTPUT_STRIDES = (8, 32)  # both are 1/8, for which it is made
+
+
 def channels(variant):
     """Of the five feature maps."""
     v = VARIANTS[variant]

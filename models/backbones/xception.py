@@ -18,6 +18,8 @@ INITIAL = layers.kaiming_normal("fan_in", bias=0.0)  # ours: its only published 
 
 UNPADDED = True  # so feature maps are a few pixels smaller than their share of the image
 
+OUTPUT_STRIDES = (32,)
+
 NORMALIZATION = "affine(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))"
 
 NORM = {"epsilon": 1e-3, "momentum": 0.99}  # Keras' own

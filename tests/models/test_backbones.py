@@ -73,7 +73,9 @@ def test_dilation_keeps_the_function(spec, features):
             dilated = keras.Model(inputs, backbones.build(spec, inputs, output_stride))
         except ValueError as error:  # a family that cannot says so
             assert "output_stride" in str(error)  # noqa: PT017
+            assert output_stride not in backbones.output_strides(spec)
             continue
+        assert output_stride in backbones.output_strides(spec)
         dilated.set_weights(weights)
         outputs, strides = dilated(x), backbones.strides(spec, output_stride)
         if not unpadded:
@@ -168,6 +170,30 @@ def test_normalization_is_the_backbones(monkeypatch):
 def test_refuses(spec, output_stride, message):
     with pytest.raises(ValueError, match=message):
         backbones.build(spec, keras.Input((None, None, 3)), output_stride)
+
+
+@pytest.mark.parametrize("spec", ["inception_v3", "squeezenet1_1", "xception"])
+def test_aligned_maps_of_families_without_padding_lie_where_they_lie_in_the_image(spec):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((None, None, 3))
+    features = backbones.build(spec, inputs)
+    x = image(99, 130)
+    original = keras.Model(inputs, features)(x)
+    aligned = keras.Model(inputs, backbones.aligned(spec, features, inputs))(x)
+    for level, stride in backbones.strides(spec).items():
+        y, expected = np.asarray(aligned[level]), np.asarray(original[level])
+        assert y.shape[1:3] == (-(-99 // stride), -(-130 // stride))  # rounded up
+        # The rows and columns that are missing are zeros on both sides, the odd one at the end.
+        top, left = ((n - m) // 2 for n, m in zip(y.shape[1:3], expected.shape[1:3], strict=True))
+        bottom, right = top + expected.shape[1], left + expected.shape[2]
+        np.testing.assert_array_equal(y[:, top:bottom, left:right], expected)
+        assert np.count_nonzero(y) == np.count_nonzero(expected)
+
+
+def test_maps_of_families_with_padding_are_aligned_as_they_are():
+    inputs = keras.Input((None, None, 3))
+    features = backbones.build("resnet18", inputs)
+    assert backbones.aligned("resnet18", features, inputs) is features
 
 
 def test_options_of_resnets():
