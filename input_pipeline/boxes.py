@@ -60,3 +60,36 @@ def _around_pixels(boxes, x, y):
         first, last = tf.argmax(any_shown, 1, tf.int32), length - tf.argmax(any_shown[:, ::-1], 1, tf.int32)
         edges.append((first, tf.where(tf.reduce_any(shown, [1, 2]), last, first)))
     return tuple(tf.cast(tf.stack(pair, 1), tf.float32) for pair in zip(*edges, strict=True))
+
+
+def visible(example: dict, shown: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The boxes of an example, and their classes, where only the pixels `shown` (bool [height, width]) are still to be seen.
+
+    An edge moves by as much as the object's outermost pixel does; the object's pixels are those of the box which have its
+    class in the label, or the whole box where there are none. A box of an object that is hidden becomes 0, 0, 0, 0 of class
+    NONE, so that there are as many as before. Boxes are cut off at the edges of the image first.
+    """
+    label, limits = example["label"], tf.cast(tf.shape(shown)[::-1], tf.float32)
+
+    def one(pair):
+        box, kind = pair
+        box = tf.reshape(tf.clip_by_value(tf.reshape(box, [2, 2]), 0.0, limits), [4])
+        # The pixels whose centre is inside.
+        left, top, right, bottom = tf.unstack(tf.cast(tf.math.ceil(box - 0.5), tf.int32))
+        ids, seen = (values[top:bottom, left:right] for values in (label, shown))
+        thing = tf.cast(ids, tf.int32) == kind
+        thing |= ~tf.reduce_any(thing)
+        moved = box + _extent(thing & seen) - _extent(thing)
+        kept = tf.reduce_any(thing & seen) & tf.reduce_all(moved[2:] - moved[:2] >= SMALLEST)
+        return tf.where(kept, moved, 0.0), tf.where(kept, kind, NONE)
+
+    return tf.map_fn(one, (example["boxes"], example["box_classes"]))
+
+
+def _extent(mask):
+    """(left, upper, right, lower) edges of what is true in a mask: float32 [4]."""
+    edges = []
+    for axis in (0, 1):  # columns first, then rows
+        places = tf.where(tf.reduce_any(mask, axis))[:, 0]
+        edges.append((tf.reduce_min(places), tf.reduce_max(places) + 1))
+    return tf.cast(tf.stack([edge for pair in zip(*edges, strict=True) for edge in pair]), tf.float32)

@@ -1,7 +1,9 @@
 """The two streams: training (endless, shuffled, augmented) and evaluation (each image once, as it is).
 
 The order of the training examples and what augmentation does to each are functions of (seed, epoch, index): a run that
-starts at batch n sees exactly what an uninterrupted run sees from batch n on.
+starts at batch n sees exactly what an uninterrupted run sees from batch n on. Examples that are mixed with each other are
+groups of consecutive ones, counted from the beginning of the run: where a batch, a worker's share or a resumed run begins
+within a group, the whole group is read and mixed, and those of it are kept that belong there.
 """
 
 import os
@@ -18,6 +20,7 @@ from input_pipeline import IGNORE, boxes, decoded, ops, records
 SHUFFLE_BYTES = 1 << 30
 AHEAD_BYTES = 256 << 20  # of finished batches that wait for the device, between 2 and 8 of them
 SEED = "augment_seed"  # int32 [batch, 2] in a batch that `finisher` is for
+PLACE = "place"  # int64 [group] in a group that is to be mixed: counted in the whole stream
 
 
 def training(
@@ -55,8 +58,11 @@ def training(
         augment_device: `device`: the images are uint8 crops, and `finisher`'s function does with a batch what follows.
         threads: of the stream's own pool; 0: one a core.
     """
-    count = prepared.splits["train"]
-    first_epoch, first_index = divmod(first_batch * batch_size, count)
+    mixed = ops.mix(augment, ops.GROUP) if augment_device == "host" else None
+    group = ops.GROUP if mixed else 1
+    count, begin = prepared.splits["train"], first_batch * batch_size
+    start = begin // group * group  # of the group that the first example is in
+    first_epoch, first_index = divmod(start, count)
     small = sum(n for size, n in prepared.statistics["train"]["sizes"].items() if _smaller(size, crop_size))
     if small:
         logging.warning(
@@ -67,7 +73,6 @@ def training(
         )
     run_seed, most_boxes = tf.constant([seed, 0], tf.int32), prepared.boxes.get("train", 0)
     geometry, color = ops.build_parts(augment, crop_size, prepared.statistics["train"]["mean"], max_class_share)
-    mixed = ops.mix(augment, batch_size // replicas)
     examples, read = _source(prepared, cache)
     threads = threads or _cores()
     folded = tf.random.experimental.stateless_fold_in
@@ -81,8 +86,11 @@ def training(
         shuffled = examples.shuffle(_shuffle_buffer(prepared), seed=order, reshuffle_each_iteration=False)
         return shuffled.skip(skipped)
 
-    def is_mine(position, _):
-        return position % batch_size // (batch_size // worker[1]) == worker[0]
+    def is_mine(position):
+        return (position >= begin) & (position % batch_size // (batch_size // worker[1]) == worker[0])
+
+    def is_read(position, _):
+        return tf.reduce_any(is_mine(position // group * group + tf.range(group, dtype=tf.int64)))
 
     def augmented(position, stored):
         example_seed = folded(folded(run_seed, position // count), position % count)
@@ -92,18 +100,24 @@ def training(
             example = {**example, "image": image, SEED: example_seed}
         else:
             example = color(example, example_seed)
-            example |= {SEED: example_seed} if mixed else {}
+            example |= {SEED: example_seed, PLACE: position} if mixed else {}
         return boxes.pad(example, most_boxes)
 
-    batches = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch).enumerate(first_batch * batch_size)
+    def of_group(batch):
+        mine = is_mine(batch[PLACE])
+        batch = mixed({k: v for k, v in batch.items() if k not in (SEED, PLACE)}, batch[SEED])
+        return batch if whole_groups else {k: tf.boolean_mask(v, mine) for k, v in batch.items()}
+
+    batches = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch).enumerate(start)
+    whole_groups = not batch_size // worker[1] % group
     if worker[1] > 1:
-        batches = batches.filter(is_mine)
+        batches = batches.filter(is_read)
     batches = batches.map(augmented, num_parallel_calls=threads, deterministic=True)
-    batches = batches.batch(batch_size // replicas, drop_remainder=True)
-    if mixed and augment_device == "host":
-        batches = batches.map(
-            lambda batch: mixed({k: v for k, v in batch.items() if k != SEED}, batch[SEED]), threads, deterministic=True
-        )
+    if mixed:
+        batches = batches.batch(group, drop_remainder=True).map(of_group, threads, deterministic=True)
+        batches = batches.rebatch(batch_size // replicas, drop_remainder=True)
+    else:
+        batches = batches.batch(batch_size // replicas, drop_remainder=True)
     batch_bytes = crop_size[0] * crop_size[1] * (13 if augment_device == "host" else 4) * batch_size // replicas
     ahead = AHEAD_BYTES // batch_bytes
     return batches.prefetch(min(max(ahead, 2), 8)).with_options(_options(threads))
@@ -120,11 +134,19 @@ def finisher(augment: str, crop_size: tuple[int, int], batch_size: int, augment_
         crop_size: (height, width), pixels.
         batch_size: examples of the batches that it is given, one replica's.
         augment_device: as in `training`.
+
+    Raises:
+        ValueError: where ops across images would find no whole groups.
     """
     if augment_device == "host":
         return lambda batch: batch
     _, color = ops.build_parts(augment, crop_size, (0.0, 0.0, 0.0))
     mixed = ops.mix(augment, batch_size)
+    if mixed and batch_size % ops.GROUP:
+        raise ValueError(
+            f"Expected a multiple of {ops.GROUP} images a replica for augmentation across images on the device. "
+            f"Received: {batch_size} and --augment={augment}. Change --batch_size, or use --augment_device=host."
+        )
 
     def image(pair):
         return color({"image": pair[0]}, pair[1])["image"]

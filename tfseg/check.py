@@ -1,5 +1,6 @@
 """--mode=check: reports what a source tree holds and what is wrong with it, as a text and as a picture."""
 
+import dataclasses
 import pathlib
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 
 from input_pipeline import checking
 from tfseg import config as config_lib
-from tfseg import pictures, prepare
+from tfseg import pictures, preflight, prepare
 
 SIZES, VALUES = 5, 300  # how many are listed: of sizes the commonest, of raw ids and colours those of the table first
 
@@ -15,20 +16,26 @@ SIZES, VALUES = 5, 300  # how many are listed: of sizes the commonest, of raw id
 def check(config: config_lib.Config) -> checking.Report:
     """Reads all of --data_dir, prints a report, and writes it with a contact sheet: check_<data set>.txt and .png.
 
-    They go to --output_dir, or to --workdir, or to the current folder; there they replace nothing without --overwrite.
+    Where --augment is not the default, check_<data set>_augmented.png shows augmented samples at --crop_size, each beside
+    itself under its label. The files go to --output_dir, or to --workdir, or to the current folder; there they replace
+    nothing without --overwrite.
 
     Raises:
+        ValueError: for wrong options, before anything is read.
         SystemExit: with status 1, after all is written, where there are findings.
     """
     prepare.check_named(config)
     folder = pathlib.Path(config.output_dir or config.workdir or ".")
     name = config.dataset.partition("(")[0].strip()
-    text, picture = (folder / f"check_{name}{suffix}" for suffix in (".txt", ".png"))
-    there = [str(path) for path in (text, picture) if path.exists()]
+    text, picture, samples = (folder / f"check_{name}{suffix}" for suffix in (".txt", ".png", "_augmented.png"))
+    shows_samples = config.augment != config_lib.Config.augment
+    there = [str(path) for path in (text, picture, *([samples] if shows_samples else [])) if path.exists()]
     if there and not config.overwrite:
         raise ValueError(
             f"Expected no earlier report. Received: {', '.join(there)}. Give another --output_dir, or --overwrite."
         )
+    if shows_samples:
+        preflight.check_augmentation(config)
     report = checking.check(config.dataset, config.data_dir, config.image_range)
     printed = describe(report)
     print(printed)
@@ -41,14 +48,32 @@ def check(config: config_lib.Config) -> checking.Report:
     text.write_text(printed + "\n" + "".join(lists))
     print(f"Report: {text}")
     if report.tiles:
-        if not cv2.imwrite(str(picture), pictures.contact_sheet(report)[..., ::-1]):
-            raise OSError(
-                f"Expected to write {picture}. Received: an error from OpenCV; is the disk full or read-only?"
-            )
+        _write(picture, report)
         print(f"Contact sheet: {picture}")
+    if shows_samples and report.tiles and (tiles := _samples(config)):
+        _write(samples, dataclasses.replace(report, tiles=tiles))
+        print(f"Augmented samples: {samples}")
     if report.findings:
         raise SystemExit(1)
     return report
+
+
+def _samples(config):
+    return checking.augmented(
+        config.dataset,
+        config.data_dir,
+        chain=config.augment,
+        crop_size=config.crop_size,
+        seed=config.seed,
+        max_class_share=config.crop_max_class_share,
+        image_range=config.image_range,
+    )
+
+
+def _write(path, report):
+    """Writes the contact sheet of a report's tiles."""
+    if not cv2.imwrite(str(path), pictures.contact_sheet(report)[..., ::-1]):
+        raise OSError(f"Expected to write {path}. Received: an error from OpenCV; is the disk full or read-only?")
 
 
 def describe(report: checking.Report) -> str:

@@ -90,7 +90,7 @@ class Config:
     class_weights: str = _option("none", "`none`, `enet`, `median_frequency`, or a file with one weight in each line.")
     augment: str = _option(
         "affine(scale=(0.5, 2.0), flip=True) | brightness(0.2) | contrast(0.2)",
-        "Chain of augmentations (input_pipeline/ops); blank: random crop only.",
+        "Chain of augmentations (input_pipeline/ops), or camvid|cityscapes|voc|ade20k (papers' recipes); blank: a crop only.",
     )
     crop_size: tuple[int, int] = _option((360, 480), "Height and width of a training crop, pixels.")
     crop_max_class_share: float = _option(

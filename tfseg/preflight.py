@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import input_pipeline
 import models
-from input_pipeline import ops
+from input_pipeline import ops, pipeline
 from tfseg import class_weights, inference, initialize, losses, network, optimizers, prepare
 from tfseg import config as config_lib
 
@@ -31,8 +31,7 @@ def check(config: config_lib.Config, replicas: int) -> None:
     classes = config.num_classes or CLASSES
     with trial("loss", config.loss):
         _try_losses(config, classes)
-    with trial("augment", config.augment):
-        _try_augmentation(config)
+    check_augmentation(config, replicas)
     with trial("optimizer", config.optimizer):
         _try_optimizer(config)
     check_inference(config)
@@ -73,6 +72,15 @@ def check_sampling(config: config_lib.Config) -> None:
         inference.build_sampled(config.inference, model, config.monte_carlo, config.seed)
 
 
+def check_augmentation(config: config_lib.Config, replicas: int = 1) -> None:
+    """Raises ValueError if --augment is not a chain of known names with valid options, or cannot run where it is to."""
+    with trial("augment", config.augment):
+        augment = ops.build(config.augment, SIZE, (0.0, 0.0, 0.0), config.crop_max_class_share)
+        example = {"image": tf.zeros([*SIZE, 3], tf.uint8), "label": tf.zeros(SIZE, tf.uint8)}
+        augment(example, tf.constant([0, 0]))
+        pipeline.finisher(config.augment, config.crop_size, config.batch_size // replicas, config.augment_device)
+
+
 @contextlib.contextmanager
 def trial(option: str, value: str) -> Iterator[None]:
     """Turns any exception that a wrong value causes in Python, Keras or TensorFlow into a ValueError that names the option."""
@@ -80,7 +88,9 @@ def trial(option: str, value: str) -> Iterator[None]:
         yield
     except ValueError as error:
         if str(error).startswith("Expected"):
-            raise
+            if value in str(error):
+                raise
+            raise ValueError(f"{error} In --{option}={value}.") from error
         raise ValueError(f"Expected valid options in --{option}. Received: --{option}={value}: {error}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, tf.errors.OpError) as error:
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -97,12 +107,6 @@ def _try_losses(config, classes):
         total, count = term.function(logits, label)
         if not np.isfinite(total) or not np.isfinite(count):
             raise ValueError(f"Expected finite losses from --loss={config.loss}. Received: {total} from {term.name}.")
-
-
-def _try_augmentation(config):
-    augment = ops.build(config.augment, SIZE, (0.0, 0.0, 0.0), config.crop_max_class_share)
-    example = {"image": tf.zeros([*SIZE, 3], tf.uint8), "label": tf.zeros(SIZE, tf.uint8)}
-    augment(example, tf.constant([0, 0]))
 
 
 def _try_optimizer(config):

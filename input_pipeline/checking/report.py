@@ -219,7 +219,7 @@ def _look(conversion, image_range, item) -> _Seen:
             if reading.lookup:  # filled in: np.where would make 255 of UNKNOWN beside the lookup's uint8
                 known = np.isin(reading.codes, reading.lookup.known)
                 label[known] = reading.lookup(reading.codes[known])
-            seen.tile = _tile(split, example.id, image, label)
+            seen.tile = tile(split, example.id, image, label)
     return seen
 
 
@@ -239,8 +239,9 @@ def _reading(conversion, mask, seen, example):
     return Reading(None, files.color_code(mask.values) if colored else mask.values, colored)
 
 
-def _tile(split, name, image, label):
-    width = min(TILE_WIDTH, image.shape[1])
+def tile(split: str, name: str, image: np.ndarray, label: np.ndarray, width: int = TILE_WIDTH) -> Tile:
+    """An example in small, at most `width` pixels wide."""
+    width = min(width, image.shape[1])
     size = width, max(1, round(width * image.shape[0] / image.shape[1]))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return Tile(split, name, image, cv2.resize(label, size, interpolation=cv2.INTER_NEAREST_EXACT))

@@ -26,10 +26,12 @@ not in `POINTWISE` (blur, noise) always finds `image` as float32 pixels.
 
 **Across images**: `op(batch, seed, <options>) -> batch` is given GROUP consecutive examples of the stream as one batch
 (`image` float32 [group, height, width, 3], `label` [group, height, width], boxes padded), after all ops of one example, and
-returns as many. Its seed is the first example's, folded with the op's place in the chain. Groups are counted in the order
-of the whole stream and never divided among workers or replicas, so the result is a function of (seed, epoch, index): exact
-under resume and sharding as long as every replica's batch is a multiple of GROUP (else groups are the largest that divide
-it; one example is mixed with itself). Such ops come last in a chain.
+returns as many. Its seed is the first example's, folded with the op's place in the chain. Groups are counted in the order of
+the whole stream, from its beginning, so the result is a function of (seed, epoch, index): exact under resume, and whatever the
+batch size, the workers and the replicas are (`pipeline.py`). Every image of a group has as many boxes, and as many come out;
+that number may be larger than it was. Such ops come last in a chain.
+
+**Recipes** (`recipes.py`) are names for whole chains: `camvid` or `voc | cutmix` in place of a chain.
 """
 
 import functools
@@ -42,6 +44,7 @@ import tensorflow as tf
 
 import tfseg.spec as specs
 from input_pipeline import pointwise, sampling
+from input_pipeline.ops.recipes import RECIPES
 
 KINDS = ("example", "batch")  # the name of an op's first parameter says which it is
 GROUP = 4  # examples that are mixed with each other: a mosaic's four
@@ -133,7 +136,8 @@ def mix(chain: str, batch_size: int) -> Callable | None:
 
     Args:
         chain: all ops; those of one example are left out.
-        batch_size: examples of the batches that `mixed` is given, one replica's.
+        batch_size: examples of the batches that `mixed` is given. They are divided into groups of GROUP; where they are no
+            multiple of it, into the largest that divide them.
     """
     calls = _parsed(chain, {"size": None, "fill": None, "max_class_share": None})
     ops = [(i, op) for i, (_, kind, op, _) in enumerate(calls) if kind == "batch"]
@@ -170,7 +174,7 @@ def _apply(calls, start, example, seed):
 
 def _parsed(chain, given):
     """The calls of a chain, with a crop before them where there is no `affine`: (name, kind, op, whether it is pointwise)."""
-    known, calls = names(), specs.parse_chain(chain)
+    known, calls = names(), [part for call in specs.parse_chain(chain) for part in _expanded(call)]
     if not any(call.name == "affine" for call in calls):
         calls = [specs.Call("affine", kwargs={"scale": (1.0, 1.0), "flip": False}), *calls]
     ops = []
@@ -188,6 +192,18 @@ def _parsed(chain, given):
     return ops
 
 
+def _expanded(call):
+    """The calls that a call stands for: those of a recipe, or itself."""
+    if call.name not in RECIPES:
+        return [call]
+    if call.args or call.kwargs:
+        raise ValueError(
+            f"Expected the recipe {call.name} without options. Received: {call}. To change it, write its chain: "
+            f"{RECIPES[call.name]}"
+        )
+    return specs.parse_chain(RECIPES[call.name])
+
+
 def _find(call, known, chain):
     """The op of a call. A function that is there and is no op is named as such, since listing the others would not help."""
     for function in functions():
@@ -196,7 +212,7 @@ def _find(call, known, chain):
                 f"Expected {call.name} of {inspect.getsourcefile(function)} to be an augmentation: (example, seed, <options>). "
                 f"Received: {call.name}{inspect.signature(function)}. Rename its first two parameters."
             )
-    return specs.choose(known, call.name, "an augmentation", chain)
+    return specs.choose({**known, **dict.fromkeys(RECIPES)}, call.name, "an augmentation", chain)
 
 
 def _kind(function):

@@ -259,7 +259,3 @@ def _inverse_map(
     places = (middle[1] - 0.5, middle[0] - 0.5)
     rows = [[a + c * px, b + c * py, t + c * (px * dx + py * dy)] for (a, b, t), c in zip(rows, places, strict=True)]
     return tf.stack([*rows[0], *rows[1], px, py]) / whole
-
-
-def _warp(image, transform, size, interpolation, fill_value):
-    return sampling.project(image, transform, size, interpolation, fill_value)

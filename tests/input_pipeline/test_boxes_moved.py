@@ -72,3 +72,34 @@ def test_a_quarter_turn_by_hand():
     np.testing.assert_allclose(moved["boxes"], [[15, 10, 35, 30], [2, 40, 20, 55]], atol=1e-4)
     turned = np.rot90(example()["label"], -1)
     assert [painted(turned, kind) for kind in (1, 2)] == [(15, 10, 35, 30), (2, 40, 20, 55)]
+
+
+def kept(label, found, classes, shown):
+    given = {"label": tf.constant(label), "boxes": tf.constant(found, tf.float32), "box_classes": tf.constant(classes)}
+    return tuple(v.numpy().tolist() for v in boxes.visible(given, tf.constant(shown)))
+
+
+def test_boxes_of_hidden_objects_by_hand():
+    """An object of class 1 in columns 10..29, rows 5..24; its box is drawn a pixel wider on the left than its pixels."""
+    label, box = example()["label"].numpy(), [9.0, 5, 30, 25]
+    shown = np.ones((40, 60), bool)
+    assert kept(label, [box], [1], shown) == ([box], [1])
+    shown[:, 20:] = False  # half of it is hidden: the right edge moves from 30 to 20, the others stay
+    assert kept(label, [box], [1], shown) == ([[9, 5, 20, 25]], [1])
+    shown[:10, :] = False
+    assert kept(label, [box], [1], shown) == ([[9, 10, 20, 25]], [1])
+    shown[12:14, 12:14] = False  # a hole moves no edge
+    assert kept(label, [box], [1], shown) == ([[9, 10, 20, 25]], [1])
+    shown[:, 10:30] = False  # what is left of the box shows something else
+    assert kept(label, [box], [1], shown) == ([[0, 0, 0, 0]], [boxes.NONE])
+
+
+def test_a_box_without_pixels_of_its_class_is_a_rectangle():
+    label, shown = np.zeros((40, 60), np.uint8), np.ones((40, 60), bool)
+    shown[:, :20] = False
+    found, classes = kept(
+        label, [[10.0, 5, 30, 25], [2, 2, 12, 12], [50, 30, 70, 60], [0, 0, 0, 0]], [7, 7, 7, boxes.NONE], shown
+    )
+    # The first is cut off at column 20, the second is hidden, the third ends at the image's edges, the last is none.
+    assert found == [[20, 5, 30, 25], [0, 0, 0, 0], [50, 30, 60, 40], [0, 0, 0, 0]]
+    assert classes == [7, boxes.NONE, 7, boxes.NONE]

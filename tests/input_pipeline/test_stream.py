@@ -161,6 +161,55 @@ def test_the_device_finishes_what_the_host_left(streets):
     assert same(host[0]) is host[0]
 
 
+ACROSS = "affine(scale=(1.0, 1.0), flip=True) | brightness(0.2) | cutmix(1.0) | mosaic(0.5)"
+
+
+def test_the_device_mixes_the_groups_that_the_host_mixes(streets):
+    host = taken(stream(streets, augment=ACROSS, batch_size=8), 2)
+    finish = tf.function(pipeline.finisher(ACROSS, (24, 32), 8, "device"))
+    batches = stream(streets, augment=ACROSS, batch_size=8, augment_device="device")
+    finished = [{k: v.numpy() for k, v in finish(batch).items()} for batch in taken(batches, 2)]
+    # The crops are whole pixels, so nothing is rounded.
+    assert_same(finished, host, atol=1e-3)
+
+
+@pytest.mark.parametrize("batch_size", [2, 6, 8])
+def test_groups_are_the_same_whatever_the_batch_size_and_the_replicas(streets, batch_size):
+    """24 examples are 6 groups, which batches of 2 and replicas of 3 divide."""
+    whole = taken(stream(streets, augment=ACROSS, batch_size=4), 6)
+    parts = taken(stream(streets, augment=ACROSS, batch_size=batch_size, replicas=2), 48 // batch_size)
+    for key in ("id", "image", "label"):
+        expected, got = (np.concatenate([batch[key] for batch in batches]) for batches in (whole, parts))
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_the_device_refuses_batches_that_are_no_whole_groups():
+    message = r"Expected a multiple of 4 images a replica.*Received: 6 and --augment=affine.*--augment_device=host"
+    with pytest.raises(ValueError, match=message):
+        pipeline.finisher(ACROSS, (24, 32), 6, "device")
+    batch = {"image": 1}
+    assert pipeline.finisher(ACROSS, (24, 32), 6, "host")(batch) is batch
+
+
+def test_batches_of_mixed_groups_have_static_shapes_and_leave_nothing_else_in(streets):
+    spec = stream(streets, augment=ACROSS, batch_size=6).element_spec
+    assert spec == {
+        "image": tf.TensorSpec([6, 24, 32, 3], tf.float32),
+        "label": tf.TensorSpec([6, 24, 32], tf.uint8),
+        "id": tf.TensorSpec([6], tf.string),
+    }
+
+
+def test_boxes_are_mixed_with_their_images(tmp_path):
+    test_boxes.folder(tmp_path / "data")
+    (tmp_path / "data/boxes/b.xml").write_text(test_boxes.xml([]))
+    prepared = test_boxes.prepare(tmp_path)
+    plain, mixed = (stream(prepared, augment=chain, batch_size=2).element_spec for chain in ("", "cutmix(1.0)"))
+    assert mixed["boxes"].shape == [2, 2 * plain["boxes"].shape[1], 4]
+    for batch in taken(stream(prepared, augment="cutmix(1.0)", batch_size=2), 3):
+        assert np.all((batch["box_classes"] >= 0) == (batch["boxes"][..., 2] > batch["boxes"][..., 0]))
+
+
 def test_several_shards_are_read_in_the_same_order_every_time(streets, tmp_path):
     folder = tmp_path / "records"
     folder.mkdir()

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from input_pipeline import boxes, ops
+
 FILL = (100.0, 110.0, 120.0)
 SIZE = (24, 32)
 
@@ -18,3 +20,19 @@ def example(height=30, width=40, seed=0):
 
 def seeds(count):
     return [tf.constant([7, i], tf.int32) for i in range(count)]
+
+
+def group_of(chain, size=SIZE, fill=FILL, most_boxes=4):
+    """The whole chain for the examples of a group, as the stream does it: `augment(examples, seeds) -> batch`."""
+    parts, mixed = ops.build_parts(chain, size, fill), ops.mix(chain, ops.GROUP)
+
+    def augment(examples, seeds):
+        done = []
+        for given, seed in zip(examples, seeds, strict=True):
+            for part in parts:
+                given = part(given, seed)
+            done.append(boxes.pad(given, most_boxes))
+        batch = {key: tf.stack([x[key] for x in done]) for key in done[0]}
+        return mixed(batch, tf.stack(seeds)) if mixed else batch
+
+    return augment

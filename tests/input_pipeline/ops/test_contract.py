@@ -4,9 +4,11 @@ The test file of its module, tests/input_pipeline/ops/test_<module>.py, tests wh
 specs for which the properties below must hold; those of an augmentation's defaults hold without.
 """
 
+import functools
 import importlib
 import importlib.util
 import inspect
+import itertools
 import pathlib
 import re
 
@@ -14,8 +16,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_pipeline import IGNORE, ops
-from tests.input_pipeline.ops.samples import FILL, SIZE, example, seeds
+import input_pipeline
+from input_pipeline import IGNORE, boxes, ops, pipeline
+from tests.input_pipeline.ops.samples import FILL, SIZE, example, group_of, seeds
 
 
 def own(name):
@@ -24,10 +27,15 @@ def own(name):
     return importlib.import_module(module) if importlib.util.find_spec(module) else None
 
 
+def first_parameter(name):
+    return next(iter(inspect.signature(ops.names()[name]).parameters))
+
+
+ONE, ACROSS = ([name for name in ops.names() if first_parameter(name) == kind] for kind in ops.KINDS)
+EVERY = " | ".join(ONE + ACROSS)
 CHAINS = list(
     dict.fromkeys(
-        ["", *ops.names(), *(chain for name in ops.names() for chain in getattr(own(name), "CHAINS", ()))]
-        + [" | ".join(ops.names())]
+        ["", *ops.names(), *(chain for name in ops.names() for chain in getattr(own(name), "CHAINS", ()))] + [EVERY]
     )
 )
 
@@ -41,7 +49,10 @@ def test_is_documented_and_has_a_test(name):
     assert own(name), f"Expected a test of the augmentation {name!r} in {file}. Received: no such file."
     text = pathlib.Path(own(name).__file__).read_text()
     assert re.search(rf"\b{name}\b", text), f"Expected a test of the augmentation {name!r} in {file}. Received: none."
-    assert list(inspect.signature(function).parameters)[:2] == ["example", "seed"], name
+    parameters = list(inspect.signature(function).parameters.values())
+    assert [p.name for p in parameters[:2]] in (["example", "seed"], ["batch", "seed"]), name
+    options = [p for p in parameters[2:] if p.name not in ("size", "fill")]
+    assert all(p.default is not p.empty for p in options), f"{name}: every option has a default"
 
 
 @pytest.mark.parametrize("chain", CHAINS)
@@ -75,6 +86,164 @@ def test_same_seed_same_result_other_seed_another(chain):
     first, again, *others = (augment(example(), s)["image"].numpy() for s in (seeds(1)[0], *seeds(10)))
     np.testing.assert_array_equal(first, again)
     assert any(np.any(first != other) for other in others)
+
+
+@functools.cache
+def compiled(name, size):
+    """`augment(members, seeds) -> list of examples`: a group mixed as it is; each member cropped and augmented by other ops."""
+    if name in ACROSS:
+        mixed = tf.function(ops.mix(name, ops.GROUP))
+
+        def augment(members, seeds):
+            batch = mixed({k: tf.stack([x[k] for x in members]) for k in members[0]}, tf.stack(seeds))
+            return [{k: v[i].numpy() for k, v in batch.items()} for i in range(ops.GROUP)]
+
+        return augment
+    one = tf.function(ops.build(name, size, (0.0, 0.0, 0.0)), reduce_retracing=True)
+    return lambda members, seeds: [
+        {k: v.numpy() for k, v in one(x, seed).items()} for x, seed in zip(members, seeds, strict=True)
+    ]
+
+
+def groups(count):
+    """Seeds of `count` groups."""
+    return [[tf.constant([group, i]) for i in range(ops.GROUP)] for group in range(count)]
+
+
+def as_floats(members):
+    """Members as the chain hands them to ops across images."""
+    return [x | {"image": tf.cast(x["image"], tf.float32)} for x in members]
+
+
+@pytest.mark.parametrize("name", ACROSS)
+def test_a_group_has_the_ids_of_its_members_and_differs_from_seed_to_seed(name):
+    """Member i has the ids 10 i..10 i + 3, of which the last is rare, and the id IGNORE."""
+    members = []
+    for i in range(ops.GROUP):
+        given = example(seed=i)
+        label = given["label"].numpy() % 3 + 10 * i
+        label[given["label"] == 4], label[:2, :5] = IGNORE, 10 * i + 3
+        members.append(given | {"label": tf.constant(label), "id": tf.constant(str(i))})
+    known, seen = {10 * i + k for i in range(ops.GROUP) for k in range(4)} | {IGNORE}, []
+    batch = {k: tf.stack([x[k] for x in as_floats(members)]) for k in members[0]}
+    for drawn in groups(4):
+        found = compiled(name, None)(as_floats(members), drawn)
+        eager = ops.mix(name, ops.GROUP)(batch, tf.stack(drawn))
+        for i, result in enumerate(found):
+            np.testing.assert_allclose(result["image"], eager["image"][i], atol=1e-3)
+            np.testing.assert_array_equal(result["label"], eager["label"][i])
+            assert result["image"].shape == (30, 40, 3)
+            assert result["image"].min() >= 0
+            assert result["image"].max() <= 255
+            assert result["label"].dtype == np.uint8
+            assert set(np.unique(result["label"])) <= known
+            assert result["id"] == str(i).encode()
+        seen.append(np.stack([result["image"] for result in found]))
+    assert any(np.any(seen[0] != other) for other in seen[1:])
+
+
+def grid(seed):
+    """Cells of 3..6 pixels a side, of two classes, painted dark and light."""
+    random = np.random.default_rng(seed)
+    rows, columns = (np.repeat(np.arange(60), random.integers(3, 7, 60)) for _ in range(2))
+    label = ((rows[:100, None] + columns[None, :120]) % 2).astype(np.uint8)
+    return {"image": tf.constant(np.repeat((60 + 130 * label)[..., None], 3, -1)), "label": tf.constant(label)}
+
+
+def smooth(values):
+    """A binomial filter over nine pixels in both directions."""
+    kernel = np.poly1d([0.5, 0.5]) ** 8
+    for axis in (0, 1):
+        values = np.apply_along_axis(np.convolve, axis, values, kernel.coeffs, "same")
+    return values
+
+
+@pytest.mark.parametrize("name", ops.names())
+def test_a_drawn_grid_stays_aligned_to_a_quarter_pixel(name):
+    """The shift between a picture and its label by least squares: picture - label = -shift * gradient of the label.
+
+    An edge of a scaled label lies up to half a pixel from the picture's, whose place is exact; on average it is no quarter.
+    """
+    shifts = []
+    for drawn in groups(3):
+        members = [grid(i) for i in range(ops.GROUP)]
+        for result in compiled(name, (64, 80))(as_floats(members) if name in ACROSS else members, drawn):
+            image, label = result["image"].mean(-1), result["label"]
+            valid = smooth((label == IGNORE).astype(float)) == 0
+            if valid.sum() < 1000 or not {0, 1} <= set(label[valid]):
+                continue
+            wanted = smooth((label == 1).astype(float))
+            # Whatever was done to the colours: dark is 0 and light 1, by the pixels of each class.
+            dark, light = (np.mean(image[valid & (label == k)]) for k in (0, 1))
+            found = smooth((image - dark) / (light - dark))
+            slopes = np.stack([axis[valid] for axis in np.gradient(wanted)] + [wanted[valid], np.ones(valid.sum())], 1)
+            shifts.append(np.linalg.lstsq(slopes, (found - wanted)[valid], rcond=None)[0][:2])
+    assert len(shifts) >= 6
+    assert np.abs(np.mean(shifts, 0)).max() < 0.25, f"{name}: {np.mean(shifts, 0)} pixels"
+    assert np.abs(shifts).max() < 0.5, f"{name}: {shifts} pixels"
+
+
+@pytest.mark.parametrize("name", ops.names())
+def test_boxes_follow_their_objects(name):
+    """Each member paints two objects of classes of its own; afterwards a box is around what is left of its object."""
+    members, count = [], 0
+    for i in range(ops.GROUP):
+        label, first, second = np.zeros((40, 60), np.uint8), (10 + i, 5, 30, 25 - i), (40, 20 - i, 55, 38)
+        for kind, (left, top, right, bottom) in ((1 + 2 * i, first), (2 + 2 * i, second)):
+            label[top:bottom, left:right] = kind
+        found = {"boxes": tf.constant([first, second], tf.float32), "box_classes": tf.constant([1 + 2 * i, 2 + 2 * i])}
+        image = tf.constant(np.repeat(25 * label[..., None], 3, -1))
+        members.append({"image": image, "label": tf.constant(label), **found})
+    members = as_floats(members) if name in ACROSS else members
+    for drawn in groups(6):
+        for result in compiled(name, (36, 48))(members, drawn):
+            label, found, classes = (result[k] for k in ("label", "boxes", "box_classes"))
+            kept = {int(kind): box for kind, box in zip(classes, found, strict=True) if kind != boxes.NONE}
+            assert np.all(found[classes == boxes.NONE] == 0)
+            assert len(kept) == np.sum(classes != boxes.NONE)
+            assert kept.keys() == set(np.unique(label)) - {0, IGNORE}
+            for kind, box in kept.items():
+                rows, columns = np.nonzero(label == kind)
+                painted = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+                np.testing.assert_allclose(box, painted, atol=1.0 + 1e-3, err_msg=f"{name}, class {kind}")
+            count += len(kept)
+    assert count > 20
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory):
+    return input_pipeline.prepare(
+        "streets(train=7, val=1, size=(32, 48))", cache_dir=str(tmp_path_factory.mktemp("cache"))
+    )
+
+
+def stream(prepared, chain, count, **changes):
+    options = {"augment": chain, "crop_size": (24, 32), "batch_size": 6, "seed": 0} | changes
+    return list(itertools.islice(pipeline.training(prepared, **options).as_numpy_iterator(), count))
+
+
+def test_resumed_and_shared_streams_give_the_same(streets):
+    """Batches of 6: groups of 4 begin and end within batches, within a worker's 3 and within the 7 images of an epoch."""
+    whole = stream(streets, EVERY, 3)
+    resumed = stream(streets, EVERY, 2, first_batch=1)
+    workers = [stream(streets, EVERY, 2, first_batch=1, replicas=2, worker=(i, 2)) for i in range(2)]
+    for key in ("id", "image", "label"):
+        for i in range(2):
+            np.testing.assert_array_equal(resumed[i][key], whole[1 + i][key])
+            np.testing.assert_array_equal(np.concatenate([part[i][key] for part in workers]), whole[1 + i][key])
+
+
+def test_the_stream_does_what_a_chain_does_by_itself(streets):
+    """Of 7 images, batch 1 of 4 is the examples 4..6 of the first epoch and 0 of the second."""
+    batch = stream(streets, EVERY, 2, batch_size=4)[1]
+    stored = {e["id"].decode(): e for e in streets.encoded("train").map(input_pipeline.decode).as_numpy_iterator()}
+    fold, run = tf.random.experimental.stateless_fold_in, tf.constant([0, 0])
+    drawn = [fold(fold(run, tf.constant(n // 7, tf.int64)), tf.constant(n % 7, tf.int64)) for n in (4, 5, 6, 7)]
+    members = [{k: tf.constant(v) for k, v in stored[name.decode()].items()} for name in batch["id"]]
+    expected = group_of(EVERY, (24, 32), streets.statistics["train"]["mean"])(members, drawn)
+    # A JPEG file made of an image that differs by rounding may differ by a level or two.
+    assert np.mean(np.abs(batch["image"] - expected["image"]) > 1e-3) < 0.1
+    np.testing.assert_array_equal(batch["label"], expected["label"])
 
 
 @pytest.mark.parametrize("name", ops.names())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_pipeline import IGNORE, ops
+from input_pipeline import IGNORE, ops, sampling
 from input_pipeline.ops import geometry
 from tests.input_pipeline.ops.samples import FILL, SIZE, example, seeds
 
@@ -80,7 +80,7 @@ def test_warp_equals_a_loop_over_pixels():
     given = example(9, 11)
     zoom, angle, mirror, place = 1.3, 0.4, -1.0, np.array([0.3, 0.8], np.float32)
     transform = geometry._inverse_map(tf.constant([9, 11]), (8, 7), zoom, angle, mirror, place).numpy()
-    image = geometry._warp(tf.cast(given["image"], tf.float32), transform, (8, 7), "BILINEAR", 0.0).numpy()
+    image = sampling.project(tf.cast(given["image"], tf.float32), transform, (8, 7), "BILINEAR", 0.0).numpy()
     # By hand: the zoomed image is 11.7 x 14.3, the slack 3.7 x 7.3, whole offsets 0..3 and 0..7: floor(0.3 * 4) = 1 and
     # floor(0.8 * 8) = 6; the crop's centre is (1 + 4, 6 + 3.5) in the zoomed image.
     centre_y, centre_x = 5 / zoom, 9.5 / zoom
