@@ -18,13 +18,14 @@ from models.backbones import resnet
 REFERENCE = {
     "params": {
         "ocnet": {12: 57_715_672},
-        'ocnet(variant="pyramid")': {},
-        'ocnet(variant="asp")': {},
+        'ocnet(variant="pyramid")': {12: 62_577_112},
+        'ocnet(variant="asp")': {12: 62_535_000},
         'ocnet(backbone="resnet18_deep")': {},
         'ocnet(variant="pyramid", backbone="resnet18_deep")': {},
         'ocnet(variant="asp", backbone="resnet18_deep")': {},
     },
-    "macs": {"ocnet": 6_435_240_448},  # the reference computes the transform of queries and keys twice
+    # The reference computes the transform of queries and keys twice, and counts it twice.
+    "macs": {"ocnet": 6_435_240_448, 'ocnet(variant="pyramid")': 7_010_481_664, 'ocnet(variant="asp")': 6_976_792_576},
     "input": (64, 96, 3),
     "source": "openseg-group/OCNet.pytorch network/resnet101_{base,pyramid,asp}_oc.py, run",
     "published": "Cityscapes val, single scale: base 79.3, ASP 79.5; test 81.2 (the repository's README)",
@@ -52,7 +53,7 @@ def build(inputs, num_classes, *, variant="base", backbone="resnet101_deep", sca
         backbone: a spec of `models.backbones` that can stay at 1/8 of the resolution.
         scale: of base and asp: the context is computed at 1 / (8 * scale) of the resolution, by default 1 and 2. Its memory,
             which grows with the square of the pixels, falls by scale ** 4: a base OC keeps 31 MB of weights for an image of
-            360x480, 485 MB for one of 720x960, and with scale=2 30 MB for the latter.
+            360x480, 485 MB for one of 720x960, and with scale=2 29 MB for the latter.
 
     Returns:
         {"logits": and "aux_0": [B, H / 8, W / 8, num_classes]}, rounded up.

@@ -16,7 +16,7 @@ from models import backbones, layers
 REFERENCE = {
     "params": {
         "ppm_deepsup": {12: 51_437_528},
-        'ppm_deepsup(backbone="resnet101_deep")': {},
+        'ppm_deepsup(backbone="resnet101_deep")': {12: 51_437_528 + 18_992_128},  # 17 more blocks in the fourth stage
         'ppm_deepsup(backbone="resnet18_deep")': {},
     },
     "macs": {"ppm_deepsup": 4_366_893_056},

@@ -117,7 +117,7 @@ def kinds(module, prefix: str = "", overrides: dict | None = None) -> list[list]
 
     A tensor that is registered twice is `alias:` and the first key.
     """
-    owners, found, first = dict(module.named_modules()), [], {}
+    owners, found, first = dict(module.named_modules(remove_duplicate=False)), [], {}
     for key, tensor in module.state_dict().items():
         if not tensor.is_floating_point():  # num_batches_tracked, index tables
             continue

@@ -111,6 +111,22 @@ def test_load_renames(model):
     np.testing.assert_array_equal(model.get_layer("stem.0.conv").bias, state["stem.0.conv.bias"])
 
 
+def test_load_ignores_what_only_training_in_torch_needs(model):
+    """The counter of torch's batch norm, and the sums of CSAILVision/semantic-segmentation-pytorch's synchronised one."""
+    entries = ("num_batches_tracked", "_tmp_running_mean", "_tmp_running_var", "_running_iter")
+    weights.load(model, {**state_dict(), **{f"stem.0.bn.{entry}": np.ones(6, np.float32) for entry in entries}})
+
+
+def test_load_takes_a_tensor_that_is_registered_twice(model):
+    model.aliases = ((r"^query\.", "head."),)
+    state = state_dict()
+    again = {key.replace("head.", "query."): array.copy() for key, array in state.items() if key.startswith("head.")}
+    weights.load(model, {**state, **again})
+    np.testing.assert_array_equal(model.get_layer("head.fc").bias, state["head.fc.bias"])
+    with pytest.raises(ValueError, match=r"1 keys without a variable: query\.fc\.bias\."):  # it is another tensor
+        weights.load(model, {**state, **again, "query.fc.bias": again["query.fc.bias"] + 1})
+
+
 def test_load_names_what_is_left_over_and_changes_nothing(model):
     before = model.get_weights()
     state = state_dict()

@@ -135,6 +135,18 @@ def test_counts_by_hand(tmp_path):
     assert len(content["cases"][0]["values"]) == 2
 
 
+def test_a_module_that_is_registered_twice_is_an_alias():
+    module = torch.nn.Module()
+    module.key = torch.nn.Conv2d(3, 2, 1)
+    module.query = module.key
+    assert write_parity.kinds(module) == [
+        ["key.weight", [2, 3, 1, 1], "conv"],
+        ["key.bias", [2], "bias"],
+        ["query.weight", [2, 3, 1, 1], "alias:key.weight"],
+        ["query.bias", [2], "alias:key.bias"],
+    ]
+
+
 def test_a_name_that_does_not_begin_with_the_module_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"name begins with unet\. Received: milesial\.json"):
         written(tmp_path / "milesial.json")
