@@ -164,7 +164,7 @@ def test_normalization_is_the_backbones(monkeypatch):
         ("resnet9000", 32, "Expected a backbone: .*resnet50"),
         ("resnet18", 4, "output_stride 8, 16 or 32"),
         ("drn_d_22", 16, "output_stride 8"),
-        ("resnet18(depth=3)", 32, r"Expected resnet18\(.*dilate_first, ceil_pool, multi_grid, dropout"),
+        ("resnet18(depth=3)", 32, r"Expected resnet18\(.*dilate_first, ceil_pool, multi_grid, dropout\)"),
     ],
 )
 def test_refuses(spec, output_stride, message):
