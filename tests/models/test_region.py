@@ -24,7 +24,7 @@ def test_a_convolution_reads_the_region_only():
     x, region = np.array([[[1.0], [2.0], [3.0], [4.0]]]), np.array([[1, 0, 1, 1]])
     model, _ = run(lambda x, r: layers.region_conv_norm(x, r, 1, (1, 3), ("conv", "norm")), x, region)
     model.get_layer("conv").set_weights([np.ones((1, 3, 1, 1))])
-    y = model([x[None], region[None, ..., None].astype(np.float32)])
+    y = np.asarray(model([x[None].astype(np.float32), region[None, ..., None].astype(np.float32)]))
     # 1 + 0, 3 + 4 without the 2, 3 + 4; divided by sqrt(1 + 1e-5), as the moving variance is 1.
     np.testing.assert_allclose(y[0, 0, [0, 2, 3], 0], np.array([1, 7, 7]) / np.sqrt(1 + 1e-5), rtol=1e-6)
 
