@@ -165,7 +165,7 @@ def test_later_stages_read_nothing_of_what_left(network):
     features, first = keras.Model(network.input, taken)(images(64, 96))
     left, expected = stage_2([features, first])
     assert 0 < np.mean(left) < 1
-    _, scores = stage_2([np.where(left > 0, features, 100.0), first])
+    _, scores = stage_2([tf.where(left > 0, features, 100.0), first])
     np.testing.assert_allclose(np.where(left > 0, scores, 0), np.where(left > 0, expected, 0), rtol=1e-4, atol=1e-5)
 
 
@@ -216,8 +216,8 @@ def test_saves_loads_and_exports(network, tmp_path):
     signature = [tf.TensorSpec((None, None, None, 3), tf.float32)]
     module.serve = tf.function(lambda x: network(x, training=False), input_signature=signature)
     tf.saved_model.save(module, str(tmp_path / "saved"))
-    served = tf.saved_model.load(tmp_path / "saved").serve(x)
-    np.testing.assert_allclose(served["logits"], expected["logits"], rtol=1e-4, atol=1e-5)
+    served = tf.saved_model.load(tmp_path / "saved")
+    np.testing.assert_allclose(served.serve(x)["logits"], expected["logits"], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

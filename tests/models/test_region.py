@@ -2,6 +2,8 @@
 
 import keras
 import numpy as np
+import pytest
+import tensorflow as tf
 
 from models import layers
 
@@ -24,7 +26,7 @@ def test_a_convolution_reads_the_region_only():
     x, region = np.array([[[1.0], [2.0], [3.0], [4.0]]]), np.array([[1, 0, 1, 1]])
     model, _ = run(lambda x, r: layers.region_conv_norm(x, r, 1, (1, 3), ("conv", "norm")), x, region)
     model.get_layer("conv").set_weights([np.ones((1, 3, 1, 1))])
-    y = model([x[None], region[None, ..., None].astype(np.float32)])
+    y = np.asarray(model([x[None].astype(np.float32), region[None, ..., None].astype(np.float32)]))
     # 1 + 0, 3 + 4 without the 2, 3 + 4; divided by sqrt(1 + 1e-5), as the moving variance is 1.
     np.testing.assert_allclose(y[0, 0, [0, 2, 3], 0], np.array([1, 7, 7]) / np.sqrt(1 + 1e-5), rtol=1e-6)
 
@@ -62,3 +64,31 @@ def test_a_region_of_everything_is_no_region():
     )
     for ours, theirs in zip(whole.get_weights(), dense.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("together", "mean", "variance"), [(True, 4, 13), (False, 5, 1)])
+def test_the_norm_over_replicas(together, mean, variance):
+    """The regions hold 1 and 3 on one replica and 8 on the other; 100 is outside.
+
+    Together: mean 4, squares 9 + 1 + 16 = 26, unbiased variance 13. Each by itself: means 2 and 8 and variances 2 and 0 (of a
+    single cell), of which the moving statistics follow the means 5 and 1.
+    """
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice())
+    with strategy.scope():
+        norm = layers.RegionNormalization(momentum=0.9)
+        norm.build([(None, 1, 3, 1), (None, 1, 3, 1)])
+        norm.across_replicas = together
+    x, regions = [[1.0, 100.0, 3.0], [100.0, 8.0, 100.0]], [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
+
+    def parts(values):
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tf.reshape(tf.constant(values[context.replica_id_in_sync_group]), (1, 1, 3, 1))
+        )
+
+    @tf.function
+    def step(x, region):
+        strategy.run(lambda x, region: norm([x, region], training=True), args=(x, region))
+
+    step(parts(x), parts(regions))
+    np.testing.assert_allclose(norm.moving_mean, [0.1 * mean], rtol=1e-6)
+    np.testing.assert_allclose(norm.moving_variance, [0.9 + 0.1 * variance], rtol=1e-6)
