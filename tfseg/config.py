@@ -164,7 +164,8 @@ class Config:
     )
     inference: str = _option(
         "whole",
-        "`whole`, `sliding_window(size=(512, 512), overlap=0.5)` or `multi_scale(scales=(0.75, 1.0), flip=True)`.",
+        "`whole`, `sliding_window(size=(512, 512), overlap=0.5)` or `multi_scale(scales=(0.75, 1.0), flip=True)`; "
+        "`whole | crf(steps=10, bilateral=(4, 67, 3), gaussian=(3, 1))` refines what comes before it.",
     )
     monte_carlo: int = _option(
         0, "Samples with dropout on, in evaluate and predict: mean probabilities, and their uncertainty; 0: no dropout."

@@ -12,6 +12,8 @@ The first name of a chain is the innermost: `sliding_window(..) | multi_scale(..
 `scores(images, finish)` applies `finish`, a function of the last axis such as the argmax, to the scores. If the chain ends with
 a sliding window, it is applied piece by piece, so that the scores of the whole image are never in memory.
 
+`whole | crf(..)` refines the scores by the colours of the image; before a sliding window it would see one window at a time.
+
 `build_sampled` repeats this with dropout switched on, and returns the mean and the uncertainty of the samples.
 """
 
@@ -21,11 +23,12 @@ import tensorflow as tf
 
 from tfseg import spec as specs
 from tfseg.inference import monte_carlo
+from tfseg.inference.crf import crf
 from tfseg.inference.multi_scale import multi_scale
 from tfseg.inference.scores import same
 from tfseg.inference.sliding_window import sliding_window
 
-__all__ = ["build", "build_sampled", "multi_scale", "sliding_window", "whole"]
+__all__ = ["build", "build_sampled", "crf", "multi_scale", "sliding_window", "whole"]
 
 
 def whole(predict, num_classes):
@@ -33,15 +36,16 @@ def whole(predict, num_classes):
     return predict
 
 
-WAYS = {function.__name__: function for function in (whole, sliding_window, multi_scale)}
-AFTER_SAMPLES = ()  # at the end of a chain these change the mean of the samples, not each sample
+WAYS = {function.__name__: function for function in (whole, sliding_window, multi_scale, crf)}
+AFTER_SAMPLES = ("crf",)  # at the end of a chain these change the mean of the samples, not each sample
 
 
 def build(spec: str, model):
     """Builds the function from images to scores that a spec names.
 
     Args:
-        spec: chain of `whole`, `sliding_window(size, overlap)` and `multi_scale(scales, flip)`.
+        spec: chain of `whole`, `sliding_window(size, overlap)`, `multi_scale(scales, flip)` and `crf(steps, bilateral,
+            gaussian)`.
         model: a `keras.Model` with an output "logits" [batch, height, width, classes] at its input's size; run in
             inference mode.
 

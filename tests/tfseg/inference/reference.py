@@ -12,5 +12,14 @@ def files(name):
     """The contents of every file whose name begins with `name`, .json or .json.gz, of the first folder that has any."""
     for folder in (os.environ.get("REFERENCE_DIR") or OWN, OWN):
         if paths := sorted((pathlib.Path(folder) / "beyond").glob(f"{name}*.json*")):
-            return [json.loads(gzip.decompress(p.read_bytes()) if p.suffix == ".gz" else p.read_text()) for p in paths]
+            return [_read(path) for path in paths]
     raise FileNotFoundError(f"Expected {name}.json.gz or {name}.json in {OWN / 'beyond'}.")
+
+
+def own(name):
+    """The contents of the project's own file, whatever REFERENCE_DIR says."""
+    return _read(OWN / "beyond" / f"{name}.json.gz")
+
+
+def _read(path):
+    return json.loads(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_text())

@@ -228,3 +228,26 @@ def test_finish_is_a_function_of_the_scores(model, spec, dtype):
     found = labels(x)
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, np.argmax(tf.function(run)(x), -1))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "sliding_window(size=(8, 10))",
+        "multi_scale(scales=(1.0,))",
+        "sliding_window(size=7) | multi_scale(scales=(1.0,))",
+        "sliding_window(size=7, overlap=0.0) | crf(steps=0)",
+        "whole | crf(bilateral=(0, 1, 1), gaussian=(0, 1))",
+    ],
+)
+@pytest.mark.parametrize("samples", [0, 3])
+def test_a_network_of_single_pixels_gives_the_same_in_all_modes(spec, samples):
+    """Windows, mirrored images and samples that cannot differ change nothing; resizing and kernels with weight would."""
+    inputs = keras.Input((None, None, 3))
+    silent = keras.layers.Dropout(0.5)(inputs * 0.0)  # dropout that every sample has, of nothing
+    logits = keras.layers.Conv2D(5, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01, seed=0))(
+        inputs + silent
+    )
+    model, x = keras.Model(inputs, {"logits": logits}), images((13, 17))
+    found = inference.build_sampled(spec, model, samples)(x)[0] if samples else inference.build(spec, model)(x)
+    np.testing.assert_allclose(tf.nn.softmax(found), softmax(model(x.astype("float32"))["logits"].numpy()), atol=2e-6)
