@@ -1,4 +1,4 @@
-"""Data sets: from users' files to records on disk, and from records to streams. Networks are not known here.
+"""Data sets: from users' files to records on disk, and from records to streams. Nothing here knows about networks.
 
     prepared = prepare("camvid", data_dir="path/to/CamVid")   -> records on disk, classes, statistics
     examples = prepared.encoded("train").map(decode)          -> image uint8 [H, W, 3], label uint8 [H, W], id
@@ -24,5 +24,5 @@ def names() -> list[str]:
 
 
 def dataset(spec: str, split: str, data_dir: str = "", cache_dir: str = "") -> tf.data.Dataset:
-    """Prepares a data set where needed and returns a split's decoded examples, in the order of the records."""
+    """Prepares a data set if needed and returns a split's decoded examples, in the order of the records."""
     return prepare(spec, data_dir, cache_dir).encoded(split).map(decode, num_parallel_calls=tf.data.AUTOTUNE)

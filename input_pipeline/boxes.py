@@ -1,23 +1,23 @@
-"""Boxes around objects as tensors: moved by what moves their image, padded so that examples can be batched.
+"""Boxes around objects as tensors. They are moved together with their image and padded so that examples can be batched.
 
 A box is x1, y1, x2, y2 in pixels of the image: its left, upper, right and lower edge, where 0, 0 is the upper left corner of
 the image and width, height its lower right one. Its class is a train id. An example has `boxes` float32 [n, 4] and
-`box_classes` int32 [n]; in a batch every image has as many: the missing ones are 0, 0, 0, 0 of class NONE.
+`box_classes` int32 [n]. In a batch all images have the same number of boxes; missing ones are 0, 0, 0, 0 of class NONE.
 """
 
 import tensorflow as tf
 
 NONE = -1
-SMALLEST = 0.5  # pixels: what a crop must leave of each side of a box for the box to be kept
+SMALLEST = 0.5  # pixels: a box is kept if at least so much of each side is left inside the crop
 
 
 def move(example: dict, transform: tf.Tensor, size: tuple[int, int], places=None) -> dict:
-    """Moves the boxes of an example as ImageProjectiveTransformV3 moves the pixels of its image, by `transform`.
+    """Moves the boxes of an example by `transform`, as ImageProjectiveTransformV3 moves the pixels of its image.
 
-    A turned box becomes the box around its corners. Where the map is no plane one (perspective, elastic deformation), `places`
-    are the places (x, y) in the image of all pixels of the result, and a box becomes the one around the pixels that show it.
-    Boxes are cut off at the edges of the result, `size` (height, width); of which less than half a pixel is left on a side,
-    those are dropped.
+    A turned box becomes the box around its corners. If the map is not affine (perspective, elastic deformation), `places`
+    gives for all pixels of the result their places (x, y) in the image, and a box becomes the box around the pixels that
+    show it. Boxes are cut off at the edges of the result, `size` (height, width). A box of which less than half a pixel
+    is left on a side is dropped.
     """
     low, high = (
         _around_corners(example["boxes"], transform) if places is None else _around_pixels(example["boxes"], *places)
@@ -30,7 +30,7 @@ def move(example: dict, transform: tf.Tensor, size: tuple[int, int], places=None
 
 
 def pad(example: dict, count: int) -> dict:
-    """Fills up the boxes of an example to `count`, so that examples can be batched; without boxes it stays as it is."""
+    """Pads the boxes of an example to `count`, so that examples can be batched. An example without boxes is unchanged."""
     if "boxes" not in example:
         return example
     missing = count - tf.shape(example["boxes"])[0]
@@ -50,7 +50,7 @@ def _around_corners(boxes, transform):
 
 
 def _around_pixels(boxes, x, y):
-    """As `_around_corners`; an empty box where no pixel shows it."""
+    """The same as `_around_corners`, from the pixels that show a box; an empty box if no pixel shows it."""
     left, upper, right, lower = (edge[:, tf.newaxis, tf.newaxis] for edge in tf.unstack(boxes - 0.5, axis=1))
     shown = (x >= left) & (x < right) & (y >= upper) & (y < lower)
     edges = []
@@ -63,18 +63,18 @@ def _around_pixels(boxes, x, y):
 
 
 def visible(example: dict, shown: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The boxes of an example, and their classes, where only the pixels `shown` (bool [height, width]) are still to be seen.
+    """The boxes of an example, and their classes, if only the pixels `shown` (bool [height, width]) remain visible.
 
-    An edge moves by as much as the object's outermost pixel does; the object's pixels are those of the box which have its
-    class in the label, or the whole box where there are none. A box of an object that is hidden becomes 0, 0, 0, 0 of class
-    NONE, so that there are as many as before. Boxes are cut off at the edges of the image first.
+    The pixels of an object are those inside its box that have its class in the label, or the whole box if there are none.
+    Each edge of the box moves as far as the outermost of these pixels does. The box of a hidden object becomes 0, 0, 0, 0
+    of class NONE, so that the number of boxes does not change. Boxes are first cut off at the edges of the image.
     """
     label, limits = example["label"], tf.cast(tf.shape(shown)[::-1], tf.float32)
 
     def one(pair):
         box, kind = pair
         box = tf.reshape(tf.clip_by_value(tf.reshape(box, [2, 2]), 0.0, limits), [4])
-        # The pixels whose centre is inside.
+        # The pixels whose centres are inside the box.
         left, top, right, bottom = tf.unstack(tf.cast(tf.math.ceil(box - 0.5), tf.int32))
         ids, seen = (values[top:bottom, left:right] for values in (label, shown))
         thing = tf.cast(ids, tf.int32) == kind
@@ -87,7 +87,7 @@ def visible(example: dict, shown: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _extent(mask):
-    """(left, upper, right, lower) edges of what is true in a mask: float32 [4]."""
+    """(left, upper, right, lower) edges of the true pixels of a mask: float32 [4]."""
     edges = []
     for axis in (0, 1):  # columns first, then rows
         places = tf.where(tf.reduce_any(mask, axis))[:, 0]

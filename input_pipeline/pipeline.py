@@ -1,9 +1,9 @@
-"""The two streams: training (endless, shuffled, augmented) and evaluation (each image once, as it is).
+"""The two streams: training (endless, shuffled, augmented) and evaluation (each image once, unchanged).
 
-The order of the training examples and what augmentation does to each are functions of (seed, epoch, index): a run that
-starts at batch n sees exactly what an uninterrupted run sees from batch n on. Examples that are mixed with each other are
-groups of consecutive ones, counted from the beginning of the run: where a batch, a worker's share or a resumed run begins
-within a group, the whole group is read and mixed, and those of it are kept that belong there.
+The order of the training examples and their augmentation depend only on (seed, epoch, index). So a run that starts at batch
+n sees exactly the same as an uninterrupted run from batch n on. Examples that are mixed with each other form groups of
+consecutive examples, counted from the beginning of the run. If a batch, a worker's share or a resumed run begins inside a
+group, the whole group is read and mixed, and only the examples that are needed are kept.
 """
 
 import os
@@ -15,12 +15,12 @@ from absl import logging
 import input_pipeline
 from input_pipeline import IGNORE, boxes, decoded, ops, records
 
-# Encoded examples are shuffled, so that the buffer holds files, not pixels. TFDS has already written the records in an
-# order hashed from their ids: a buffer smaller than the data set still mixes well.
+# Examples are shuffled while they are encoded, so the buffer holds files, not pixels. TFDS has already written the records
+# in an order hashed from their ids, so a buffer smaller than the data set still mixes well.
 SHUFFLE_BYTES = 1 << 30
-AHEAD_BYTES = 256 << 20  # of finished batches that wait for the device, between 2 and 8 of them
-SEED = "augment_seed"  # int32 [batch, 2] in a batch that `finisher` is for
-PLACE = "place"  # int64 [group] in a group that is to be mixed: counted in the whole stream
+AHEAD_BYTES = 256 << 20  # limit for the finished batches that wait for the device; there are 2 to 8 of them
+SEED = "augment_seed"  # int32 [batch, 2] in a batch that `finisher` still has to finish
+PLACE = "place"  # int64 [group] in a group that will be mixed: positions in the whole stream
 
 
 def training(
@@ -40,28 +40,29 @@ def training(
 ) -> tf.data.Dataset:
     """Endless batches of {image: float32 [batch, height, width, 3] RGB 0..255, label: uint8 [batch, height, width], id}.
 
-    Where the data set has boxes, also `boxes` and `box_classes` (`boxes.py`), as many in every batch; so does `evaluation`.
+    If the data set has boxes, also `boxes` and `box_classes` (`boxes.py`), the same number in every batch. `evaluation` does
+    the same.
 
     Args:
         prepared: the data set; its `train` split is read.
         augment: a chain of ops (`input_pipeline/ops`).
         crop_size: (height, width), pixels.
-        batch_size: examples a batch, over all replicas.
-        seed: of the order and the augmentation.
-        max_class_share: largest share of a crop's valid pixels that one class may have, above 0 and up to 1: up to 10
-            crops are drawn for it.
-        first_batch: number of batches to leave out, those that an interrupted run has seen.
-        replicas: into how many consecutive ones a batch is divided, each for one replica.
-        worker: (index, number of workers): every worker decodes its own share of each batch, the consecutive examples of
+        batch_size: examples in a batch, over all replicas.
+        seed: for the order and the augmentation.
+        max_class_share: largest share of a crop's valid pixels that one class may have, above 0 and up to 1. Up to 10
+            crops are drawn to find one.
+        first_batch: number of batches to skip: those that an interrupted run has already seen.
+        replicas: number of consecutive parts into which a batch is divided, one for each replica.
+        worker: (index, number of workers). Every worker decodes its own share of each batch: the consecutive examples of
             its replicas.
-        cache: `none`; `memory` or `disk`: decoded examples are kept there (`decoded.py`). The order is the same.
-        augment_device: `device`: the images are uint8 crops, and `finisher`'s function does with a batch what follows.
-        threads: of the stream's own pool; 0: one a core.
+        cache: `none`, or where decoded examples are kept: `memory` or `disk` (`decoded.py`). The order is the same.
+        augment_device: `host`, or `device`: the images are uint8 crops, and the function of `finisher` does the rest.
+        threads: of the stream's own pool; 0: one for each core.
     """
     mixed = ops.mix(augment, ops.GROUP) if augment_device == "host" else None
     group = ops.GROUP if mixed else 1
     count, begin = prepared.splits["train"], first_batch * batch_size
-    start = begin // group * group  # of the group that the first example is in
+    start = begin // group * group  # the start of the group with the first example
     first_epoch, first_index = divmod(start, count)
     small = sum(n for size, n in prepared.statistics["train"]["sizes"].items() if _smaller(size, crop_size))
     if small:
@@ -124,19 +125,19 @@ def training(
 
 
 def finisher(augment: str, crop_size: tuple[int, int], batch_size: int, augment_device: str) -> Callable:
-    """Makes `finish(batch) -> batch`: the part of the chain that `training` leaves to the device, as a batch function.
+    """Makes `finish(batch) -> batch`: it does the part of the chain that `training` leaves to the device.
 
-    The same as on the host but for a rounding of the image to uint8 after the geometry. Nothing is left where
-    `augment_device` is "host".
+    The result is the same as on the host, except that the image is rounded to uint8 after the geometry. If
+    `augment_device` is "host", `finish` changes nothing.
 
     Args:
-        augment: as in `training`, like `crop_size`.
+        augment: as in `training`.
         crop_size: (height, width), pixels.
-        batch_size: examples of the batches that it is given, one replica's.
+        batch_size: examples in the batches that `finish` gets, those of one replica.
         augment_device: as in `training`.
 
     Raises:
-        ValueError: where ops across images would find no whole groups.
+        ValueError: if ops that mix images would not get complete groups.
     """
     if augment_device == "host":
         return lambda batch: batch
@@ -170,9 +171,9 @@ def evaluation(
 ) -> tf.data.Dataset:
     """Batches of {image: uint8 [batch, height, width, 3], label: uint8 [batch, height, width], id}, each image once.
 
-    Images keep their own size; where a split has several sizes a batch is one image. The end is filled up with
-    examples whose label is IGNORE everywhere, so that every batch is full and every replica gets as many. Of several
-    workers, `worker` (index, number of workers) reads its own share.
+    Images keep their own size; if a split has several sizes, a batch is one image. The last batch is filled up with
+    examples whose label is IGNORE everywhere, so that every batch is full and all replicas get the same number. With
+    several workers, `worker` (index, number of workers) reads only its own share.
     """
     if len(prepared.statistics[split]["sizes"]) > 1:
         batch_size = 1
@@ -195,7 +196,7 @@ def evaluation(
 
 
 def readable(batches: Iterable, prepared: "input_pipeline.Prepared") -> Iterator:
-    """Yields the batches; a record that cannot be read becomes a ValueError that names the shards and what to do."""
+    """Yields the batches. If a record cannot be read, raises a ValueError that names the shards and says what to do."""
     try:
         yield from batches
     except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
@@ -209,7 +210,7 @@ def readable(batches: Iterable, prepared: "input_pipeline.Prepared") -> Iterator
 
 
 def _cores():
-    """The cores that this process may use, where the system says so."""
+    """The number of cores that this process may use, or of the machine if the system does not say."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -219,7 +220,7 @@ def _smaller(size, crop_size):
 
 
 def _source(prepared, cache):
-    """(a data set of the train split's examples in whatever form is shuffled, a function from that to an example)."""
+    """(the train split's examples in the form in which they are shuffled, a function from that form to an example)."""
     with_boxes = bool(prepared.boxes)
     if cache == "memory":
         return decoded.memory(prepared, "train"), lambda example: example
@@ -232,14 +233,14 @@ def _source(prepared, cache):
 def _options(threads):
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    # Of its own, so that decoding does not wait behind the operations of a step on the CPU. One thread an operation:
-    # images are many and small enough.
+    # The stream has its own pool, so that decoding does not wait for the operations of a step on the CPU. One thread for
+    # each operation is enough, since images are many and small.
     options.threading.private_threadpool_size = threads
     options.threading.max_intra_op_parallelism = 1
     return options
 
 
 def _shuffle_buffer(prepared):
-    """How many examples are shuffled at a time: of the bytes in the records, whatever is cached, so the order is the same."""
+    """The size of the shuffle buffer, in examples. It depends on the records, not on the cache, so the order is the same."""
     size = sum(shard["bytes"] for shard in prepared.shards["train"])
     return max(1, min(prepared.splits["train"], SHUFFLE_BYTES * prepared.splits["train"] // max(size, 1)))

@@ -57,7 +57,7 @@ IGNORED = (
     Class("trailer", (0, 0, 110), 30),
     Class("license plate", (0, 0, 142), IGNORE),  # -1, in 8 bits
 )
-THINGS = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")  # what comes in instances
+THINGS = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")  # the classes with instances
 SPLITS = {"train": 2975, "val": 500}
 TRAIN_EXTRA = 19998
 
@@ -110,7 +110,7 @@ class Builder(builder.Builder):
 
 
 def _pairs(source, kind, split, ids, boxes):
-    """The images of a split with their masks of a kind, gtFine or gtCoarse, and their boxes where asked for."""
+    """The images of a split with their masks of a kind, gtFine or gtCoarse, and with boxes if the data set has that option."""
     images, masks = (_folder(source, top, split) for top in ("leftImg8bit", kind))
     found = listing.pairs(images, masks, "_leftImg8bit", f"_{kind}_{ids}")
     return beside(found, masks, f"_{kind}_polygons.json", ids_of(CLASSES, THINGS)) if boxes else found

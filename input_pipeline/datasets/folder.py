@@ -1,18 +1,19 @@
 r"""A folder of anybody's images and masks.
 
-    classes.csv           id,name or id,name,r,g,b: one row a class, in the order of the train ids, at least two; rows named
-                          `ignore` are ids (and colours) of pixels that count for nothing; 255 is ignored where no row has it
+    classes.csv           id,name or id,name,r,g,b: one row per class, in the order of the train ids, at least two; rows named
+                          `ignore` are ids (and colours) of pixels that do not count; 255 is ignored if no row has it
     images/**, masks/**   the same names, of any extension: images png jpg bmp webp tiff, masks png bmp tiff
     boxes/**              with `folder(boxes="boxes")`: NAME.xml of PASCAL VOC or NAME.json of Cityscapes, whose objects have
-                          the classes' names; or `folder(boxes="boxes.txt")`, lines `name.jpg x1 y1 x2 y2 id ...`, the name
-                          below images/, the ids those of classes.csv
+                          the classes' names; or `folder(boxes="boxes.txt")`, lines `name.jpg x1 y1 x2 y2 id ...` with a
+                          name below images/ and the ids of classes.csv
 
-A mask holds ids (palette, gray, 16-bit, also below 0) or, where classes.csv has r,g,b, the classes' colours.
+A mask holds ids (palette, gray, 16-bit, also below 0) or, if classes.csv has r,g,b, the colours of the classes.
 
-The splits are the first that there is of: the file of `folder(list="pairs.txt")`, held out as below; train.txt, val.txt
-and test.txt; the folders images/train, images/val and images/test; a fifth of the images, chosen by name, as val. With
-`folder(group="(.*)_\d+")`, a regular expression, images whose names have the same first group stay in one split: frames of a
-video, photos of a patient. What a list holds is said in `source/lists.py`.
+The splits come from the first of these that exists: the file of `folder(list="pairs.txt")`, of which a fifth becomes val;
+the lists train.txt, val.txt and test.txt; the folders images/train, images/val and images/test. If there is none of them, a
+fifth of all images becomes val. That fifth is chosen by name. With `folder(group="(.*)_\d+")`, a regular expression, images
+whose names have the same first group stay in one split, for example the frames of a video or the photos of a patient.
+`source/lists.py` describes the lists.
 """
 
 import dataclasses
@@ -33,11 +34,11 @@ _OTHERWISE = {
     "valid": "val",
     "validation": "val",
     "testing": "test",
-}  # what others call the splits
+}  # other names for the splits
 
 
 class Builder(builder.Builder):
-    """Images and masks of one's own."""
+    """Your own images and masks."""
 
     VERSION = tfds.core.Version("1.0.0")
     LICENCE = "your own"
@@ -54,12 +55,12 @@ class Builder(builder.Builder):
         boxes: str = "",
         group: str = "",
     ):
-        """`list` names the file of pairs; `val_fraction` of the images become val, another choice for every `seed`.
+        """`list` names the file of pairs. `val_fraction` of the images become val; another `seed` chooses others.
 
-        `boxes` names the folder of annotations, or the text list, of boxes. `group` is a regular expression: images for
-        which its first group is the same, or without groups all that it matches, stay in one split.
+        `boxes` names the folder of annotations, or the text list, of boxes. `group` is a regular expression. Images for
+        which its first group (or, if it has none, the whole match) is the same text stay in one split.
         """
-        # What another tool exported is named before anything is said to be missing.
+        # If the folder is an export of a tool, the error says so instead of what is missing.
         if not (source / "classes.csv").is_file() or not (list or _has_pictures(source / "masks")):
             told = foreign.recognise(source)
             if told:
@@ -102,7 +103,7 @@ def _pairs(source, layout):
 
 
 def _check_names(source, given):
-    """Refuses lists and folders whose names nearly are those of splits: they would be left out, or divided anew."""
+    """Refuses lists and folders whose names are nearly those of splits: we would leave them out or divide them again."""
     images = source / "images"
     inner = [p.name for p in images.iterdir() if p.is_dir()] if images.is_dir() and not given else []
     names = {f"images/{name}": name for name in inner} | {
@@ -119,7 +120,7 @@ def _check_names(source, given):
 
 
 def _say_left_out(images, folders):
-    """Says which pictures are in no folder of a split."""
+    """Logs which pictures are not in the folder of any split."""
     left = [name for name in walk.below(images) if walk.is_picture(name) and name.partition("/")[0] not in folders]
     if left:
         logging.warning(
@@ -129,7 +130,7 @@ def _say_left_out(images, folders):
 
 
 def _with_boxes(splits, source, path, classes, ignored):
-    """The examples with the boxes of a folder of annotations, or of a text list, by the path of each image below images/."""
+    """The examples with their boxes, from a folder of annotations or a text list with paths of images below images/."""
     names = {str(example.image): _below(example, source) for examples in splits.values() for example in examples}
     if path.is_dir():
         files_of = {name: [path / f"{name}{end}" for end in (".xml", ".json")] for name in names.values()}
@@ -147,7 +148,7 @@ def _with_boxes(splits, source, path, classes, ignored):
 
 
 def _below(example, source):
-    """The name of an image below images/, without extension; where it is elsewhere, below the source."""
+    """The path of an image without extension, relative to images/, or to the source if the image is not in images/."""
     image = Path(str(example.image))
     for folder in (source / "images", source):
         if image.is_relative_to(folder):
@@ -156,5 +157,5 @@ def _below(example, source):
 
 
 def _has_pictures(folder):
-    """Whether there is a file below a folder that may be a mask."""
+    """Whether a folder or its sub-folders have a file that may be a mask."""
     return folder.is_dir() and any(map(walk.is_picture, walk.below(folder)))

@@ -26,7 +26,7 @@ CLASSES = (Class("ground", (0, 0, 0), 0), Class("digit", (255, 255, 255), 1))
 SPLITS = {"train": 7000, "val": 3000}
 FILE = "mnist_test_seq.npy"
 TRAIN = 0.7
-TARGET = 9  # the tenth frame; 20 are there
+TARGET = 9  # the tenth of 20 frames
 NOISE = 64.0
 
 

@@ -1,7 +1,7 @@
 """Reads the facts of an image file that decoders do not report: depth, pages, orientation, and whether the file is complete.
 
-Pillow halves 16 bits a channel, stretches narrow grays and takes the first of several pages, and says none of it; OpenCV
-reads every depth as it is, so it decodes what is deeper than 8 bits.
+Without any message, Pillow halves 16 bits per channel, stretches grays of few bits and takes the first of several pages.
+OpenCV keeps every depth as it is, so it decodes images deeper than 8 bits.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-PNG = b"\x89PNG\r\n\x1a\n"  # how such a file begins
-# What a decoder raises on a file that is cut, empty, absent, or something else than its name says.
+PNG = b"\x89PNG\r\n\x1a\n"  # the first bytes of a PNG file
+# The exceptions of decoders, for files that are cut, empty, missing, or of another kind than their names say.
 FAULTS = (
     OSError,
     EOFError,
@@ -40,28 +40,28 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 # Files that are often found where an image should be, by their first bytes, and what to do.
 _OTHERS = (
     (rb"version https://git-lfs", "a pointer of Git LFS. Fetch the file itself: git lfs pull"),
-    (rb"\x00\x05\x16[\x00\x07]", "what macOS keeps beside a file on other disks. Remove it"),
+    (rb"\x00\x05\x16[\x00\x07]", "a file of extra data that macOS writes on other disks. Remove it"),
     (rb".{4}ftyp(hei[cxms]|mif1|msf1)", "a HEIF photo. Save it as JPEG or PNG"),
     (rb"PK\x03\x04", "a zip archive. Unpack it"),
     (rb"\x93NUMPY", "a NumPy array. Save it as PNG"),
     (rb"%PDF", "a PDF document. Save its picture as PNG"),
     (rb"\s*[{\[]", "a JSON file, which holds no pixels. Give the image itself"),
 )
-# Of each TIFF with a further band OpenCV would print a warning.
+# Without this, OpenCV prints a warning for each TIFF that has a fourth band.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What a file says of its first picture."""
+    """The facts that a file states about its first picture."""
 
     format: str  # PNG, JPEG, MPO, BMP, WEBP, TIFF, GIF, ...
-    mode: str  # Pillow's name of its channels; "" where Pillow cannot read it
-    depth: int  # bits of a channel
+    mode: str  # Pillow's name for its channels; "" if Pillow cannot read it
+    depth: int  # bits per channel
     numbers: str = "unsigned"  # or `signed`, `float`
     bands: int = 3
-    pictures: int = 1  # pages or frames, without thumbnails and the second picture of a phone's MPO
-    orientation: int = 1  # EXIF's
+    pictures: int = 1  # pages or frames, without thumbnails and without the second picture of a phone's MPO
+    orientation: int = 1  # of EXIF
 
     @property
     def deep(self) -> bool:
@@ -81,9 +81,9 @@ class Header:
 
 @contextlib.contextmanager
 def opened(data: bytes) -> Iterator[tuple[Image.Image | None, Header]]:
-    """Opens an encoded image: (Pillow's image, None for a TIFF that only OpenCV can read; its header).
+    """Opens an encoded image. Gives (Pillow's image, or None for a TIFF that only OpenCV can read; its header).
 
-    Raises one of FAULTS for what is no image, and ValueError for several pictures in one file.
+    Raises one of FAULTS if the data is not an image, and ValueError if there are several pictures in it.
     """
     with _damage():
         try:
@@ -97,7 +97,7 @@ def opened(data: bytes) -> Iterator[tuple[Image.Image | None, Header]]:
 
 @contextlib.contextmanager
 def _damage():
-    """Makes a fault of what Pillow raises where the tables of a file are damaged; it expects whole ones."""
+    """Turns the errors that Pillow raises on damaged tables into a ValueError. Pillow does not check the tables."""
     try:
         yield
     except (TypeError, AttributeError, KeyError, IndexError, OverflowError) as error:
@@ -107,7 +107,7 @@ def _damage():
 
 
 def header_of(image: Image.Image, data: bytes) -> Header:
-    """The header of an image that Pillow has opened, and not yet decoded."""
+    """The header of an image that Pillow has opened but not decoded."""
     depth, numbers = {"1": 1, "I": 32, "F": 32}.get(image.mode, 8), "float" if image.mode == "F" else "unsigned"
     if image.mode.startswith("I;16"):
         depth = 16
@@ -116,14 +116,14 @@ def header_of(image: Image.Image, data: bytes) -> Header:
     bands, orientation = _BANDS.get(image.mode, len(image.getbands())), 1
     if image.format == "TIFF":
         depth, numbers, bands = _numbers(image.tag_v2)
-    # Pillow would decode the whole picture of a PNG to look behind it.
+    # In a PNG, EXIF may come after the pixels, and Pillow decodes them all to get there.
     if not data.startswith(PNG) or any(name in data for name in (b"eXIf", b"Raw profile type")):
         orientation = image.getexif().get(_ORIENTATION, 1)
     return Header(image.format, image.mode, depth, numbers, bands, _pictures(image), orientation)
 
 
 def kind(data: bytes) -> str:
-    """What an encoded picture is, in words: `palette PNG`, `8-bit gray PNG`, `RGB JPEG`, `16-bit RGB PNG`, ..."""
+    """The kind of an encoded picture in words: `palette PNG`, `8-bit gray PNG`, `RGB JPEG`, `16-bit RGB PNG`, ..."""
     with _damage():
         try:
             with Image.open(io.BytesIO(data)) as image:
@@ -139,7 +139,7 @@ def kind(data: bytes) -> str:
 
 
 def deep_pixels(data: bytes, image: Image.Image | None, header: Header) -> np.ndarray:
-    """Returns the values of an image deeper than 8 bits as they are, upright: [height, width] or RGB [height, width, 3]."""
+    """Returns the unchanged values of an image deeper than 8 bits, upright: [height, width] or RGB [height, width, 3]."""
     if image is not None and (image.mode in ("I", "F") or image.mode.startswith("I;16")):
         pixels = np.asarray(image)  # OpenCV cannot unpack 12 bits
         return _upright(pixels, 1 if header.format == "TIFF" else header.orientation)
@@ -151,11 +151,11 @@ def deep_pixels(data: bytes, image: Image.Image | None, header: Header) -> np.nd
         )
     if pixels.ndim == 3:
         pixels = pixels[..., 2::-1] if header.bands > 2 else pixels[..., 0]
-    return _upright(pixels, 1 if header.format == "TIFF" else header.orientation)  # both readers turn a TIFF
+    return _upright(pixels, 1 if header.format == "TIFF" else header.orientation)  # both readers already turn a TIFF
 
 
 def check_whole(data: bytes) -> None:
-    """Raises where a PNG's pixels are damaged or fewer than its header says: PIL fills up with 0, a class, in silence."""
+    """Raises if a PNG's pixels are damaged or too few. PIL fills missing ones with 0, which is a class, without a message."""
     if not data.startswith(PNG):
         return
     width, height, depth, color, interlaced = struct.unpack(">IIBBxxB", data[16:29])
@@ -177,7 +177,7 @@ def check_whole(data: bytes) -> None:
 
 
 def read(path: Path) -> bytes:
-    """Returns a file's bytes; an empty one is an error."""
+    """Returns a file's bytes. Raises ValueError if it is empty."""
     data = path.read_bytes()
     if not data:
         raise ValueError("Expected an image. Received: an empty file. Copy or download it again")
@@ -185,13 +185,13 @@ def read(path: Path) -> bytes:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong with a file, in a line."""
+    """Returns one line that says what went wrong with a file."""
     if isinstance(error, FileNotFoundError):
         return "Expected a file. Received: none. Put it there, or leave the pair out with --skip_bad"
     if isinstance(error, IsADirectoryError):
         return "Expected a file. Received: a folder of that name. Rename or remove it"
     if isinstance(error, PermissionError):
-        return "Expected a file that can be read. Received: no permission to. Change its rights"
+        return "Expected a file that can be read. Received: no permission. Change its rights"
     if isinstance(error, ValueError) and str(error).startswith("Expected "):
         return str(error)
     text = message(error)
@@ -201,7 +201,7 @@ def reason(error: Exception) -> str:
 
 
 def message(error: Exception) -> str:
-    """The first line of what an exception says, without TensorFlow's operations and Python's objects."""
+    """The first line of an exception's text, without TensorFlow's operations and Python's objects."""
     text = getattr(error, "message", None) or str(error) or type(error).__name__
     return re.sub(r"\{\{.*?\}\} ?| \[Op:.*| <_io\..*?>", "", text.splitlines()[0])
 
@@ -216,7 +216,7 @@ def _single(header):
 
 
 def _pictures(image):
-    """How many pictures a file holds: the second of an MPO and the smaller copies in a TIFF are none of their own."""
+    """The number of pictures in a file. The second picture of an MPO and smaller copies in a TIFF do not count."""
     count = getattr(image, "n_frames", 1)
     if image.format == "MPO" or count == 1:
         return 1
@@ -226,15 +226,15 @@ def _pictures(image):
     for page in range(count):
         try:
             image.seek(page)
-            pages += not image.tag_v2.get(_SUBFILE, 0) & 0b101  # a smaller copy, a transparency mask
+            pages += not image.tag_v2.get(_SUBFILE, 0) & 0b101  # the bits for a smaller copy and a transparency mask
         except FAULTS:
-            pages += 1  # of a kind that Pillow cannot read
+            pages += 1  # a page that Pillow cannot read
     image.seek(0)
     return max(pages, 1)
 
 
 def _unknown_header(data, error):
-    """The header of a TIFF that Pillow cannot read; for anything else `error`, or the nearest cause where it is known."""
+    """The header of a TIFF that Pillow cannot read. For other files raises `error`, or a clearer one if the kind is known."""
     for start, what in _OTHERS:
         if re.match(start, data[:64], re.DOTALL):
             raise ValueError(f"Expected an image. Received: {what}") from error
@@ -250,18 +250,18 @@ def _unknown_header(data, error):
             first = first or _numbers(tags)
         depth, numbers, bands = first
     except (*FAULTS, TypeError, KeyError, IndexError):
-        raise error from None  # cut within its tables
+        raise error from None  # the file is cut within its tables
     return Header("TIFF", "", depth, numbers, bands, max(pages, 1))
 
 
 def _numbers(tags):
-    """(bits of a channel, their kind, how many channels) of a page."""
+    """(bits per channel, their kind, the number of channels) of a page."""
     bits, kinds = tags.get(_BITS, (1,)), tags.get(_FORMAT, (1,))
     return int(max(bits)), _NUMBERS.get(kinds[0], "unsigned"), int(tags.get(_SAMPLES, len(bits)))
 
 
 def _upright(pixels, orientation):
-    """Turns and mirrors as EXIF's orientation says (TIFF 6.0, tag 274)."""
+    """Turns and mirrors an image according to EXIF's orientation (TIFF 6.0, tag 274)."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

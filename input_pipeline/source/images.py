@@ -1,9 +1,9 @@
-"""Reads an image file of any kind as upright RGB of 8 bits, and says what was lost. Preparation, check and prediction use it.
+"""Reads an image file of any kind as upright 8-bit RGB and says what was lost. Preparation, check and prediction use it.
 
     encoded, pixels = read_image(path)                  # uint8 [height, width, 3]
     encoded, pixels = read_image(path, "0,4095")        # values of 16-bit images from 0..4095 to 0..255
 
-`encoded` are bytes that TensorFlow decodes to exactly `pixels`: the file's own where it does so, a PNG otherwise.
+TensorFlow decodes `encoded` to exactly `pixels`: it is the file itself if TensorFlow reads it so, otherwise a PNG.
 """
 
 import dataclasses
@@ -18,21 +18,21 @@ from PIL import ImageOps
 from input_pipeline.source import formats
 
 _USUAL = 99.9  # % of an image's values
-_OTHER_COLORS = ("CMYK", "LAB", "YCbCr")  # modes that Pillow makes RGB of, from 8 bits
+_OTHER_COLORS = ("CMYK", "LAB", "YCbCr")  # 8-bit modes that Pillow converts to RGB
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """What of their range the values of an image, or of many, use that is deeper than 8 bits."""
+    """The part of the range of values that images deeper than 8 bits use; of one image or of many."""
 
     low: float
     high: float
-    usual: float  # the highest that an image needs for 99.9 % of its values
+    usual: float  # the highest value, without the top 0.1 % of each image
     depth: int  # bits; 0: floats, or whole numbers that have no natural range
 
     @property
     def top(self) -> float:
-        """The highest value to keep: a few dead pixels or a mark for no data do not count."""
+        """The highest value to keep. A few dead pixels, or a value that marks missing data, do not count."""
         return self.high if self.high < 4 * self.usual or self.usual <= self.low else self.usual
 
     def __or__(self, other: "Range | None") -> "Range":
@@ -43,7 +43,7 @@ class Range:
         return Range(min(self.low, other.low), max(self.high, other.high), max(self.usual, other.usual), depth)
 
     def to_json(self) -> dict:
-        """What `statistics.json` holds of it; `range_of` reads it back."""
+        """The entries in `statistics.json`; `range_of` reads them back."""
         return {"image_range": [self.low, self.high, self.depth], "image_range_usual": self.usual}
 
 
@@ -55,11 +55,11 @@ class Picture:
     pixels: np.ndarray  # RGB uint8 [height, width, 3], upright
     turned: bool = False  # whether EXIF turned it
     left_out: str = ""  # channels that are left out: `alpha`, `a fourth band`
-    range: Range | None = None  # of an image deeper than 8 bits
+    range: Range | None = None  # only for an image deeper than 8 bits
 
 
 def range_of(statistics: dict) -> Range | None:
-    """The range that a split's statistics hold, None where no image is deeper than 8 bits, or the records do not say."""
+    """The range in a split's statistics, None if no image is deeper than 8 bits or the records do not have it."""
     if "image_range" not in statistics:
         return None
     low, high, depth = statistics["image_range"]
@@ -67,26 +67,26 @@ def range_of(statistics: dict) -> Range | None:
 
 
 def read_image(path: Path, image_range: str = "") -> tuple[bytes, np.ndarray]:
-    """Returns (encoded, RGB uint8 [height, width, 3]) of a PNG, JPEG, MPO, BMP, WebP, TIFF or GIF of one picture.
+    """Returns (encoded, RGB uint8 [height, width, 3]) of a PNG, JPEG, MPO, BMP, WebP, TIFF or GIF with one picture.
 
     Args:
         path: the file.
-        image_range: "LOW,HIGH": values of images deeper than 8 bits become 0..255 linearly; blank: the high byte is kept.
+        image_range: "LOW,HIGH" scales these values of images deeper than 8 bits to 0..255; blank keeps the high byte.
 
     Raises:
-        FAULTS: where the file is damaged, none of these, or holds several pictures; `reason` makes a sentence of it.
+        FAULTS: if the file is damaged, of another kind, or holds several pictures; `reason` makes a sentence of it.
     """
     return decode_image(formats.read(Path(path)), image_range)
 
 
 def decode_image(data: bytes, image_range: str = "") -> tuple[bytes, np.ndarray]:
-    """Returns what `read_image` does, of an encoded image."""
+    """Returns the same as `read_image`, for an image that is already in memory."""
     picture = look(data, image_range)
     return picture.encoded, picture.pixels
 
 
 def look(data: bytes, image_range: str = "") -> Picture:
-    """Returns an encoded image with all that is known of it."""
+    """Decodes an image and returns it with all that is known about it."""
     limits = limits_of(image_range)
     with formats.opened(data) as (image, header):
         facts = {"turned": header.turned, "left_out": _left_out(image, header)}
@@ -104,7 +104,7 @@ def look(data: bytes, image_range: str = "") -> Picture:
             if header.format != "PNG" or header.bands < 3 or header.turned:
                 return _encoded(
                     (values >> (found.depth - 8)).astype(np.uint8), facts
-                )  # as TensorFlow takes the high byte
+                )  # TensorFlow takes the high byte too
         if header.format in ("JPEG", "MPO", "PNG") and image.mode in ("RGB", "L") and not header.turned:
             return Picture(data, tf.io.decode_image(data, channels=3, expand_animations=False).numpy(), **facts)
         if image is None:
@@ -127,7 +127,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def limits_of(image_range: str) -> tuple[float, float] | None:
-    """Returns the two numbers of "LOW,HIGH", None for a blank."""
+    """Returns the two numbers of "LOW,HIGH", None if it is blank."""
     if not image_range:
         return None
     try:
@@ -142,14 +142,14 @@ def limits_of(image_range: str) -> tuple[float, float] | None:
 
 
 def suggested(found: Range) -> str:
-    """The `image_range` that keeps what images of this range hold."""
+    """The `image_range` that keeps all values of images of this range."""
     if found.depth and found.low <= found.top / 2:
         return f"0,{2 ** max(int(found.top).bit_length(), 8) - 1}"
     return f"{found.low:g},{found.top if found.low < found.top else found.low + 1:g}"
 
 
 def range_text(found: Range, image_range: str = "") -> tuple[str, bool]:
-    """Returns (what images of a range use of it, whether so much is lost that it should be changed)."""
+    """Returns (which values the images use, whether so much is lost that `image_range` should be changed)."""
     text = f"{f'{found.depth}-bit' if found.depth else 'float or signed'} images use {found.low:g}..{found.high:g}"
     low, high = limits_of(image_range) or (0, 2**found.depth - 1)
     text += "" if image_range else f" of {high}"
@@ -177,7 +177,7 @@ def _left_out(image, header):
 def _range(values, header):
     if header.numbers == "float" and not np.isfinite(values).all():
         raise ValueError(
-            "Expected numbers. Received: values that are no number (NaN) or infinite. Replace them, as by the lowest value"
+            "Expected numbers. Received: values that are no number (NaN) or infinite. Replace them, for example by the lowest value"
         )
     depth = header.depth if header.numbers == "unsigned" and header.depth <= 16 else 0
     low, high, usual = (float(v) for v in np.percentile(values, (0, 100, _USUAL), method="lower"))
@@ -189,6 +189,6 @@ def _scaled(values, low, high):
 
 
 def _encoded(pixels, facts):
-    """A picture whose file TensorFlow would read otherwise, or not at all: as a PNG."""
+    """Stores a picture as PNG, if TensorFlow would read its file differently or not at all."""
     pixels = np.repeat(pixels[..., np.newaxis], 3, 2) if pixels.ndim == 2 else np.ascontiguousarray(pixels)
     return Picture(encode_png(pixels), pixels, **facts)

@@ -1,6 +1,6 @@
-"""Reads a mask file: its values, and the facts that tell whether they are ids or colours.
+"""Reads a mask file: its values, and the facts that show whether they are ids or colours.
 
-A mask goes through PIL: `tf.io` and OpenCV expand a palette PNG to its colours (tensorflow#28256) and halve 16 bits.
+We use PIL, because `tf.io` and OpenCV expand a palette PNG to its colours (tensorflow#28256) and halve 16 bits.
 """
 
 import dataclasses
@@ -15,38 +15,38 @@ from input_pipeline.source import formats
 class Mask:
     """A mask as it is read."""
 
-    values: np.ndarray  # integers [height, width], or colours [height, width, 3] of uint8 or, of 16 bits, uint16
-    palette: np.ndarray | None = None  # uint8 [entries, 3]: the colours of a palette's indices, which are the values
-    white: int = 0  # the value that is shown white, where it is not the highest of 8 bits; 1 in a 1-bit mask
+    values: np.ndarray  # integers [height, width], or colours [height, width, 3], uint8 or (16-bit files) uint16
+    palette: np.ndarray | None = None  # uint8 [entries, 3]: the colours of a palette mask, whose values are indices
+    white: int = 0  # the value that is shown as white if it is not 255 (1 in a 1-bit mask), otherwise 0
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """Returns the ids of a mask as integers [height, width]: palette indices or gray of any depth; or RGB [h, w, 3]."""
+    """Returns the ids (palette indices, or gray of any depth) as integers [height, width], or RGB [height, width, 3]."""
     return decode_mask(formats.read(Path(path)))
 
 
 def decode_mask(data: bytes) -> np.ndarray:
-    """Returns what `read_mask` does, of an encoded mask."""
+    """Returns the same as `read_mask`, for a mask that is already in memory."""
     return look(data).values
 
 
 def look(data: bytes) -> Mask:
-    """Returns an encoded mask with its palette.
+    """Decodes a mask and returns it with its palette.
 
     Raises:
-        FAULTS: where the file is damaged, of a kind that holds no exact ids, of several pages or turned by EXIF.
+        FAULTS: if the file is damaged, cannot hold exact ids, has several pages or is turned by EXIF.
     """
     with formats.opened(data) as (image, header):
         if header.format == "GIF":
             raise ValueError("Expected a PNG, BMP or TIFF mask. Received: GIF masks are not read. Save them as PNG")
         if header.format not in ("PNG", "BMP", "TIFF") or _is_lossy(image):
             raise ValueError(
-                f"Expected a PNG, BMP or TIFF mask. Received: {header.format}; JPEG and its like invent ids. "
+                f"Expected a PNG, BMP or TIFF mask. Received: {header.format}; lossy formats such as JPEG change ids. "
                 "Export the masks again from their source"
             )
         if header.turned:
             raise ValueError(
-                f"Expected an upright mask. Received: EXIF orientation {header.orientation}. Save it as it is to be seen"
+                f"Expected an upright mask. Received: EXIF orientation {header.orientation}. Save it upright, without EXIF"
             )
         formats.check_whole(data)
         if header.numbers == "float" or image is None:
@@ -74,5 +74,5 @@ def look(data: bytes) -> Mask:
 
 
 def _is_lossy(image):
-    """Whether a TIFF is packed by a method that changes its values."""
+    """Whether a TIFF is compressed by a method that changes its values."""
     return image is not None and str(image.info.get("compression")) in ("jpeg", "tiff_jpeg", "webp")

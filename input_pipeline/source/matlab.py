@@ -7,19 +7,19 @@ import scipy.io
 
 
 def read(path: Path) -> dict[str, np.ndarray | dict]:
-    """Returns the real numeric arrays of a MATLAB file by name; those of a structure as a dictionary of their own.
+    """Returns the real numeric arrays of a MATLAB file by name. A structure is a dictionary of its arrays.
 
     Cells, texts, sparse arrays and arrays of structures are left out.
 
     Raises:
-        ValueError: where the file is of another kind, or cut.
+        ValueError: if the file is of another kind, or cut.
     """
-    if path.read_bytes()[126:128] != b"IM":  # a file of another kind is not one that is cut
+    if path.read_bytes()[126:128] != b"IM":  # a file of another kind gets another message than a cut one
         raise ValueError(f"Expected a MATLAB level 5 file, little endian. Received: {path}, which is none.")
     try:
         # Structures as arrays with named fields, without the variables that scipy adds.
         found = scipy.io.loadmat(path, mat_dtype=False, verify_compressed_data_integrity=True)
-    except Exception as error:  # scipy raises whatever its parser meets in damaged bytes
+    except Exception as error:  # on damaged bytes scipy raises many kinds of exceptions
         raise ValueError(
             f"Expected a whole MATLAB level 5 file. Received: {path}: {error}. Download it again."
         ) from error
@@ -32,7 +32,7 @@ def _numeric(values):
 
 
 def _value(value):
-    """A numeric array as it is, a structure as a dictionary, None for anything else."""
+    """A numeric array unchanged, a structure as a dictionary, None for anything else."""
     if not isinstance(value, np.ndarray):
         return None
     if value.dtype.names and value.size == 1:

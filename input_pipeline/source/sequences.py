@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 
 from input_pipeline.source.listing import Example
 
-# What `checking` says of them, after their number.
+# The message of `checking`, which follows the number of groups.
 NOTE = (
     "groups of images have names like frames of one video, and neighbours in two splits; if they are frames, scores are "
     r'too good: keep each video together with folder(group="(.*?)\d+\D*$"), or divide a single one by lists train.txt '
     "and val.txt"
 )
-_FEWEST = 4  # images that are taken for a sequence: two or three with running numbers may be anything
+_FEWEST = 4  # images that we take for a sequence; two or three images with running numbers prove nothing
 
 
 def split_sequences(splits: Mapping[str, Sequence[Example]]) -> list[str]:
     """The sequences that have neighbouring frames in two splits, each as `first .. last: count train, count val`.
 
-    A sequence is at least four images whose names differ in their last number alone. Neighbours are next to each other in
-    it and as near as most of its frames are: 30 apart where every thirtieth was kept.
+    A sequence is at least four images whose names differ only in their last number. Two images next to each other are
+    neighbours if their numbers differ by at most the usual step: by 30 if every thirtieth frame was kept.
     """
     frames = collections.defaultdict(list)  # {what the names share: [(number, id, split)]}
     for split, examples in splits.items():

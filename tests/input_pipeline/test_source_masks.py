@@ -211,7 +211,7 @@ def test_ids_below_zero():
         (encode(Image.fromarray(IDS), "TIFF", save_all=True, append_images=[Image.fromarray(IDS)] * 2), "3 pages"),
         (encode(Image.fromarray(IDS), "PNG", save_all=True, append_images=[Image.fromarray(IDS + 1)]), "2 frames"),
         (encode(IDS, "GIF"), "GIF masks are not read. Save them as PNG"),
-        (encode(IDS, "JPEG"), "JPEG and its like invent ids"),
+        (encode(IDS, "JPEG"), "lossy formats such as JPEG change ids"),
         (encode(IDS.astype(np.float32), "TIFF"), "32-bit float numbers"),
         (cv2.imencode(".tif", IDS.astype(np.float64))[1].tobytes(), "64-bit float numbers"),
     ],

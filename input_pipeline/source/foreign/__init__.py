@@ -1,10 +1,10 @@
-"""Exports of annotation tools: recognised, and read as images with masks of ids, which --mode=convert writes.
+"""Recognises the exports of annotation tools and reads them as images with masks of ids, which --mode=convert writes.
 
     recognise(folder)       -> a sentence that names the tool and what to do, or ""
     read(Tree(folder))      -> Export: the class table, and each image with the function that draws its mask
 
-A tool is a file of `tools/`; it is known by being there. It has TITLE, what its users call the export; `recognises(tree)`;
-and `read(tree)`.
+Each file in `tools/` is a tool; there is no list of them. It has TITLE (the name that users know), `recognises(tree)` and
+`read(tree)`.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ TOOLS = f"{__name__}.tools"
 
 
 def recognise(folder: Path) -> str:
-    """Returns a sentence that names the tool whose export `folder` holds and says what to do with it; "" for none."""
+    """Returns a sentence that names the tool whose export is in `folder` and says what to do; "" if there is no export."""
     if not folder.is_dir():
         return ""
     tree = Tree(folder)
@@ -39,15 +39,15 @@ def tools(tree: Tree) -> list[ModuleType]:
     """The tools whose export the folder holds."""
     found = []
     for tool in (find(TOOLS, name) for name in names(TOOLS)):
-        with contextlib.suppress(OSError, ValueError):  # a file that cannot be read tells nothing
+        with contextlib.suppress(OSError, ValueError):  # a file that cannot be read is no evidence
             found += [tool] if tool.recognises(tree) else []
     return found
 
 
 def read(tree: Tree) -> Export:
-    """Reads the export that the folder holds; images and whole masks are left for later.
+    """Reads the export that the folder holds. Images and complete masks are read later.
 
-    Raises ValueError where it holds none that is known, or those of several tools.
+    Raises ValueError if it holds no export that we know, or the exports of several tools.
     """
     found = tools(tree)
     if len(found) == 1:

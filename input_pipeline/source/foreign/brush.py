@@ -1,19 +1,19 @@
-"""Label Studio's run lengths, which hold a brush's RGBA picture as packed bits.
+"""Decodes Label Studio's run lengths, which hold the RGBA picture of a brush as packed bits.
 
-Format (thi.ng/rle-pack, which Label Studio uses): the number of words, 32 bits; the bits of a word less 1, 5 bits; four sizes
-less 1, 4 bits each. Then runs: a bit that is 1 where one word is repeated; the place of a size, 2 bits; in so many bits the
-length less 1; the word, or the words.
+The format is thi.ng/rle-pack. The header has the number of words (32 bits), the bits of a word minus 1 (5 bits) and four
+sizes minus 1 (4 bits each). Runs follow: a bit that is 1 if one word is repeated; the index of a size (2 bits); the length
+minus 1, in as many bits as that size says; the repeated word, or all the words.
 """
 
 import numpy as np
 
 
 def decode(packed: list[int], size: tuple[int, int]) -> np.ndarray:
-    """Returns the alpha, uint8 [height, width], of a brush. Raises ValueError where the runs do not fit `size`."""
+    """Returns the alpha, uint8 [height, width], of a brush. Raises ValueError if the runs do not fit `size`."""
     try:
         bits = "".join(f"{byte:08b}" for byte in packed)
     except (TypeError, ValueError) as error:
-        raise ValueError("Expected run lengths as bytes. Received: others. Export again") from error
+        raise ValueError("Expected run lengths as bytes. Received: other values. Export again") from error
     at = 0
 
     def take(count):

@@ -1,4 +1,4 @@
-"""What is read of a tool's export: a class table, and images with the functions that draw their masks."""
+"""What we read from a tool's export: a class table, and images with the functions that draw their masks."""
 
 import collections
 import dataclasses
@@ -14,7 +14,7 @@ from input_pipeline.source.listing import some
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """A mask of ids, uint8 [height, width]; `dropped` counts what could not be drawn, by what it was."""
+    """A mask of ids, uint8 [height, width]; `dropped` counts what could not be drawn, by its kind."""
 
     ids: np.ndarray
     dropped: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -29,12 +29,12 @@ class Item:
     draw: Callable[[tuple[int, int]], Drawn]  # takes the upright image's height and width
     size: tuple[int, int] | None = None  # height and width as the annotation states them
     split: str = ""
-    embedded: Callable[[], bytes] | None = None  # reads the image from the annotation, where there is no such file
+    embedded: Callable[[], bytes] | None = None  # reads the image from the annotation, if there is no image file
 
 
 @dataclasses.dataclass
 class Export:
-    """What a tool's export holds."""
+    """The content of a tool's export."""
 
     title: str
     classes: list[Class]
@@ -49,18 +49,18 @@ class Table:
 
     classes: list[Class]
     ids: dict[str, int]
-    background: int  # of the pixels that nothing covers
+    background: int  # the id of the pixels that nothing covers
     notes: list[str]
 
 
 def table(rows: Sequence[tuple], background: bool = True) -> Table:
     """Makes the class table of the rows (name, colour or None, id or None).
 
-    Ids are kept where all rows have one, all differ and fit in a byte; otherwise the rows are numbered from 1, or from 0
-    where they have the background among them. With `background` there is a class for the pixels that nothing covers: the
-    row of that name, or a new one with id 0. labelme's `__ignore__` has id 255 and is called `ignore`.
+    Ids are kept if all rows have one, all differ and all fit in a byte. Otherwise the rows are numbered from 1, or from 0
+    if one of them is the background. With `background` there is a class for the pixels that nothing covers: the row of
+    that name, or a new one with id 0. labelme's `__ignore__` has id 255 and is called `ignore`.
 
-    Raises ValueError where two rows have one name, in any case, or there are fewer than 2 classes or more than 255.
+    Raises ValueError if two rows have the same name (in any case), or for fewer than 2 or more than 255 classes.
     """
     names = ["ignore" if str(row[0]).strip().lower() == "ignore" else str(row[0]).strip() for row in rows]
     folded = [name.casefold() for name in names]
@@ -82,7 +82,7 @@ def table(rows: Sequence[tuple], background: bool = True) -> Table:
         order = [*first, *(name for name, _ in plain if name not in first)]
         given = [order.index(name) + len(taken) for name, _ in plain]
         if any(row[2] is not None for _, row in plain):
-            notes.append("The tool's ids are not kept: they are numbered anew in classes.csv.")
+            notes.append("The tool's ids are not kept: classes.csv has new ones.")
     if max(given, default=0) >= IGNORE:
         raise ValueError(
             f"Expected at most {IGNORE - 1} classes. Received: {len(plain)}. Join some of them in the tool."
@@ -114,7 +114,7 @@ def table(rows: Sequence[tuple], background: bool = True) -> Table:
 
 
 def whole(ids: np.ndarray, size: tuple[int, int], known: Sequence[int]) -> Drawn:
-    """A mask that the tool drew itself. Raises ValueError where it has not `size` or has ids that are not `known`."""
+    """A mask that the tool drew itself. Raises ValueError if its size is not `size` or some ids are not in `known`."""
     if ids.shape != tuple(size):
         raise ValueError(
             f"Expected a mask of the size of its image, {size[1]} x {size[0]} (width x height). "
@@ -134,7 +134,7 @@ def _is_background(name):
 
 
 def _colored(chosen):
-    """The classes of {name: (id, colour)} in the order of their ids, and the names whose colour had to change."""
+    """The classes of {name: (id, colour)} in the order of their ids, and the names of those that need another colour."""
     ids, classes, changed = {IGNORE, *(i for i, _ in chosen.values())}, [], []
     used = {color for _, color in chosen.values() if color}
     seen = set()
@@ -151,7 +151,7 @@ def _colored(chosen):
 
 
 def mask_ids(data: bytes) -> np.ndarray:
-    """The ids of an encoded mask, [height, width]. Raises ValueError where it holds colours."""
+    """The ids of an encoded mask, [height, width]. Raises ValueError if it holds colours."""
     ids = files.decode_mask(data)
     if ids.ndim == 3 and (ids == ids[..., :1]).all():
         ids = ids[..., 0]

@@ -1,4 +1,4 @@
-"""Polygons, run lengths and bitmaps as regions of pixels, and regions painted to a mask.
+"""Turns polygons, run lengths and bitmaps into regions of pixels, and paints regions into a mask.
 
 Coordinates are pixels: x, y from the image's upper left corner, where the pixel in column c and row r covers c..c+1, r..r+1.
 """
@@ -18,7 +18,7 @@ NOTHING = "shapes that cover no pixel of the image"
 
 @dataclasses.dataclass(frozen=True)
 class Region:
-    """The pixels where `inside`, bool [height, width], whose upper left corner is pixel x, y of the image."""
+    """The pixels where `inside`, bool [height, width], is true. Its upper left corner is pixel x, y of the image."""
 
     inside: np.ndarray
     id: int
@@ -27,7 +27,7 @@ class Region:
 
 
 def paint(regions: Iterable[Region], size: tuple[int, int], background: int, larger_first: bool = False) -> Drawn:
-    """Paints regions one over the other: a later one covers an earlier one, or with `larger_first` a smaller a larger one."""
+    """Paints regions over each other: later ones cover earlier ones, or with `larger_first` smaller ones cover larger ones."""
     regions = list(regions)
     if larger_first:
         regions.sort(key=lambda region: -np.count_nonzero(region.inside))
@@ -43,7 +43,7 @@ def paint(regions: Iterable[Region], size: tuple[int, int], background: int, lar
 
 
 def region(inside: np.ndarray, class_id: int) -> Region:
-    """The region of a mask, bool [height, width], without what lies around it: many of them fit in memory."""
+    """The region of a mask, bool [height, width]. The empty margin is cut off, so that many regions fit in memory."""
     rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
     if not len(rows):
         return Region(inside[:0, :0], class_id)
@@ -52,9 +52,9 @@ def region(inside: np.ndarray, class_id: int) -> Region:
 
 
 def corners(points: Sequence, least: int, what: str) -> np.ndarray:
-    """Points, pairs or x, y, x, y, ... in a row, as float64 [n, 2].
+    """Points (pairs, or a flat list x, y, x, y, ...) as float64 [n, 2].
 
-    Raises ValueError, about `what`, where they are fewer than `least` or no numbers.
+    Raises ValueError, which names `what`, if there are fewer than `least` points or some values are not numbers.
     """
     try:
         found = np.array(points, np.float64) if len(points) else np.zeros((0, 2))
@@ -71,9 +71,9 @@ def corners(points: Sequence, least: int, what: str) -> np.ndarray:
 
 
 def polygons(outlines: Sequence[np.ndarray], size: tuple[int, int], class_id: int, union: bool = False) -> Region:
-    """The pixels whose centres lie inside the outlines [n, 2], by the even-odd rule; with `union` in any one of them.
+    """The pixels whose centres lie inside the outlines [n, 2], by the even-odd rule, or with `union` inside any of them.
 
-    It agrees with pycocotools, which samples 5 times as finely, but for single pixels at edges.
+    The result agrees with pycocotools, which samples 5 times as finely, except for single pixels at edges.
     """
     every = np.concatenate(outlines)
     low = np.clip(np.floor(every.min(0)), 0, size[::-1]).astype(int)
@@ -95,9 +95,9 @@ def polygons(outlines: Sequence[np.ndarray], size: tuple[int, int], class_id: in
 
 
 def run_lengths(rle: dict, size: tuple[int, int], class_id: int) -> Region:
-    """COCO's run lengths, `{"size": [height, width], "counts": ...}`: numbers, or compressed text.
+    """The region of COCO's run lengths, `{"size": [height, width], "counts": ...}`, as numbers or compressed text.
 
-    The runs go down the columns and begin with those outside. Raises ValueError where they do not fit the image.
+    Runs go down the columns, and the first one is outside the object. Raises ValueError if they do not fit the image.
     """
     counts = rle.get("counts")
     if list(rle.get("size", ())) != list(size):
@@ -119,9 +119,9 @@ def run_lengths(rle: dict, size: tuple[int, int], class_id: int) -> Region:
 def _unpacked(text):
     """The run lengths of COCO's compressed text.
 
-    A character less 48 has 5 bits of a number, the lowest first, and a sixth bit where more follow; the number has a sign,
-    and from the fourth on is the difference to the run before the last. (pycocotools' decode returns memory that was never
-    written where the runs are fewer than the image's pixels: cut text became a mask of noise, version 2.0.11.)
+    Each character, minus 48, holds 5 bits of a number, the lowest ones first; a sixth bit says that more follow. Numbers
+    are signed. From the fourth on, each is the difference to the run before the last one. We do not use pycocotools
+    (2.0.11): if the text is cut, its decode returns memory that was never written, so that the mask is noise.
     """
     runs, value, shift = [], 0, 0
     for character in text:
@@ -142,7 +142,7 @@ def _unpacked(text):
 
 
 def bitmap(data: bytes) -> np.ndarray:
-    """The pixels, bool [height, width], that an encoded picture has set: opaque ones where it has alpha, others than 0."""
+    """The pixels, bool [height, width], that are set in a picture: alpha is not 0, or without alpha the value is not 0."""
     with Image.open(io.BytesIO(data)) as image:
         if "transparency" in image.info or "A" in image.getbands():
             return np.asarray(image.convert("RGBA"))[..., 3] > 0

@@ -1,4 +1,4 @@
-"""Exports that are named where they are met, and not taken: boxes, which are no masks, and formats without a reader here."""
+"""Names exports that we recognise but cannot read: boxes, which are no masks, and formats for which we have no reader."""
 
 import re
 
@@ -14,7 +14,7 @@ _KEYS = (
     ("a Datumaro export", {"items", "categories"}),
     ("a CreateML export (boxes)", {"[]", "image", "annotations"}),
 )
-_HEADS = (  # what the first 4 KB of a file match
+_HEADS = (  # patterns for the first 4 KB of a file
     (".xml", r"<annotations>.*<(version|meta)>", "a CVAT XML export"),
     (".xml", r"<annotation>.*<polygon>", "LabelMe XML files"),
     (".xml", r"<annotation>.*<bndbox>", "PASCAL VOC XML files (boxes)"),
@@ -22,11 +22,11 @@ _HEADS = (  # what the first 4 KB of a file match
     (".ndjson", r'"data_row"', "a Labelbox export"),
     (".json", r'^\{\s*"[^"]+"\s*:\s*\{\s*"filename".*"regions"', "VGG Image Annotator (VIA) annotations"),
 )
-_LOOKED_AT = 3  # files of a kind
+_LOOKED_AT = 3  # files of each kind that are opened
 
 
 def title(tree: Tree) -> str:
-    """What the folder holds, where it is one of these; "" otherwise."""
+    """The name of the export in the folder if it is one of these, otherwise ""."""
     for held, keys in _KEYS:
         if any(keys <= found for found in tree.sampled.values()):
             return held

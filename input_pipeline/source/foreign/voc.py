@@ -1,4 +1,4 @@
-"""PASCAL VOC's layout, which several tools export: masks in SegmentationClass*/, images in JPEGImages/, lists in ImageSets/."""
+"""Reads PASCAL VOC's layout, which several tools export: SegmentationClass*/ (masks), JPEGImages/, ImageSets/ (lists)."""
 
 import posixpath
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ MASKS = ("SegmentationClassPNG", "SegmentationClass")
 
 
 def masks(tree: Tree) -> dict[str, str]:
-    """{path below their folder without extension: file} of the masks in the first of MASKS that holds pictures."""
+    """{path below their folder without extension: file} of the masks in the first folder of MASKS that holds pictures."""
     for folder in MASKS:
         found = {}
         for name in tree.images:
@@ -30,9 +30,9 @@ def masks(tree: Tree) -> dict[str, str]:
 def items(
     tree: Tree, read: Callable[[bytes], np.ndarray], known: Sequence[int]
 ) -> tuple[list[Item], list[str], list[str]]:
-    """Returns the items, notes and faults of the masks and the lists; `read` gives the ids of an encoded mask.
+    """Returns the items, notes and faults of the masks and the lists. `read` decodes a mask to ids.
 
-    Raises ValueError where there are masks and none of their images.
+    Raises ValueError if there are masks but no images for them.
     """
     drawn, found, notes, faults, unlisted = masks(tree), [], [], [], []
     lists = {

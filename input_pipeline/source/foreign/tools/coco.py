@@ -1,7 +1,8 @@
-"""COCO JSON: instances as polygons or run lengths (crowds too), panoptic PNGs; Roboflow's _annotations.coco.json a split.
+"""COCO JSON: instances (also crowds) as polygons or run lengths, panoptic PNGs, Roboflow's _annotations.coco.json per split.
 
-A smaller object covers a larger one, so that it stays visible; of two as large, the later one. A crowd is drawn like any
-object. Several files are several splits, by their names or folders. Source: cocodataset.org, "Data format".
+A smaller object covers a larger one, so that it stays visible. Of two objects of the same size, the later one covers the
+earlier one. A crowd is drawn like any object. Several files are several splits, which their names or folders tell.
+Source: cocodataset.org, "Data format".
 """
 
 import collections
@@ -19,7 +20,7 @@ _BOXES = "annotations without a segmentation (boxes, key points)"
 
 
 def recognises(tree: Tree) -> bool:
-    """Whether there are such files."""
+    """Whether there are COCO JSON files."""
     return any(_is_coco(keys) for keys in tree.sampled.values())
 
 
@@ -29,7 +30,7 @@ def read(tree: Tree) -> Export:
     used = _chosen(every)
     if not used:
         raise ValueError(
-            f"Expected COCO JSON with segmentations. Received: {tree.root}, whose annotations have none: boxes are no masks."
+            f"Expected COCO JSON with segmentations. Received: {tree.root}, whose annotations have none (boxes are no masks)."
         )
     others += [name for name in every if name not in used]
     rows, notes = _categories(used)
@@ -73,7 +74,7 @@ def _is_coco(keys):
 
 
 def _chosen(every):
-    """The files with segmentations; panoptic ones where there are no others, and files of key points likewise."""
+    """The files with segmentations. Panoptic files and files of key points are used only if there are no others."""
     kinds = collections.defaultdict(dict)
     for name, content in every.items():
         annotations = content["annotations"]
@@ -89,7 +90,7 @@ def _chosen(every):
 
 
 def _categories(used):
-    """(rows (name, colour, id) of the class table, notes): the same names of several files are one class."""
+    """(rows (name, colour, id) of the class table, notes). Categories with the same name in several files are one class."""
     ids, colors, notes = collections.defaultdict(set), {}, []
     for content in used.values():
         parents = {c.get("supercategory") for c in content["categories"]}
@@ -139,7 +140,7 @@ def _drawer(annotations, labels, found: Table):
 
 
 def _panoptic(tree, name, annotations, labels):
-    """Reads the PNG whose pixels r + 256 g + 65536 b are ids of segments."""
+    """Reads the PNG in which the value r + 256 g + 65536 b of a pixel is the id of its segment."""
 
     def draw(size):
         segments = {s["id"]: labels[s["category_id"]] for a in annotations for s in a["segments_info"]}

@@ -1,7 +1,7 @@
 """CVAT's "Segmentation mask 1.1": PASCAL VOC's layout with masks in colours, and labelmap.txt.
 
-A line of labelmap.txt is `name:r,g,b:parts:actions`; parts and actions are of no use for masks. CVAT's own background is
-the row `background:0,0,0::`, a class like the others. Source: docs.cvat.ai, "Segmentation mask".
+A line of labelmap.txt is `name:r,g,b:parts:actions`; masks do not need parts and actions. CVAT's own background is the
+row `background:0,0,0::`, a class like the others. Source: docs.cvat.ai, "Segmentation mask".
 """
 
 import io
@@ -19,7 +19,7 @@ _BLACK = (0, 0, 0)
 
 
 def recognises(tree: Tree) -> bool:
-    """Whether there are labelmap.txt and masks."""
+    """Whether the folder has labelmap.txt and masks."""
     return bool(tree.called("labelmap.txt") and voc.masks(tree))
 
 
@@ -33,7 +33,7 @@ def read(tree: Tree) -> Export:
     by_place = np.array([found.ids[label] for label, _ in rows])
     notes = list(found.notes)
     if _BLACK not in colors:
-        notes.append(f"{name} has no class in black, so black pixels are at fault.")
+        notes.append(f"{name} has no class in black, so black pixels are an error.")
     items, more, faults = voc.items(tree, lambda data: _ids(data, lookup, by_place), [c.raw for c in found.classes])
     return Export(TITLE, found.classes, items, notes + more, faults)
 
@@ -59,17 +59,17 @@ def _rows(tree, name):
 
 
 def _ids(data, lookup, by_place):
-    """The ids of a mask: colours, a palette's too, by `lookup`; gray levels are places in labelmap.txt."""
+    """The ids of a mask. `lookup` gives those of colours (RGB or palette); a gray level is a position in labelmap.txt."""
     with Image.open(io.BytesIO(data)) as image:
         palette = image.mode == "P"
         pixels = np.asarray(image.convert("RGB")) if palette else files.decode_mask(data)
     if palette:
-        files.decode_mask(data)  # refuses formats that change pixels, and damaged files
+        files.decode_mask(data)  # refuses damaged files and formats that change pixels
     if pixels.ndim == 2:
         places = mask_ids(data)
         if places.max(initial=0) >= len(by_place):
             raise ValueError(
-                f"Expected gray levels 0..{len(by_place) - 1}, places in labelmap.txt. Received: {places.max()}. "
+                f"Expected gray levels 0..{len(by_place) - 1}, positions in labelmap.txt. Received: {places.max()}. "
                 "Export it again"
             )
         return by_place[places]

@@ -1,8 +1,9 @@
 """Label Studio: its JSON (brushes, polygons, rectangles, ellipses), and the PNGs of "Brush labels to PNG".
 
-The PNGs are task-<id>-annotation-<id>-by-<who>-<control>-<label>-<k>.png: to find their images takes the JSON of the same
-project beside them, or images called <task id>.* . Coordinates are percent of the image. Of several annotations of a task
-the ground truth is taken, or else the latest. Later regions cover earlier ones. A brush covers what it covers by half.
+The PNGs are called task-<id>-annotation-<id>-by-<who>-<control>-<label>-<k>.png. To find their images we need the JSON of
+the same project beside them, or images called <task id>.*. Coordinates are percentages of the image. If a task has several
+annotations, the ground truth is used, otherwise the latest. Later regions cover earlier ones. A pixel belongs to a brush
+if the brush covers at least half of it.
 """
 
 import collections
@@ -19,18 +20,18 @@ from input_pipeline.source.foreign.shapes import corners, paint, polygons, regio
 from input_pipeline.source.foreign.tree import Tree, listed, split_of
 
 TITLE = "a Label Studio export"
-COVERED = 128  # the alpha from which a pixel is the brush's
+COVERED = 128  # the lowest alpha of a pixel that belongs to a brush
 _PNG = re.compile(r"task-(\d+)-annotation-(\d+)-by-([^-]*)-([^-]+)-(.+)-(\d+)\.png")
-_SIDES = 72  # corners of the polygon that stands for an ellipse
+_SIDES = 72  # corners of the polygon that we draw for an ellipse
 
 
 def recognises(tree: Tree) -> bool:
-    """Whether there are brush PNGs or lists of tasks."""
+    """Whether the folder has brush PNGs or lists of tasks."""
     return bool(_pngs(tree)) or any(_is_export(keys) for keys in tree.sampled.values())
 
 
 def read(tree: Tree) -> Export:
-    """Reads the tasks of every JSON file; the PNGs stand in where they have no brushes."""
+    """Reads the tasks of every JSON file. The PNGs are used for tasks that have no brushes in the JSON."""
     documents, unknown, faults = tree.documents(_is_export)
     tasks, notes = [], listed("JSON files are not Label Studio's and are left out", unknown)
     for name, content in documents.items():
@@ -62,7 +63,7 @@ def read(tree: Tree) -> Export:
             faults.append(f"{held[0][0]}: {error}")
     labels = {label for _, regions, _, held in wanted for label in [*(r[0] for r in regions), *(p[1] for p in held)]}
     if faults and not labels:
-        return Export(TITLE, [], [], [], faults)  # they say more than that there is no class
+        return Export(TITLE, [], [], [], faults)  # the faults say more than an error about missing classes
     found = table([(label, None, None) for label in sorted(labels)])
     items = [
         Item(what, image, _drawer(tree, regions, held, found), _size(regions), split_of(image))
@@ -114,9 +115,9 @@ def _image(tree, task):
 
 
 def _regions(task):
-    """([(label, kind, value, size)] of the annotation that counts, or None without one; what is left out)."""
+    """([(label, kind, value, size)] of the annotation that counts, or None if there is none; what is left out)."""
     others = collections.Counter()
-    if "annotations" not in task:  # JSON-MIN: the regions lie in the task itself
+    if "annotations" not in task:  # JSON-MIN: the regions are in the task itself
         results = [
             r for v in task.values() if isinstance(v, list) for r in v if isinstance(r, dict) and "original_width" in r
         ]
@@ -148,7 +149,7 @@ def _regions(task):
             continue
         if result.get("image_rotation"):
             raise ValueError(
-                f"region {i} was drawn in the image turned by {result['image_rotation']} degrees. Turn it back"
+                f"region {i} was drawn while the image was turned by {result['image_rotation']} degrees. Turn it back"
             )
         if not labels:
             others["regions without a label"] += 1
@@ -192,7 +193,7 @@ def _region(label, kind, value, size, found):
         w, h = (value["width"], value["height"]) if box else (value["radiusX"], value["radiusY"])
         angles = np.linspace(0, 2 * np.pi, _SIDES, endpoint=False)
         unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) if box else np.stack([np.cos(angles), np.sin(angles)], 1)
-        turn = np.deg2rad(value.get("rotation") or 0)  # clockwise, about the upper left corner or the centre
+        turn = np.deg2rad(value.get("rotation") or 0)  # clockwise, around the upper left corner or the centre
         offsets = unit * [w, h] * scale
         turned = np.stack([offsets @ [np.cos(turn), -np.sin(turn)], offsets @ [np.sin(turn), np.cos(turn)]], 1)
         points = np.array([value["x"], value["y"]]) + turned / scale

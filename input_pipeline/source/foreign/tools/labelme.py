@@ -1,8 +1,9 @@
-"""labelme's own files: a JSON an image, with shapes; drawn as labelme's converter draws them, later over earlier.
+"""labelme's own files: one JSON with shapes for each image. We draw them as labelme's converter does, later over earlier.
 
-Source: wkentaro/labelme, `_utils/_shape.py` (outlines count, lines are 10 pixels wide, points have a radius of 5) and
-`_label_file.py` (an image is turned as EXIF says before it is annotated). A group_id joins shapes to an object, which makes
-no difference to a mask of classes. X-AnyLabeling writes the same files; it calls oriented rectangles `rotation`.
+Source: wkentaro/labelme, `_utils/_shape.py` (outlines belong to the shape, lines are 10 pixels wide, points have a radius
+of 5) and `_label_file.py` (an image is turned according to EXIF before it is annotated). A group_id joins shapes to one
+object, which makes no difference in a mask of classes. X-AnyLabeling writes the same files; it calls oriented rectangles
+`rotation`.
 """
 
 import base64
@@ -22,7 +23,7 @@ TITLE = "labelme JSON files"
 LINE, POINT = 10, 5  # the width of a line and the radius of a point, pixels
 _KEYS = {"shapes", "imagePath"}
 _TABLES = ("labels.txt", "class_names.txt")
-# How many points a shape has: at least, and at most.
+# The least and the largest number of points of a shape.
 _POINTS = {
     "polygon": (3, math.inf),
     "rectangle": (2, 2),
@@ -34,12 +35,12 @@ _POINTS |= {"rotation": (4, 4), "linestrip": (2, math.inf), "point": (1, 1), "ma
 
 
 def recognises(tree: Tree) -> bool:
-    """Whether there are such files."""
+    """Whether there are JSON files of labelme."""
     return any(found >= _KEYS and "[]" not in found for found in tree.sampled.values())
 
 
 def read(tree: Tree) -> Export:
-    """Reads every JSON file. The order of the classes is that of labels.txt, or else alphabetical."""
+    """Reads every JSON file. The order of the classes is that of labels.txt, otherwise alphabetical."""
     read, faults, others, kinds = {}, [], [], collections.Counter()
     for name in tqdm(tree.ending(".json"), "Reading", unit=" files", delay=1):
         try:
@@ -59,7 +60,7 @@ def read(tree: Tree) -> Export:
     ]
     names = list(dict.fromkeys(stated + used))
     if faults and not used:
-        return Export(TITLE, [], [], [], faults)  # they say more than that there is no class
+        return Export(TITLE, [], [], [], faults)  # the faults say more than an error about missing classes
     found = table([(name, None, None) for name in names])
     items = []
     for name, (shapes, path, size, embedded) in read.items():
@@ -103,7 +104,7 @@ def _size(found):
 
 
 def _embedded(tree, name):
-    """Reads the image that a file holds, when it is asked for."""
+    """Returns a function that reads the image inside a JSON file."""
     return lambda: base64.b64decode(tree.json(name)["imageData"])
 
 
@@ -132,7 +133,7 @@ def _draw(canvas, kind, points, mask, class_id):
     pen, xy = ImageDraw.Draw(canvas), [tuple(point) for point in points.tolist()]
     if kind == "mask":
         pixels = bitmap(base64.b64decode(mask))
-        if (points == np.trunc(points)).all():  # whole numbers are the corners, the lower right one included
+        if (points == np.trunc(points)).all():  # whole numbers are the corner pixels, and the lower right one is inside
             width, height = (points[1] - points[0]).astype(int) + 1
             pixels = pixels[:height, :width]
         canvas.paste(class_id, tuple(np.rint(points[0]).astype(int).tolist()), Image.fromarray(pixels))

@@ -1,4 +1,4 @@
-"""Roboflow's "Semantic Segmentation Masks": a folder a split with _classes.csv, images, and NAME_mask.png beside each.
+"""Roboflow's "Semantic Segmentation Masks": for each split a folder with _classes.csv, images, and NAME_mask.png for each.
 
 _classes.csv has the header `Pixel Value, Class`; the masks are gray. Its background is a class like the others.
 """
@@ -15,7 +15,7 @@ _END = "_mask"
 
 
 def recognises(tree: Tree) -> bool:
-    """Whether there is a _classes.csv of ids (that of a classification has a column a class)."""
+    """Whether there is a _classes.csv of ids (in exports for classification it has one column for each class)."""
     return any("pixel value" in tree.text(name)[:100].lower() for name in tree.called("_classes.csv"))
 
 
@@ -54,7 +54,7 @@ def _rows(tree, name):
             raise ValueError
     except ValueError as error:
         raise ValueError(
-            f"Expected the header `Pixel Value, Class` and rows of an id 0..254, none twice, and a name. "
+            f"Expected the header `Pixel Value, Class` and rows with a unique id 0..254 and a name. "
             f"Received: {tree.root / name}, which has others."
         ) from error
     return dict(rows)

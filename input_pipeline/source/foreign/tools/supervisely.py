@@ -1,7 +1,8 @@
-"""Supervisely projects: meta.json, and a folder a data set with img/ and ann/<image>.json; later objects over earlier ones.
+"""Supervisely projects: meta.json, and for each data set a folder with img/ and ann/<image>.json.
 
-Polygons are filled with their outline and without their interiors, as Supervisely's SDK fills them; a bitmap is a PNG,
-compressed by zlib, in base64, with the pixel of its upper left corner. Source: developer.supervisely.com, "Objects".
+Later objects cover earlier ones. Like Supervisely's SDK, we fill a polygon with its outline and without its interior
+polygons. A bitmap is a PNG, compressed by zlib, in base64, with the position of its upper left corner.
+Source: developer.supervisely.com, "Objects".
 """
 
 import base64
@@ -23,7 +24,7 @@ _DRAWN = ("polygon", "bitmap", "alpha_mask", "rectangle")
 
 
 def recognises(tree: Tree) -> bool:
-    """Whether there are meta.json, with classes, and annotations in folders called ann."""
+    """Whether the folder has meta.json with classes, and annotations in folders called ann."""
     return any("classes" in tree.keys(name) for name in tree.called("meta.json")) and bool(_annotations(tree))
 
 
@@ -45,7 +46,7 @@ def read(tree: Tree) -> Export:
             wanted = posixpath.basename(name).removesuffix(".json")
             if wanted.lower().endswith(IMAGES):
                 image = tree.image(wanted, posixpath.join(folder, "img"), split_of(name))
-            else:  # projects of old have ann/<name without extension>.json
+            else:  # old projects have ann/<name without extension>.json
                 image = tree.image_of(posixpath.join(folder, "img", wanted))
         except (AttributeError, KeyError, TypeError) as error:
             faults.append(f"{name}: Expected an annotation of Supervisely. Received: {error!r}. Export it again")
@@ -56,7 +57,7 @@ def read(tree: Tree) -> Export:
             split = split_of(name) or next(filter(None, map(split_in, tags)), "")
             items.append(Item(name, image, _drawer(regions, found.background, other), size, split))
     alone = sorted(set(tree.images) - {item.image for item in items})
-    notes = listed("images have no annotation, or one at fault, and are left out", alone)
+    notes = listed("images have no annotation, or one with a fault, and are left out", alone)
     return Export(TITLE, found.classes, items, found.notes + notes, faults)
 
 
@@ -73,7 +74,7 @@ def _color(text):
 
 
 def _regions(annotation, found):
-    """(objects to draw, size, the kinds of those that cannot be drawn); bitmaps are decoded when they are drawn."""
+    """(objects to draw, size, kinds of objects that cannot be drawn). Bitmaps are decoded when they are drawn."""
     objects, other = [], []
     for i, each in enumerate(annotation["objects"]):
         title, kind = each["classTitle"], each.get("geometryType", "")

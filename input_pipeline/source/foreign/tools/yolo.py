@@ -1,7 +1,7 @@
 """YOLO's segmentation labels (Ultralytics): labels/**.txt beside images/**, lines `class x1 y1 x2 y2 ...` in 0..1.
 
-The names are those of data.yaml, or the lines of classes.txt. A smaller object covers a larger one. An image without
-labels has no object.
+The names come from data.yaml or from the lines of classes.txt. A smaller object covers a larger one. An image without a
+label file has no objects.
 """
 
 import collections
@@ -17,22 +17,22 @@ from input_pipeline.source.foreign.tree import Tree, listed, split_of
 
 TITLE = "YOLO segmentation labels"
 _TABLES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
-_LOOKED_AT = 20  # files
+_LOOKED_AT = 20  # label files that are opened to recognise the format
 
 
 def recognises(tree: Tree) -> bool:
-    """Whether labels have polygons."""
+    """Whether there are labels with polygons."""
     return any(count >= 7 for count in _counts(tree)) and not _has_key_points(tree)
 
 
 def lines_of_boxes(tree: Tree) -> bool:
-    """Whether labels have boxes only, or key points."""
+    """Whether there are labels, but only with boxes or key points."""
     counts = _counts(tree)
     return bool(counts) and (set(counts) == {5} or _has_key_points(tree))
 
 
 def read(tree: Tree) -> Export:
-    """Reads the names; labels are read when they are drawn."""
+    """Reads the names. Labels are read when they are drawn."""
     names = _names(tree, tree.called(*_TABLES)[0])
     found = table([(name, None, None) for name in names])
     items, empty = [], []
@@ -57,7 +57,7 @@ def _has_key_points(tree):
 
 
 def _counts(tree):
-    """How many numbers the lines of a few of the labels have; [] where they are no labels or there are no names."""
+    """How many numbers the lines of some label files have; [] if they are no labels, or there are no class names."""
     counts = []
     for name in _labels(tree)[:_LOOKED_AT] if tree.called(*_TABLES) else ():
         for line in tree.text(name).splitlines():
@@ -68,7 +68,7 @@ def _counts(tree):
 
 
 def _names(tree, name):
-    """The classes' names in the order of their ids: the few forms in which tools write them."""
+    """The names of the classes in the order of their ids. Reads the few forms of YAML in which tools write them."""
     text = tree.text(name)
     if name.endswith(".txt"):
         return [line.strip() for line in text.splitlines() if line.strip()]
