@@ -1,7 +1,7 @@
-"""The trained weights that come with the toolbox, in the folder `zoo`: `--init_from=zoo:<name>`.
+"""Trained weights in the folder `zoo`: `--init_from=zoo:<name>`.
 
 `zoo/index.json` says for each name its file, the SHA-256 of it, the network and its classes, so that a name is enough to
-predict, evaluate, export or start a training. `zoo/<name>.md` is its model card, `tools/release.py` adds an entry.
+predict, evaluate, export or start a training. `tools/release.py` adds an entry from a run.
 """
 
 import dataclasses
@@ -46,7 +46,9 @@ def entries() -> dict[str, Entry]:
     """
     index = FOLDER / "index.json"
     if not index.is_file():
-        raise FileNotFoundError(f"Expected the index of the trained weights in {index}. Received: no such file.")
+        raise FileNotFoundError(
+            f"Expected trained weights in {index}. Received: no such file. `python -m tools.release` makes it from a run."
+        )
     return {name: Entry(**fields) for name, fields in json.loads(index.read_text()).items()}
 
 

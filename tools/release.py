@@ -1,7 +1,7 @@
 """Adds the best checkpoint of a run to the zoo: python -m tools.release --workdir=<run> --name=<name> --data_dir=<source tree>
 
 Writes zoo/<name>.safetensors and its entry in zoo/index.json, evaluates the written file on the split, and refuses it where the
-mIoU is not the one that the run had, to 0.05 of a percent. The numbers for the model card, zoo/<name>.md, are printed.
+mIoU is not the one that the run had, to 0.05 of a percent. zoo/<name>.json has all numbers.
 """
 
 import dataclasses
@@ -70,7 +70,7 @@ def main(argv):
         raise
     _write(index, before, options.name, dataclasses.replace(entry, miou=result["miou"]))
     pathlib.Path(zoo.FOLDER / f"{options.name}.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(f"{file}: {size} bytes, step {state.step}, mIoU {100 * result['miou']:.2f}. Write its card, {file.stem}.md.")
+    print(f"{file}: {size} bytes, step {state.step}, mIoU {100 * result['miou']:.2f}.")
 
 
 def _write(index, before, name, entry):
