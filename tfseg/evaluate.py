@@ -37,13 +37,15 @@ def evaluator(
     config: config_lib.Config,
     split: str,
     terms: Sequence[losses.Term] = (),
+    unlabelled: bool = False,
 ) -> Callable:
     """Makes `evaluate(stop=None) -> confusion matrix` (int64 [classes, classes], rows label, columns prediction).
 
     With `terms` it returns (confusion matrix, {"loss": .., "logits/<term>": ..}): for each term its weight times its sum over
     the split divided by its count over the split, and the sum of the terms. They are computed from the scores of
-    `config.inference`, without auxiliary outputs. The function may be called again whenever the weights have changed. It
-    returns None if `stop()` became true meanwhile.
+    `config.inference`, without auxiliary outputs. With `unlabelled` the dict has "unlabelled", the predictions of pixels
+    without a label (int64 [classes]). The function may be called again whenever the weights have changed. It returns None if
+    `stop()` became true meanwhile.
     """
     replicas = strategy.num_replicas_in_sync
     batch_size = config.eval_batch_size or max(1, config.batch_size // replicas)
@@ -62,21 +64,27 @@ def evaluator(
             logits = scores(image)
             prediction = tf.argmax(logits, axis=-1, output_type=tf.int32)
             sums = [tf.stack(term.function(logits, label)) for term in terms]
-            return metrics.confusion_matrix(label, prediction, num_classes), sums
+            ignored = metrics.unlabelled(label, prediction, num_classes) if unlabelled else ()
+            return metrics.confusion_matrix(label, prediction, num_classes), sums, ignored
 
         counted = strategy.run(replica_count, (batch["image"], batch["label"]))
         return tf.nest.map_structure(lambda value: strategy.reduce("SUM", value, axis=None), counted)
 
     def evaluate(stop=None):
         confusion, sums = np.zeros([num_classes, num_classes], np.int64), np.zeros([len(terms), 2])
+        without_label = np.zeros(num_classes, np.int64)
         distributed = strategy.distribute_datasets_from_function(batches)
         for batch in progress.over(pipeline.readable(distributed, prepared), f"evaluate {split}", total, "batches"):
             if stop and stop():
                 return None
-            counted, summed = count(batch)
+            counted, summed, ignored = count(batch)
             confusion += counted.numpy()
             sums += np.reshape(summed, sums.shape)
-        return (confusion, _losses(terms, sums)) if terms else confusion
+            without_label += ignored.numpy() if unlabelled else 0
+        found = _losses(terms, sums) if terms else {}
+        if unlabelled:
+            found["unlabelled"] = without_label
+        return (confusion, found) if found else confusion
 
     return evaluate
 
@@ -87,10 +95,22 @@ def _losses(terms, sums):
     return {"loss": sum(parts.values()), **parts}
 
 
-def report(confusion: np.ndarray, prepared: "input_pipeline.Prepared", split: str, step: int) -> dict:
-    """The contents of the evaluation file: `miou`, `pixel_accuracy`, ..., `iou` by class name, `images`, `step`."""
+def report(
+    confusion: np.ndarray,
+    prepared: "input_pipeline.Prepared",
+    split: str,
+    step: int,
+    unlabelled: np.ndarray | None = None,
+) -> dict:
+    """The contents of the evaluation file: `miou`, `pixel_accuracy`, ..., `iou` by class name, `images`, `step`.
+
+    With the predictions of pixels without a label, also `with_unlabelled`: `miou` and `iou` by the other convention.
+    """
     names = [c.name for c in prepared.classes]
-    return {**metrics.compute(confusion, names), "images": prepared.splits[split], "step": step}
+    result = metrics.compute(confusion, names)
+    if unlabelled is not None:
+        result["with_unlabelled"] = metrics.compute_with_unlabelled(confusion, unlabelled, names)
+    return {**result, "images": prepared.splits[split], "step": step}
 
 
 def save(workdir: pathlib.Path, split: str, result: dict) -> pathlib.Path:
@@ -108,6 +128,9 @@ def evaluate(config: config_lib.Config) -> dict:
     The classes of the network and of the data set are matched by their names.
     """
     preflight.check_inference(config)
+    if not _is_run(config):
+        _check_given(config)
+        preflight.check_network(config)
     prepared = prepare.records(config)
     if config.split not in prepared.splits:
         raise ValueError(f"Expected --split to be one of {sorted(prepared.splits)}. Received: {config.split!r}.")
@@ -115,15 +138,23 @@ def evaluate(config: config_lib.Config) -> dict:
     with strategy.scope():
         model, state = trained_model(config, prepared.num_classes)
     outputs, order = model.output["logits"].shape[-1], None
+    if outputs < prepared.num_classes:
+        raise ValueError(
+            f"Expected a network of {prepared.num_classes} classes, as many as {prepared.name} has, or more. Received: "
+            f"{outputs}. Give weights of such a network and their --num_classes."
+        )
     if state.classes:
         order = class_names.columns(state.class_table(), prepared.classes, outputs)
     print(f"Data         {prepared.splits[config.split]} images of {config.split} in {prepared.directory}")
     print(f"Devices      {overview.device_line(strategy, config.precision)}")
-    confusion = evaluator(model, prepared, strategy, config, config.split)()
+    confusion, found = evaluator(model, prepared, strategy, config, config.split, unlabelled=True)()
+    unlabelled = found["unlabelled"]
     if order:
-        confusion = confusion[:, order]
-    result = report(confusion, prepared, config.split, state.step)
+        confusion, unlabelled = confusion[:, order], unlabelled[order]
+    result = report(confusion, prepared, config.split, state.step, unlabelled)
     print(metrics.table(result, confusion))
+    if unlabelled.any():
+        print(f"miou with unlabelled pixels in the unions {metrics.percent(result['with_unlabelled']['miou'])} %")
     if config.workdir:
         pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
         print(f"Written to {save(pathlib.Path(config.workdir), config.split, result)}.")
@@ -137,17 +168,13 @@ def trained_model(config: config_lib.Config, num_classes: int = 0) -> tuple[kera
         config: the options; `model` and `normalization` say what to build.
         num_classes: used if neither the options nor a checkpoint say how many classes the network has.
     """
-    if config.workdir and (pathlib.Path(config.workdir) / "checkpoints").is_dir():
+    if _is_run(config):
         folder, state = checkpoint.latest(config.workdir, config.checkpoint)
         model = network.build(config, config.num_classes or state.num_classes)
         checkpoint.restore_model(folder, model)
         print(overview.of_weights(config, model, f"{folder}, step {state.step}"))
         return model, state
-    if not (config.model and config.init_from):
-        raise ValueError(
-            "Expected --workdir of a run with a checkpoint, or --model and --init_from. "
-            f"Received: --workdir={config.workdir!r} --model={config.model!r} --init_from={config.init_from!r}."
-        )
+    _check_given(config)
     state = checkpoint.State(num_classes=config.num_classes or num_classes)
     if (pathlib.Path(config.init_from) / "checkpoints").is_dir():
         state = checkpoint.latest(config.init_from)[1]
@@ -155,3 +182,16 @@ def trained_model(config: config_lib.Config, num_classes: int = 0) -> tuple[kera
     initialize.load(model, config.init_from)
     print(overview.of_weights(config, model, config.init_from))
     return model, state
+
+
+def _is_run(config):
+    return bool(config.workdir) and (pathlib.Path(config.workdir) / "checkpoints").is_dir()
+
+
+def _check_given(config):
+    """Raises ValueError if there is no run, and no network and weights in its place."""
+    if not (config.model and config.init_from):
+        raise ValueError(
+            "Expected --workdir of a run with a checkpoint, or --model and --init_from. "
+            f"Received: --workdir={config.workdir!r} --model={config.model!r} --init_from={config.init_from!r}."
+        )
