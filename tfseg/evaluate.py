@@ -40,6 +40,7 @@ def evaluator(
     terms: Sequence[losses.Term] = (),
     samples: int = 0,
     order: Sequence[int] = (),
+    unlabelled: bool = False,
 ) -> Callable:
     """Makes `evaluate(stop=None) -> confusion matrix` (int64 [classes, classes], rows label, columns prediction).
 
@@ -47,7 +48,8 @@ def evaluator(
     the split divided by its count over the split, and the sum of the terms. They are computed from the scores of
     `config.inference`, without auxiliary outputs. With `samples`, of dropout, the dict has "monte_carlo", the numbers of
     uncertainty.py; `order` is then, for each class of the data set, its id in the network, and the network's other ids
-    (blank: they are the same). The function may be called again whenever the weights have changed. It returns None if
+    (blank: they are the same). With `unlabelled` the dict has "unlabelled", the predictions of pixels without a label (int64
+    [classes]). The function may be called again whenever the weights have changed. It returns None if
     `stop()` became true meanwhile.
     """
     replicas = strategy.num_replicas_in_sync
@@ -73,25 +75,29 @@ def evaluator(
             sums = [tf.stack(term.function(logits, label)) for term in terms]
             confusion = metrics.confusion_matrix(label, prediction, num_classes)
             tallied = uncertainty.count(maps, label, tf.gather(ids_in_data, prediction), num_classes) if samples else ()
-            return confusion, sums, tallied
+            ignored = metrics.unlabelled(label, prediction, num_classes) if unlabelled else ()
+            return confusion, sums, tallied, ignored
 
         counted = strategy.run(replica_count, (batch["image"], batch["label"]))
         return tf.nest.map_structure(lambda value: strategy.reduce("SUM", value, axis=None), counted)
 
     def evaluate(stop=None):
         confusion, sums = np.zeros([num_classes, num_classes], np.int64), np.zeros([len(terms), 2])
-        tally = ()
+        tally, without_label = (), np.zeros(num_classes, np.int64)
         distributed = strategy.distribute_datasets_from_function(batches)
         for batch in progress.over(pipeline.readable(distributed, prepared), f"evaluate {split}", total, "batches"):
             if stop and stop():
                 return None
-            counted, summed, tallied = count(batch)
+            counted, summed, tallied, ignored = count(batch)
             confusion += counted.numpy()
             sums += np.reshape(summed, sums.shape)
             tally = [a + b.numpy() for a, b in zip(tally or (0, 0), tallied, strict=True)] if samples else ()
+            without_label += ignored.numpy() if unlabelled else 0
         found = _losses(terms, sums) if terms else {}
         if samples:
             found["monte_carlo"] = {"samples": samples, "seed": config.seed, **uncertainty.numbers(*tally)}
+        if unlabelled:
+            found["unlabelled"] = without_label
         return (confusion, found) if found else confusion
 
     return evaluate
@@ -103,10 +109,22 @@ def _losses(terms, sums):
     return {"loss": sum(parts.values()), **parts}
 
 
-def report(confusion: np.ndarray, prepared: "input_pipeline.Prepared", split: str, step: int) -> dict:
-    """The contents of the evaluation file: `miou`, `pixel_accuracy`, ..., `iou` by class name, `images`, `step`."""
+def report(
+    confusion: np.ndarray,
+    prepared: "input_pipeline.Prepared",
+    split: str,
+    step: int,
+    unlabelled: np.ndarray | None = None,
+) -> dict:
+    """The contents of the evaluation file: `miou`, `pixel_accuracy`, ..., `iou` by class name, `images`, `step`.
+
+    With the predictions of pixels without a label, also `with_unlabelled`: `miou` and `iou` by the other convention.
+    """
     names = [c.name for c in prepared.classes]
-    return {**metrics.compute(confusion, names), "images": prepared.splits[split], "step": step}
+    result = metrics.compute(confusion, names)
+    if unlabelled is not None:
+        result["with_unlabelled"] = metrics.compute_with_unlabelled(confusion, unlabelled, names)
+    return {**result, "images": prepared.splits[split], "step": step}
 
 
 def save(workdir: pathlib.Path, split: str, result: dict) -> pathlib.Path:
@@ -125,6 +143,9 @@ def evaluate(config: config_lib.Config) -> dict:
     """
     preflight.check_inference(config)
     preflight.check_sampling(config)
+    if not _is_run(config):
+        _check_given(config)
+        preflight.check_network(config)
     prepared = prepare.records(config)
     if config.split not in prepared.splits:
         raise ValueError(f"Expected --split to be one of {sorted(prepared.splits)}. Received: {config.split!r}.")
@@ -132,18 +153,28 @@ def evaluate(config: config_lib.Config) -> dict:
     with strategy.scope():
         model, state = trained_model(config, prepared.num_classes)
     outputs, order = model.output["logits"].shape[-1], None
+    if outputs < prepared.num_classes:
+        raise ValueError(
+            f"Expected a network of {prepared.num_classes} classes, as many as {prepared.name} has, or more. Received: "
+            f"{outputs}. Give weights of such a network and their --num_classes."
+        )
     if state.classes:
         order = class_names.columns(state.class_table(), prepared.classes, outputs)
     print(f"Data         {prepared.splits[config.split]} images of {config.split} in {prepared.directory}")
     print(f"Devices      {overview.device_line(strategy, config.precision)}")
-    found = evaluator(model, prepared, strategy, config, config.split, (), config.monte_carlo, order or ())()
-    confusion, more = found if config.monte_carlo else (found, {})
+    compute = evaluator(
+        model, prepared, strategy, config, config.split, (), config.monte_carlo, order or (), unlabelled=True
+    )
+    confusion, found = compute()
+    unlabelled = found.pop("unlabelled")
     if order:
-        confusion = confusion[:, order]
-    result = {**report(confusion, prepared, config.split, state.step), **more}
+        confusion, unlabelled = confusion[:, order], unlabelled[order]
+    result = {**report(confusion, prepared, config.split, state.step, unlabelled), **found}
     print(metrics.table(result, confusion))
-    if more:
-        print(uncertainty.table(more["monte_carlo"]))
+    if unlabelled.any():
+        print(f"miou with unlabelled pixels in the unions {metrics.percent(result['with_unlabelled']['miou'])} %")
+    if config.monte_carlo:
+        print(uncertainty.table(found["monte_carlo"]))
     if config.workdir:
         pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
         print(f"Written to {save(pathlib.Path(config.workdir), config.split, result)}.")
@@ -157,20 +188,29 @@ def trained_model(config: config_lib.Config, num_classes: int = 0) -> tuple[kera
         config: the options; `model` and `normalization` say what to build.
         num_classes: used if neither the options nor a checkpoint say how many classes the network has.
     """
-    if config.workdir and (pathlib.Path(config.workdir) / "checkpoints").is_dir():
+    if _is_run(config):
         folder, state = checkpoint.latest(config.workdir, config.checkpoint)
         model = network.build(config, config.num_classes or state.num_classes)
         checkpoint.restore_model(folder, model)
         print(overview.of_weights(config, model, f"{folder}, step {state.step}"))
         return model, state
-    if not (config.model and config.init_from):
-        raise ValueError(
-            "Expected --workdir of a run with a checkpoint, or --model and --init_from. "
-            f"Received: --workdir={config.workdir!r} --model={config.model!r} --init_from={config.init_from!r}."
-        )
+    _check_given(config)
     _, state = initialize.origin(config.init_from)
     state.num_classes = state.num_classes or config.num_classes or num_classes
     model = network.build(config, config.num_classes or state.num_classes)
     initialize.load(model, config.init_from)
     print(overview.of_weights(config, model, config.init_from))
     return model, state
+
+
+def _is_run(config):
+    return bool(config.workdir) and (pathlib.Path(config.workdir) / "checkpoints").is_dir()
+
+
+def _check_given(config):
+    """Raises ValueError if there is no run, and no network and weights in its place."""
+    if not (config.model and config.init_from):
+        raise ValueError(
+            "Expected --workdir of a run with a checkpoint, or --model and --init_from. "
+            f"Received: --workdir={config.workdir!r} --model={config.model!r} --init_from={config.init_from!r}."
+        )

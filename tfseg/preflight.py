@@ -35,12 +35,18 @@ def check(config: config_lib.Config, replicas: int) -> None:
     with trial("optimizer", config.optimizer):
         _try_optimizer(config)
     check_inference(config)
-    with trial("model", config.model):
-        model = network.build(config, classes)
+    model = check_network(config)
     if config.freeze or config.backbone_learning_rate != 1:
         initialize.backbone_layers(model)
+
+
+def check_network(config: config_lib.Config) -> keras.Model:
+    """Builds the network for a few classes; raises ValueError or FileNotFoundError if it or --init_from cannot be used."""
+    with trial("model", config.model):
+        model = network.build(config, config.num_classes or CLASSES)
     if config.init_from:
         initialize.check(model, config.init_from)
+    return model
 
 
 def check_combinations(config: config_lib.Config, replicas: int) -> None:

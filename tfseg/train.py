@@ -201,7 +201,7 @@ def run(
     evaluated = model if average is None else average
     # The plain terms: for validation images of many sizes, compiled ones would be compiled many times.
     what = (evaluated, prepared, strategy, config, "val", plain_terms)
-    evaluate = evaluate_lib.evaluator(*what) if "val" in prepared.splits else None
+    evaluate = evaluate_lib.evaluator(*what, unlabelled=True) if "val" in prepared.splits else None
     log = summaries.Log(output, config, prepared, state.step)
     bar = progress.bar("train", total_steps, "steps", state.step, leave=True)
     agree = distribute.agreement(strategy)
@@ -231,7 +231,8 @@ def run(
                     state.evaluated = state.step
                     if found is not None:
                         confusion, val_losses = found
-                        result = evaluate_lib.report(confusion, prepared, "val", state.step)
+                        unlabelled = val_losses.pop("unlabelled")
+                        result = evaluate_lib.report(confusion, prepared, "val", state.step, unlabelled)
                         state.stale += 1
                         if result["miou"] is not None and result["miou"] > state.best:
                             state.best, state.best_step, state.stale = result["miou"], state.step, 0

@@ -31,16 +31,38 @@ def confusion_matrix(label, prediction, num_classes: int):
     Returns:
         int64 [num_classes, num_classes], rows are labels, columns predictions.
     """
+    label = tf.reshape(tf.cast(label, tf.int32), [-1])
+    prediction = tf.reshape(tf.cast(prediction, tf.int32), [-1])
+    counted = tf.logical_and(tf.less(label, num_classes), tf.not_equal(label, IGNORE))
+    count = _count(counted, label * num_classes + prediction, num_classes * num_classes)
+    return tf.reshape(count, [num_classes, num_classes])
+
+
+def unlabelled(label, prediction, num_classes: int):
+    """Counts the predictions where there is no label. Counts of batches and replicas may be added.
+
+    Args:
+        label: integer tensor [batch, height, width]; an image that is IGNORE everywhere does not count, since it may only
+            fill up a batch.
+        prediction: integer tensor of the same shape, each 0..num_classes-1.
+        num_classes: classes of the network.
+
+    Returns:
+        int64 [num_classes].
+    """
+    without = tf.equal(tf.cast(label, tf.int32), IGNORE)
+    counted = tf.logical_and(without, tf.logical_not(tf.reduce_all(without, axis=(1, 2), keepdims=True)))
+    return _count(counted, tf.cast(prediction, tf.int32), num_classes)
+
+
+def _count(counted, cell, cells):
+    """int64 [cells]: how often each of 0..cells-1 is in `cell`, where `counted` is true."""
     # On the CPU even if there is a GPU, whose bincount refuses enable_op_determinism (TF 2.21); 2 megapixels take 4 ms.
     with tf.device("CPU:0"):
-        label = tf.reshape(tf.cast(label, tf.int32), [-1])
-        prediction = tf.reshape(tf.cast(prediction, tf.int32), [-1])
-        counted = tf.logical_and(tf.less(label, num_classes), tf.not_equal(label, IGNORE))
-        cells = num_classes * num_classes
-        cell = tf.where(counted, label * num_classes + prediction, cells)  # ignored by the operation
+        cell = tf.reshape(tf.where(counted, cell, cells), [-1])  # `cells` is ignored by the operation
         # Not tf.math.bincount, which first searches the maximum (twice the time) and has no static shape for XLA.
         count = tf.raw_ops.DenseBincount(input=cell, size=cells, weights=tf.constant([], tf.int32), binary_output=False)
-        return tf.cast(tf.reshape(count, [num_classes, num_classes]), tf.int64)
+        return tf.cast(count, tf.int64)
 
 
 def compute(confusion, class_names) -> dict:
@@ -74,6 +96,30 @@ def compute(confusion, class_names) -> dict:
         else:
             metrics[name] = _number(value)
     return metrics | of_classes
+
+
+def compute_with_unlabelled(confusion, unlabelled, class_names) -> dict:
+    """The IoU by the other convention, where pixels without a label count in the union of the class predicted there.
+
+    Some authors report it, such as those of ESPNet (arXiv:1803.06815) on CamVid. It is lower: an unlabelled pixel can only be
+    a false positive.
+
+    Args:
+        confusion, class_names: as for `compute`.
+        unlabelled: integer [C], of `unlabelled`.
+
+    Returns:
+        {"miou": 0..1, "iou": {class name: 0..1}}, with None for what is not defined.
+    """
+    classes = len(class_names)
+    rows = np.asarray(confusion, np.int64)[:classes]
+    hits = np.diagonal(rows)
+    union = rows.sum(1) + (rows.sum(0) + unlabelled)[:classes] - hits
+    values = np.divide(hits, union, out=np.full(classes, np.nan), where=union > 0)
+    of_classes = dict(zip(class_names, map(_number, values), strict=True))
+    present = [value for value in of_classes.values() if value is not None]
+    mean = float(np.mean(present)) if present else None
+    return {"miou": mean, "iou": of_classes}
 
 
 def table(metrics: dict, confusion=None) -> str:

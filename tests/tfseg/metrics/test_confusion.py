@@ -159,3 +159,33 @@ def test_table_of_nothing():
     assert set(lines[1].split()) == {"road", "-"}
     assert ["pixel_accuracy", "-"] in [line.split() for line in lines]
     assert "pixels" not in metrics.table(metrics.compute(empty, NAMES))
+
+
+def test_unlabelled_pixels_in_the_unions():
+    # The fourth pixel of each row has no label. A network of four classes gives it class 1 in the first row, 3 in the second.
+    label = np.array([[[0, 0, 0, 255], [1, 1, 2, 255]]], "uint8")
+    prediction = np.array([[[0, 0, 1, 1], [1, 0, 2, 3]]])
+    confusion = metrics.confusion_matrix(label, prediction, 4)
+    unlabelled = metrics.unlabelled(label, prediction, 4)
+    assert unlabelled.dtype == tf.int64
+    assert unlabelled.numpy().tolist() == [0, 1, 0, 1]
+    # Without them the IoUs are 2/4, 1/3 and 1/1; the union of car grows by one pixel, and class 3 has no IoU.
+    assert metrics.compute(confusion, NAMES)["iou"] == {"road": 2 / 4, "car": 1 / 3, "sky": 1.0}
+    assert metrics.compute_with_unlabelled(confusion, unlabelled, NAMES) == {
+        "miou": pytest.approx((2 / 4 + 1 / 4 + 1) / 3),
+        "iou": {"road": 2 / 4, "car": 1 / 4, "sky": 1.0},
+    }
+
+
+def test_a_class_only_where_there_is_no_label_has_a_union():
+    result = metrics.compute_with_unlabelled(np.diag([2, 0, 0]), np.array([0, 5, 0]), NAMES)
+    assert result["iou"] == {"road": 1.0, "car": 0.0, "sky": None}
+    assert result["miou"] == 0.5
+    nothing = metrics.compute_with_unlabelled(np.zeros((3, 3)), np.zeros(3, int), NAMES)
+    assert nothing["miou"] is None
+
+
+def test_images_that_fill_up_a_batch_do_not_count_as_unlabelled():
+    label = np.stack([np.full_like(LABEL, 255), np.where(LABEL == 2, 255, LABEL)])
+    # Of the second image both pixels of class 2, which are predicted as it.
+    assert metrics.unlabelled(label, np.stack([PREDICTION, PREDICTION]), 3).numpy().tolist() == [0, 0, 2]
