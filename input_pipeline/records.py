@@ -105,7 +105,7 @@ def decode(example: dict) -> dict:
 
 
 def decode_label(example: dict) -> dict:
-    """As `decode`, with an image that stays encoded: augmentation decodes no more of it than its crop shows."""
+    """Decodes only the label. The image stays encoded, so that augmentation decodes only the part inside its crop."""
     return {**example, "label": tf.io.decode_png(example["label"], channels=1)[..., 0]}
 
 

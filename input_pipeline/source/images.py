@@ -177,7 +177,7 @@ def _left_out(image, header):
 def _range(values, header):
     if header.numbers == "float" and not np.isfinite(values).all():
         raise ValueError(
-            "Expected numbers. Received: values that are no number (NaN) or infinite. Replace them, for example by the lowest value"
+            "Expected numbers. Received: values that are no number (NaN) or infinite. Replace them, for example by 0"
         )
     depth = header.depth if header.numbers == "unsigned" and header.depth <= 16 else 0
     low, high, usual = (float(v) for v in np.percentile(values, (0, 100, _USUAL), method="lower"))
