@@ -122,7 +122,7 @@ def _hook(architecture, name):
 
 
 def _check_outputs(architecture, outputs):
-    """Refuses outputs and declarations that do not fit, since training would leave them out without a word."""
+    """Refuses outputs and declarations that do not fit together, because training would silently leave them out."""
     weights, file = _hook(architecture, "AUX_WEIGHTS"), architecture.__file__
     unweighted = sorted(name for name in outputs if name.startswith("aux_") and name not in weights)
     if unweighted:
@@ -136,7 +136,7 @@ def _check_outputs(architecture, outputs):
 
 
 def _backbone(architecture, call):
-    """The spec of the backbone that a network is built on: what its spec says, or its default; "" where it has none."""
+    """The spec of a network's backbone, from the network's spec or by default; "" if it has none."""
     if backbone_of := _hook(architecture, "backbone_of"):
         return specs.apply(backbone_of, call)
     parameter = inspect.signature(architecture.build).parameters.get("backbone")
@@ -144,13 +144,13 @@ def _backbone(architecture, call):
 
 
 def _last_step(architecture, call):
-    """A module's LAST_STEP, or what its `last_step` gives where it depends on the options."""
+    """A module's LAST_STEP, or the result of its `last_step` if it depends on the options."""
     last_step = _hook(architecture, "last_step")
     return specs.apply(last_step, call) if last_step else _hook(architecture, "LAST_STEP")
 
 
 def _renames(architecture, call):
-    """The pairs of a module's RENAMES, or of its `renames` where they depend on the options."""
+    """The pairs of a module's RENAMES, or of its `renames` if they depend on the options."""
     if renames := _hook(architecture, "renames"):
         return tuple(specs.apply(renames, call))
     return tuple(_hook(architecture, "RENAMES"))

@@ -2,9 +2,9 @@
 
 Nekrasov, Shen, Reid, BMVC 2018. https://arxiv.org/abs/1810.03272
 
-The authors' github.com/DrSleep/light-weight-refinenet, whose weights fit: RefineNet without its residual units and with 1x1
-convolutions for its 3x3. Its MobileNetV2 is torchvision's but for one convolution: the first block, too, has the 1x1 that
-widens, from 32 channels to 32, which starts random under `--init_from=imagenet`.
+The authors' github.com/DrSleep/light-weight-refinenet, whose weights fit. It is RefineNet without residual units and with 1x1
+convolutions instead of 3x3. Its MobileNetV2 differs from torchvision's in one convolution: the first block also has the 1x1
+that widens, from 32 channels to 32. With `--init_from=imagenet` this convolution has random weights.
 """
 
 import keras
@@ -34,7 +34,7 @@ LAST_STEP = layers.resize  # the reference's output is a quarter of the image
 
 
 def build(inputs, num_classes, *, backbone="mobilenet_v2"):
-    """On a ResNet, MobileNetV2, whose reference goes on otherwise, or another spec of `models.backbones`."""
+    """`backbone` is a ResNet, MobileNetV2 (for which the reference has another form), or another spec of `models.backbones`."""
     if backbones.find(backbone)[1] is mobilenet_v2:
         return {"logits": mobilenet_form(inputs, num_classes)}
     return {"logits": resnet_form(inputs, num_classes, backbone)}
