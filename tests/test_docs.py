@@ -15,7 +15,7 @@ from tfseg import losses, metrics, profile
 
 ROOT = pathlib.Path(__file__).parents[1]
 COUNTS = {
-    "networks": len(models.names()) - 1,  # a classifier is none
+    "networks": len(models.names()) - 1,  # `classifier` does not count
     "architectures": len(models.names()) - 1,
     "backbones": len(backbones.names()),
     "data sets": len(input_pipeline.names()),

@@ -1,4 +1,4 @@
-"""How the code is laid out: who may import whom, how long a file may be, what is defined once."""
+"""The layout of the code: allowed imports, the length of files, definitions that exist only once."""
 
 import ast
 import pathlib
@@ -51,7 +51,7 @@ of_packages = pytest.mark.parametrize("path", MODULES.values(), ids=name)
 
 @of_packages
 def test_imports_go_from_the_loop_to_networks_and_data(path):
-    """main -> tfseg -> models, input_pipeline; those two know neither the loop nor each other (tfseg.spec excepted)."""
+    """main -> tfseg -> models, input_pipeline. The last two import neither each other nor tfseg, except tfseg.spec."""
     top = path.relative_to(ROOT).parts[0]
     heads = {found.split(".")[0] for found in IMPORTS[path] - {"tfseg.spec"}}
     forbidden = {"input_pipeline": {"models", "tfseg"}, "models": {"input_pipeline", "tfseg"}, "tfseg": set()}[top]
@@ -79,7 +79,7 @@ def test_no_module_imports_itself_through_others():
     graph = {m: (IMPORTS[path] & MODULES.keys()) - {m} for m, path in MODULES.items()}
 
     def path_back(start):
-        """The shortest chain of imports from `start` to itself, [] where there is none."""
+        """The shortest chain of imports from `start` to itself, [] if there is none."""
         chains, seen = [[start]], set()
         for chain in chains:
             for following in sorted(graph[chain[-1]]):

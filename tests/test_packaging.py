@@ -50,7 +50,7 @@ def test_the_wheel_has_every_file_of_the_packages(installed):
     assert len(here) > 100
     assert _files(installed) == here | {"input_pipeline/datasets/tables/classes.csv"}
     others = {path.name for path in installed.iterdir()} - set(PACKAGES)
-    assert others == {f"tfseg-{tfseg.__version__}.dist-info"}  # no general name beside the three
+    assert others == {f"tfseg-{tfseg.__version__}.dist-info"}  # the three packages and no other general name
 
 
 @pytest.mark.parametrize("package", PACKAGES)

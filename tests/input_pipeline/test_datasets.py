@@ -24,7 +24,7 @@ def builder(name):
 
 
 def own(name):
-    """The data set's own test file, None where there is none."""
+    """The data set's own test file, None if there is none."""
     module = f"tests.input_pipeline.test_datasets_{name}"
     return importlib.import_module(module) if importlib.util.find_spec(module) else None
 

@@ -19,7 +19,7 @@ IMAGE = np.full((4, 9, 3), 50, np.uint8)
 
 
 def frame(root, split, name, kind="gtFine", ids=IDS, kinds=("labelIds", "labelTrainIds")):
-    """A frame with all the files that there are of it."""
+    """A frame with all its files."""
     city = name.split("_")[0]
     trees.save(root / f"leftImg8bit/{split}/{city}/{name}_leftImg8bit.png", IMAGE)
     start = root / f"{kind}/{split}/{city}/{name}_{kind}"
@@ -27,7 +27,7 @@ def frame(root, split, name, kind="gtFine", ids=IDS, kinds=("labelIds", "labelTr
     trees.save(start.with_name(f"{start.name}_instanceIds.png"), ids.astype(np.uint16) * 1000)
     start.with_name(f"{start.name}_polygons.json").write_text("{}")
     for ending in kinds:
-        # Train ids that are another label, so that a test sees which of the two was read.
+        # Other train ids than in the ids' file, so that a test sees which of the two was read.
         trees.save(start.with_name(f"{start.name}_{ending}.png"), ids if ending == "labelIds" else LABEL[::-1])
 
 

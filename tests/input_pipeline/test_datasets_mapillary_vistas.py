@@ -8,7 +8,7 @@ import input_pipeline
 from input_pipeline.datasets import mapillary_vistas
 from tests.input_pipeline import trees
 
-COUNTS = {"1.2": 66, "2.0": 124}  # of labels, the last of which is ignored
+COUNTS = {"1.2": 66, "2.0": 124}  # numbers of labels; the last label is ignored
 SHAPE = (6, 21)
 IDS = {version: (np.arange(126).reshape(SHAPE) % count).astype(np.uint8) for version, count in COUNTS.items()}
 
@@ -146,7 +146,7 @@ def test_photos_that_exif_turns(tree, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise by 90 degrees
     photo = np.zeros((SHAPE[1], SHAPE[0], 3), np.uint8)  # as the sensor saw it: 21 rows of 6
-    photo[:8] = 240  # its upper part is on the right of what one sees
+    photo[:8] = 240  # its upper part is on the right of the upright picture
     trees.save(tree / "training/images/b.jpg", photo, exif=exif, quality=100)
     image = trees.examples("mapillary_vistas", tree, tmp_path / "cache")["b"]["image"]
     assert image.shape == (*SHAPE, 3)

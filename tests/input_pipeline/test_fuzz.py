@@ -177,7 +177,7 @@ def image_of_odd_mode(i):
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """(the folder, [damaged pairs as (name, the files of which one is to be named)])."""
+    """(the folder, [damaged pairs as (name, files; the error must name one of them)])."""
     root, rng, damaged = tmp_path_factory.mktemp("fuzz") / "data", np.random.default_rng(0), []
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)
@@ -194,7 +194,7 @@ def tree(tmp_path_factory):
                 damage = PIXELS[kind - 2 * len(ANY) + 4]
                 if which % 3:
                     mask, suspects = damage(mask, rng, which), "mask"
-                else:  # the name says what it may be, the first bytes what it is
+                else:  # the name says what it may be, the first bytes decide what it is
                     image, suspects = damage(image, rng, which), "image"
             elif kind == 21:
                 image, suspects = image_of_odd_mode(which), "either" if which % 3 == 2 else "image"

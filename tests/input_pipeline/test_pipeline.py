@@ -1,4 +1,4 @@
-"""The order of the training stream, where a resumed one begins, and what evaluation sees."""
+"""The order of the training stream, the start of a resumed one, and the examples of evaluation."""
 
 import itertools
 
@@ -114,5 +114,5 @@ def test_a_record_file_deleted_is_named(tmp_path):
 def test_a_crop_larger_than_the_images_is_said_and_filled(streets, caplog):
     batch = next(iter(stream(streets, crop_size=(40, 64), augment="").as_numpy_iterator()))
     assert "7 of 7 training images are smaller than the crop, 40x64" in caplog.text
-    # Each 32x48 image lies whole inside its crop; the drawn streets hold ignored pixels of their own, so at least:
+    # Each 32x48 image lies completely inside its crop. The drawn streets have ignored pixels too, so at least:
     assert np.all(np.sum(batch["label"] == IGNORE, axis=(1, 2)) >= 40 * 64 - 32 * 48)

@@ -1,4 +1,4 @@
-"""Pointwise colour: composed, it gives what one operation after the other gives."""
+"""Pointwise colour: combined operations give the same result as one operation after the other."""
 
 import numpy as np
 import pytest

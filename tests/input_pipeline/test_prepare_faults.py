@@ -143,7 +143,7 @@ def test_jpeg_mask_by_its_name(tree):
 
 
 def png(passes, height, width):
-    """A gray PNG of the rows of `passes`, each a list of arrays; interlaced where there are several."""
+    """A gray PNG of the rows of `passes`, each a list of arrays; interlaced if there are several."""
 
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -65,7 +65,7 @@ for moment, arm in moments.items():
 
 @pytest.fixture(scope="module")
 def forks(tmp_path_factory):
-    """(the folder of the caches, what the script printed, its standard error)."""
+    """(the folder of the caches, the script's output, its standard error)."""
     root = tmp_path_factory.mktemp("forks")
     command = [sys.executable, "-c", FORKS, root, SPEC, SPEC.replace("train=6", "train=300")]
     run = subprocess.run(command, capture_output=True, text=True, check=False)

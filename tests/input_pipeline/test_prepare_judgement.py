@@ -32,7 +32,7 @@ def tree(tmp_path):
 
 
 def write(tree, masks, table=TABLE, images=None):
-    """A folder of images whose masks' upper three rows hold the first of two values, the lower three the second."""
+    """A folder of images; the upper three rows of a mask have the first of two values, the lower three the second."""
     for kind in ("images", "masks"):
         (tree / kind).mkdir(parents=True, exist_ok=True)
     (tree / "classes.csv").write_text(table)
@@ -98,7 +98,7 @@ def test_check_finds_it_and_preparation_stops(kind, tree):
 
 
 def test_splits_are_judged_together(tree):
-    """A small val split of which all is ignored is none of these faults where train shows what 255 means."""
+    """A small val split in which everything is ignored is no fault if train shows what 255 means."""
     write(tree, [(0, 1), (1, 255), (0, 255)])
     for name in ("train", "val"):
         (tree / f"{name}.txt").write_text({"train": "m0\nm1\n", "val": "m2\n"}[name])
@@ -245,7 +245,7 @@ def test_statistics_of_plain_images_have_no_further_entries(tree):
 
 
 def test_records_made_before_are_found_again(tmp_path):
-    """The name of their folder holds a hash of the source's listing and of the table: it is what it was before."""
+    """The name of their folder has a hash of the source's listing and of the table, which must not change."""
     tree = tmp_path / "data"
     for name in ("images/a.png", "masks/a.png"):
         (tree / name).parent.mkdir(parents=True)

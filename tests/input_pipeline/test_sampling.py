@@ -1,4 +1,4 @@
-"""Every way of reading through a map gives what the map says, against a loop over pixels."""
+"""Every way of reading through a map gives the same result as a loop over pixels."""
 
 import numpy as np
 import pytest

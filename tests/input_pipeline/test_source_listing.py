@@ -1,4 +1,4 @@
-"""Which files are listed: links, loops, hidden files; what is said where masks or images are missing; groups."""
+"""Which files are listed (links, loops, hidden files), the messages for missing masks or images, and groups."""
 
 import logging
 import os
@@ -303,5 +303,5 @@ def test_the_group_is_an_option_of_folder(tmp_path):
 
 def test_a_file_that_is_no_picture_does_not_stop_the_walk(tmp_path):
     save(tmp_path / "a.png")
-    os.mkfifo(tmp_path / "pipe.png")  # reading it would wait for ever
+    os.mkfifo(tmp_path / "pipe.png")  # reading it would never return
     assert names(listing.pictures(tmp_path), tmp_path) == ["a.png"]

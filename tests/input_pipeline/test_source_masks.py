@@ -13,7 +13,7 @@ from input_pipeline.source.masks import Mask
 
 IDS = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
 GROUND, HOUSE, WATER = (40, 40, 40), (220, 60, 60), (60, 60, 220)
-VOC = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]  # the palette of PASCAL VOC, which many tools write whatever it is for
+VOC = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]  # the palette of PASCAL VOC, which many tools write for any data
 
 
 def encode(pixels, kind, **options):
@@ -73,7 +73,7 @@ def test_a_palette_of_other_colours_whose_first_is_black_is_read_by_index():
     """Black may be a colour of the table: it begins most palettes, so it proves nothing."""
     table = lookups((0, GROUND), (1, HOUSE), (2, WATER), (255, (0, 0, 0)))
     np.testing.assert_array_equal(labels(masks.look(encode(palette(IDS, VOC), "PNG")), table), IDS)
-    # A mask of ground only, with the whole palette beside.
+    # A mask of ground only, but with the whole palette.
     assert (labels(Mask(IDS * 0, np.array(VOC, np.uint8)), table) == 0).all()
     # With all the table's colours in the palette, black is the table's too.
     assert (labels(Mask(IDS * 0, np.array([(0, 0, 0), HOUSE], np.uint8)), table) == 3).all()
@@ -156,7 +156,7 @@ def deep(pixels, end=".png"):
 
 @pytest.mark.parametrize("end", [".png", ".tif"])
 def test_16_bit_colour_masks(end):
-    """The generator 04: Pillow halves their values, so that every id below 256 becomes 0."""
+    """Generator 04 of ../shared/faults: Pillow halves these values, so every id below 256 becomes 0."""
     ids = np.array([[0, 1, 300]], np.uint16)
     equal = np.repeat(ids[..., None], 3, 2)
     mask = masks.look(deep(equal, end))

@@ -1,4 +1,4 @@
-"""Ways of the training stream: caches, workers, the device's part; each gives what the plain stream gives."""
+"""Forms of the training stream (caches, workers, the device's part); each gives the same as the plain stream."""
 
 import itertools
 

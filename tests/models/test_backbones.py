@@ -23,7 +23,7 @@ SIZES = ((96, 96), (75, 107))
 
 @pytest.fixture(scope="module", params=BACKBONES)
 def spec(request):
-    """Of the module, so that all tests of a backbone follow each other."""
+    """A fixture of the module, so that all tests of a backbone follow each other."""
     return request.param
 
 

@@ -121,7 +121,7 @@ def test_pads_to_the_size_that_the_reference_takes_and_crops():
     native.set_weights(model.get_weights())
     outputs = model(x)
     assert outputs["aux_0"].shape == (1, 4, 5, 3)
-    # The zeros lie where a reference pads: around the normalised image, at the mean colour of the pixels.
+    # The zeros are where a reference pads: around the normalised image. They equal the mean colour of the pixels.
     padded = np.full((1, 16, 20, 3), models.IMAGENET_MEAN, np.float32)
     padded[:, :13, :18] = x
     np.testing.assert_allclose(outputs["logits"], native(padded)["logits"][:, :13, :18], atol=1e-4)

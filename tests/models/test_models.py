@@ -18,7 +18,7 @@ DEFAULT_PARAMETERS, PARAMETERS = 60_000_000, 20_000_000
 
 
 def reference(spec):
-    """REFERENCE of the network's module; {} where it has none, which `test_the_module_has_a_reference` reports."""
+    """REFERENCE of the network's module; {} if it has none, which `test_the_module_has_a_reference` reports."""
     try:
         return getattr(specs.find("models", specs.parse(spec).name), "REFERENCE", {})
     except Exception:  # a file that cannot be imported must not stop the collection of all other networks' tests
@@ -51,7 +51,7 @@ each_default = pytest.mark.parametrize("spec", DEFAULTS, scope="module")
 
 @pytest.fixture(scope="module")
 def network(spec):
-    """Built once for all tests, which leave its weights as they are."""
+    """Built once for all tests, which do not change its weights."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     model = models.build(spec, CLASSES)

@@ -1,4 +1,4 @@
-"""What the contract tests cannot see: which attention goes where."""
+"""PSANet: which attention belongs to which position, which the contract tests cannot see."""
 
 import numpy as np
 import pytest

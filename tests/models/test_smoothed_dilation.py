@@ -1,4 +1,4 @@
-"""Smoothed dilated convolutions against the paper's definition, what they add to a network, and what they refuse."""
+"""Smoothed dilated convolutions: the paper's definition, the weights that they add to a network, and errors."""
 
 import keras
 import numpy as np

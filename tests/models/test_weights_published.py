@@ -35,7 +35,7 @@ def cache(tmp_path, monkeypatch):
 
 @contextlib.contextmanager
 def server(data, declared=None):
-    """Serves `data` whatever is asked, as of `declared` bytes; gives its address and the paths that were asked for."""
+    """Serves `data` for any path and declares `declared` bytes; gives its address and the requested paths."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -107,7 +107,7 @@ def test_wrong_hash(cache):
 
 @pytest.mark.parametrize("announced", [True, False])
 def test_broken_transfer(cache, announced):
-    """Cut off before the length that the server promised, or unnoticed, where the hash tells."""
+    """Cut off before the length that the server promised, or unnoticed; then the hash shows it."""
     data = safetensors({"a": np.arange(1000.0)})
     error = FileNotFoundError if announced else ValueError
     with server(data[:-100], len(data) if announced else None) as (url, _), pytest.raises(error, match="net-"):
@@ -260,7 +260,7 @@ def test_the_extra_has_every_package():
 
 
 def test_files_of_keras_applications(tmp_path, monkeypatch):
-    """Their layers are read in order, whatever they are called, by keras.applications itself."""
+    """keras.applications itself reads their layers in order, with any names."""
     trained = keras.applications.Xception(weights=None)
     path = tmp_path / "net.h5"
     with h5py.File(path, "w") as file:

@@ -40,7 +40,7 @@ def missing(spec):
 
 
 def parameter(name, parity, smallest):
-    """A test of one file: its name begins with the module; slow, or skipped, where it has to be."""
+    """A test of one file. Its name begins with the module; it is marked slow or skipped if needed."""
     spec, marks = parity["spec"], []
     if not spec:
         reason = 'which network answers to it is said neither by its key "spec" nor by a specs*.json beside it'
@@ -82,7 +82,7 @@ def test_reference(name):
     parity = FILES[name]
     networks = {}
     for case in parity["cases"]:
-        # Where the reference returns its own resolution, the network's own output is compared.
+        # If the reference returns its own resolution, the network's own output is compared.
         native = tuple(case["output_shape"][1:3]) not in ((case["h"], case["w"]), ())
         if native not in networks:
             networks[native] = _network(parity, native)
@@ -104,7 +104,7 @@ def test_size(name):
     unused = sum(np.prod(shape) for key, shape, kind in parity["state"] if key in parity["unused"] and _trained(kind))
     trainable = sum(np.prod(v.shape) for v in model.trainable_variables)
     assert trainable in (parity["trainable_params"], parity["trainable_params"] - unused)
-    # The reference was counted with its auxiliary heads where it runs them in evaluation too; `profile` leaves them out.
+    # If the reference runs its auxiliary heads in evaluation too, they were counted; `profile` leaves them out.
     everything = keras.Model(model.inputs, list(model.output.values()))
     counted = [profile.multiply_accumulates(m) for m in (model, everything)]
     counted.append(counted[-1] + repeated(model, parity))
@@ -127,7 +127,7 @@ def check(outputs, case):
         return
     tolerance = max(20 * case["float32_noise"], 1e-5)
     error = np.abs(fill.samples(outputs) - case["values"]) / case["std"]
-    # Max-unpooling puts a value elsewhere where two inputs of a pool nearly tie.
+    # Max-unpooling puts a value at another place if two inputs of a pool are nearly equal.
     assert np.mean(error <= tolerance) >= 0.999, f"{error.max()=} {np.median(error)=} {tolerance=}"
     y = outputs.astype(np.float64)
     for statistic in ("mean", "std", "min", "max"):

@@ -14,7 +14,7 @@ LISTED = "GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5c2a)\\nGPU 1: NVIDIA A100-SXM
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A function that describes the machine; what it is not told is: no GPU, no driver, no CUDA libraries."""
+    """A function that describes the machine; by default it has no GPU, no driver and no CUDA libraries."""
 
     def describe(smi="exit 9", driver=False, gpus=(), cuda=True, libraries=(), visible=None):
         (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{smi}\n")

@@ -22,7 +22,7 @@ FLAGS = (
 
 
 def start(workdir, folder, flags, cluster=None, index=0):
-    """A training process; one of two workers where `cluster` names their addresses."""
+    """A training process; one of two workers if `cluster` has their addresses."""
     env = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"} | {"CUDA_VISIBLE_DEVICES": ""}
     if cluster:
         env["TF_CONFIG"] = json.dumps({"cluster": {"worker": cluster}, "task": {"type": "worker", "index": index}})
@@ -50,7 +50,7 @@ def losses(workdir):
 
 
 def test_two_workers_compute_what_one_process_does(tmp_path):
-    """Had both read the same examples, or each counted its own pixels only, the losses would differ."""
+    """If both read the same examples, or each counted only its own pixels, the losses would differ."""
     one, two = tmp_path / "one", tmp_path / "two"
     flags = ["--steps=4", "--eval_every=1"]
     assert start(one, tmp_path, flags).wait(timeout=600) == 0

@@ -95,7 +95,7 @@ def test_what_the_program_leaves_running_holds_nothing_of_its_own(tmp_path):
     program = program.replace("import ctypes", "import subprocess, ctypes").replace("copy_to(", "(")
     with open(tmp_path / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # `sleep` keeps stderr open, and so the process beside the program; it gets no other descriptor.
+        # `sleep` keeps stderr open, and with it the second process. It gets no other descriptor.
         done = subprocess.Popen([sys.executable, "-c", program], pass_fds=[lock.fileno()], stderr=subprocess.DEVNULL)
         assert done.wait() == 0
     with open(tmp_path / "lock") as lock:

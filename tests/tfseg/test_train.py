@@ -101,7 +101,7 @@ def test_two_replicas_equal_one(config, tmp_path):
     """Loss, gradients (through the weights after a step) and metrics; crops with unequal numbers of valid pixels."""
     # Zoomed out, a crop holds a random share of ignored pixels: the mean over replicas would not be the mean over pixels.
     # SGD, since Adam divides by the gradient's own size and would turn rounding into steps.
-    # With seed 0 two values of a pool tie but for rounding, and the gradient of one replica takes another way.
+    # With seed 0 two values of a pool are equal except for rounding, and the gradient of one replica goes to the other one.
     config = dataclasses.replace(
         config, steps=3, augment="affine(scale=(0.3, 1.0))", optimizer="sgd", clip_norm=0.5, weight_decay=1e-3, seed=1
     )

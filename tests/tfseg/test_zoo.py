@@ -66,7 +66,7 @@ def test_prediction_needs_nothing_else(tiny, tmp_path):
     )
     raw = np.array([row[2] for row in CLASSES])
     expected = raw[np.argmax(tiny(image[np.newaxis].astype("float32"))["logits"][0], -1)]
-    assert np.mean(cv2.imread(str(label), cv2.IMREAD_UNCHANGED) == expected) > 0.99  # but for ties
+    assert np.mean(cv2.imread(str(label), cv2.IMREAD_UNCHANGED) == expected) > 0.99  # except for ties
     rows = json.loads((out / "classes.json").read_text())
     assert [row["name"] for row in rows] == ["road", "car", "sky"]
 

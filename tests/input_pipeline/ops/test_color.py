@@ -111,7 +111,7 @@ def test_channel_shuffle_by_hand():
         seen.append(tuple(order))
     assert len(set(seen)) == 6
     assert max(seen.count(order) for order in set(seen)) < 20 + 3.5 * np.sqrt(20 * 5 / 6)
-    # On none of the images nothing is done.
+    # With probability 0 nothing is changed.
     np.testing.assert_array_equal(color.channel_shuffle(given, seeds(1)[0], 0.0)["image"], given["image"])
 
 

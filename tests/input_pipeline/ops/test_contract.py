@@ -22,7 +22,7 @@ from tests.input_pipeline.ops.samples import FILL, SIZE, example, group_of, seed
 
 
 def own(name):
-    """The test file of the augmentation's module, None where there is none."""
+    """The test file of the augmentation's module, None if there is none."""
     module = f"{__package__}.test_{ops.names()[name].__module__.rpartition('.')[2]}"
     return importlib.import_module(module) if importlib.util.find_spec(module) else None
 
@@ -61,7 +61,7 @@ def test_eager_and_tf_data_agree(chain):
     streamed = tf.data.Dataset.from_tensors(example()).map(lambda x: augment(x, seeds(3)[2])).get_single_element()
     eager = augment(example(), seeds(3)[2])
     np.testing.assert_allclose(streamed["image"], eager["image"], atol=1e-3)
-    # A label may differ where a coordinate lies on the border of two pixels, to rounding.
+    # A label may differ if rounding decides on which side of the border of two pixels a coordinate lies.
     assert np.mean(streamed["label"] != eager["label"]) < 0.01
 
 
@@ -90,7 +90,7 @@ def test_same_seed_same_result_other_seed_another(chain):
 
 @functools.cache
 def compiled(name, size):
-    """`augment(members, seeds) -> list of examples`: a group mixed as it is; each member cropped and augmented by other ops."""
+    """`augment(members, seeds) -> list of examples`: a group that is only mixed, or also cropped and augmented by other ops."""
     if name in ACROSS:
         mixed = tf.function(ops.mix(name, ops.GROUP))
 
@@ -117,7 +117,7 @@ def as_floats(members):
 
 @pytest.mark.parametrize("name", ACROSS)
 def test_a_group_has_the_ids_of_its_members_and_differs_from_seed_to_seed(name):
-    """Member i has the ids 10 i..10 i + 3, of which the last is rare, and the id IGNORE."""
+    """Member i has the ids 10 i..10 i + 3, the last of which is rare, and the id IGNORE."""
     members = []
     for i in range(ops.GROUP):
         given = example(seed=i)
@@ -185,7 +185,7 @@ def test_a_drawn_grid_stays_aligned_to_a_quarter_pixel(name):
 
 @pytest.mark.parametrize("name", ops.names())
 def test_boxes_follow_their_objects(name):
-    """Each member paints two objects of classes of its own; afterwards a box is around what is left of its object."""
+    """Each member paints two objects of its own classes. Afterwards each box is around the rest of its object."""
     members, count = [], 0
     for i in range(ops.GROUP):
         label, first, second = np.zeros((40, 60), np.uint8), (10 + i, 5, 30, 25 - i), (40, 20 - i, 55, 38)

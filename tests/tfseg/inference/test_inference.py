@@ -12,7 +12,7 @@ SIZES = [(13, 17), (8, 20), (1, 3)]
 
 @pytest.fixture(scope="module")
 def model():
-    """Two convolutions: what it sees at a border, a scale or mirrored is another thing."""
+    """Two convolutions, whose result changes at a border, at another scale and in a mirrored image."""
     inputs = keras.Input((None, None, 3))
     x = keras.layers.Rescaling(1 / 255)(inputs)
     kernels = [keras.initializers.RandomNormal(stddev=1.0, seed=seed) for seed in (0, 1)]

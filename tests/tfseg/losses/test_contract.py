@@ -29,7 +29,7 @@ def find(name):
 
 
 def own(name):
-    """The loss's own test file, None where there is none."""
+    """The loss's own test file, None if there is none."""
     module = f"tests.tfseg.losses.test_{name}"
     return importlib.import_module(module) if importlib.util.find_spec(module) else None
 

@@ -1,4 +1,4 @@
-"""The matrix, the dictionary of all metrics and its table; the metrics themselves are tested in files of their own."""
+"""The matrix, the dictionary of all metrics and its table; each metric has its own test file."""
 
 import json
 

@@ -21,7 +21,7 @@ def find(name):
 
 
 def own(name):
-    """The metric's own test file, None where there is none."""
+    """The metric's own test file, None if there is none."""
     module = f"tests.tfseg.metrics.test_{name}"
     return importlib.import_module(module) if importlib.util.find_spec(module) else None
 
@@ -52,7 +52,7 @@ def test_values_by_hand(name):
             value = list(value.values()) if isinstance(value, dict) else value
             np.testing.assert_allclose(
                 np.array(value, float), expected, rtol=1e-6
-            )  # None, of what is not defined, is NaN
+            )  # None stands for NaN, which means not defined
 
 
 @pytest.mark.parametrize("name", OF_CONFUSION)
