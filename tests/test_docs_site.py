@@ -1,4 +1,4 @@
-"""The pages of docs/ and README.md: every link leads somewhere, every option and every line of Python is real."""
+"""The pages of docs/ and README.md: every link has a target, every option and every line of Python works."""
 
 import ast
 import dataclasses

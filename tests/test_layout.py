@@ -32,7 +32,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 
 def imported(path):
-    """The modules that a file imports, inside functions too; of our own packages the very module, not its package."""
+    """The modules that a file imports, inside functions too; for our own packages the module itself, not its package."""
     found = set()
     for node in ast.walk(TREES[path]):
         if isinstance(node, ast.Import):
@@ -60,7 +60,7 @@ def test_imports_go_from_the_loop_to_networks_and_data(path):
 
 @pytest.mark.parametrize("path", [p for m, p in MODULES.items() if m.startswith("models")], ids=name)
 def test_networks_are_written_in_keras(path):
-    """So that they run on Keras' other backends: TensorFlow only in layers whose kernel was measured to be worth it."""
+    """Networks run on Keras' other backends: only layers whose kernels were measured to be worth it import TensorFlow."""
     top = "/".join(path.relative_to(ROOT).parts[:2])
     heads = {found.split(".")[0] for found in IMPORTS[path]} - set(sys.stdlib_module_names)
     allowed = {"keras", "numpy", "models", "tfseg"}

@@ -1,4 +1,4 @@
-"""The main job as its user runs it: train, evaluate, predict and export on the command line, then serve."""
+"""The main task as a user runs it: train, evaluate, predict and export on the command line, then serve."""
 
 import json
 import pathlib

@@ -104,7 +104,7 @@ def _plain(name):
 
 
 def _command(name, installed, cwd, *arguments, path=""):
-    """Runs a command as its console script does, in a folder with nothing in it, on the installed files."""
+    """Runs a command as its console script does, in an empty folder, with the installed files."""
     code = f"import sys; from tfseg.__main__ import {name}; sys.exit({name}())"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [path, str(installed)]))}
     command = [sys.executable, "-P", "-c", code, *arguments]

@@ -1,4 +1,4 @@
-"""What every data set promises: one is tested by being in `input_pipeline/datasets/`.
+"""The contract of every data set: each one in `input_pipeline/datasets/` is tested.
 
 Its own test file, tests/input_pipeline/test_datasets_<name>.py, brings `fake_tree(root) -> spec`: it makes the folder `root`
 with a few tiny images in the data set's exact layout, and returns the spec that reads them, usually the name alone. A data

@@ -22,7 +22,7 @@ def expected(version):
 
 
 def config(version, **changes):
-    """A config as the package has one: names that are paths, readable names, colours; one label is not evaluated."""
+    """A config like that of the package: names that are paths, readable names, colours; one label is not evaluated."""
     labels = [
         {
             "name": f"object--{version}--thing-{i}",

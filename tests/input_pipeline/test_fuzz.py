@@ -64,7 +64,7 @@ def mask_file(i):
 
 
 def with_header(png, width, height, depth=None, color=None):
-    """A PNG whose header says otherwise, with the right checksum."""
+    """A PNG with another size in its header, with the right checksum."""
     old = struct.unpack(">IIBBBBB", png[16:29])
     header = struct.pack(
         ">IIBBBBB", width, height, old[2] if depth is None else depth, old[3] if color is None else color, *old[4:]
@@ -117,7 +117,7 @@ def huge_jpeg(data, rng, i):
 
 
 def higher(data, rng, i):
-    """More rows than there are: PIL would fill them with 0, which is a class."""
+    """The header has more rows than the file: PIL would fill them with 0, which is a class."""
     return with_header(encode(mask_pixels(i), ("PNG", "palette")[i % 2]), SHAPE[1], SHAPE[0] + 6)
 
 

@@ -55,7 +55,7 @@ def test_a_stream_from_batch_n_on_is_the_rest_of_the_whole(streets, first_batch)
 
 
 def test_crops_drawn_for_a_class_limit_are_those_of_the_whole_stream_too(streets):
-    """The first accepted draw of a crop is another for some examples, and a function of seed, epoch and index all the same."""
+    """The first accepted draw of a crop differs for some examples, but still depends only on seed, epoch and index."""
     options = {"crop_size": (16, 16), "max_class_share": 0.5}
     whole = list(itertools.islice(stream(streets, **options).as_numpy_iterator(), 10))
     rest = list(itertools.islice(stream(streets, **options, first_batch=6).as_numpy_iterator(), 4))

@@ -101,7 +101,7 @@ def test_operations_across_images_are_given_groups_of_four_and_the_first_seed(mo
     given = []
 
     def rolled(batch, seed, by: int = 1):
-        """Every image is its neighbour's."""
+        """Every image is replaced by its neighbour."""
         given.append((batch["image"].shape[0], seed.numpy().tolist()))
         return {k: tf.roll(v, by, 0) for k, v in batch.items()}
 

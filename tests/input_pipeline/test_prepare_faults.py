@@ -155,7 +155,7 @@ def png(passes, height, width):
 
 
 def test_a_mask_with_fewer_rows_than_its_header_says(tree):
-    """PIL gives the missing rows the id 0, sky, without a word."""
+    """PIL silently gives the missing rows the id 0, sky."""
     ids = np.ones(SHAPE, np.uint8)
     path = tree / "trainannot/b.png"
     path.write_bytes(png([ids[:4]], *SHAPE))

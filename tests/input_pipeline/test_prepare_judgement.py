@@ -1,4 +1,4 @@
-"""What all masks together say: the same words from check and from preparation, which writes nothing then."""
+"""The judgement from all masks together: check and preparation give the same message, and nothing is written."""
 
 import json
 import logging
@@ -134,7 +134,7 @@ def test_what_is_only_likely_stops_nothing_that_was_asked_for(tree):
 
 
 def test_colours_of_a_palette_become_the_right_classes(tree):
-    """The generator 01 through preparation, check and its pictures."""
+    """Generator 01 of ../shared/faults, through preparation, check and its pictures."""
     table = "id,name,r,g,b\n0,ground,40,40,40\n1,house,220,60,60\n"
     palette = Image.frombytes("P", SHAPE[::-1], halves(0, 1).tobytes())
     palette.putpalette([220, 60, 60, 40, 40, 40])
@@ -193,7 +193,7 @@ def deep(i):
 
 
 def test_12_bits_in_16_are_said_and_kept_when_asked(tree, caplog, capsys):
-    """The generator 07."""
+    """Generator 07 of ../shared/faults."""
     images = [deep(i) for i in range(3)]
     for image in images:
         image[0, :2] = 0, 4080

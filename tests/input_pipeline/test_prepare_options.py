@@ -1,4 +1,4 @@
-"""How images are stored, what becomes of bad examples, and conversion on Beam."""
+"""How images are stored, what happens to bad examples, and conversion on Beam."""
 
 import importlib.util
 import io

@@ -14,13 +14,13 @@ def image(height=30, width=40, seed=0):
 
 
 def smooth(height, width):
-    """What JPEG keeps well: slopes of another kind in each channel."""
+    """A picture that JPEG keeps well: different slopes in each channel."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)], -1).astype(np.uint8)
 
 
 def loop(pixels, coefficients, crop):
-    """(image, whether inside): bilinear at each place, the outermost pixels going on outwards, FILL beyond half a pixel."""
+    """(image, whether inside): bilinear at each place, the outermost pixels are repeated for half a pixel, beyond that FILL."""
     a, (height, width) = np.asarray(coefficients, np.float64), pixels.shape[:2]
     found, inside = np.zeros((*crop, 3)), np.zeros(crop, bool)
     for v in range(crop[0]):

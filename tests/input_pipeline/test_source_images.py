@@ -60,7 +60,7 @@ def exif(orientation):
 
 
 def turned():
-    """What a picture of EXIF orientation 6 is before it is turned clockwise by 90 degrees."""
+    """The stored picture for EXIF orientation 6, before it is turned clockwise by 90 degrees."""
     return np.rot90(RGB)
 
 
@@ -105,7 +105,7 @@ KINDS = {
 
 
 def decoded(encoded):
-    """What training and evaluation see of a record."""
+    """A record as training and evaluation read it."""
     return tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
 
 

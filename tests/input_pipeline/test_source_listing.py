@@ -108,7 +108,7 @@ def test_links_that_lead_nowhere_are_named(tmp_path, caplog):
 
 
 def test_images_that_are_a_link_to_the_folder_around_them(tmp_path):
-    """`images -> .`: the images lie loose, masks/ is no folder of images."""
+    """`images -> .`: the images are directly in the folder, and masks/ is not a folder of images."""
     tree(tmp_path, images="{}.png")
     (tmp_path / "images").symlink_to(".")
     found = listing.pairs(tmp_path / "images", tmp_path / "masks")

@@ -1,4 +1,4 @@
-"""The reader of masks, and whether their values are ids or colours, by the evidence of palette, levels and class table."""
+"""Reading masks, and deciding from palette, levels and class table whether their values are ids or colours."""
 
 import io
 
@@ -47,7 +47,7 @@ def labels(mask, table=TABLE):
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 0, 2]])
 def test_a_palette_in_the_tables_colours_is_read_by_them_in_any_order(kind, order):
-    """The generator 01: `quantize`, optipng and ImageMagick number the colours as they please."""
+    """Generator 01 of ../shared/faults: `quantize`, optipng and ImageMagick number the colours in any order."""
     colors = np.array([GROUND, HOUSE, WATER])
     indices = np.argsort(order).astype(np.uint8)[IDS]  # index order[i] is class i's
     mask = masks.look(encode(palette(indices, colors[order]), kind))
@@ -138,7 +138,7 @@ def test_levels_that_are_ids_and_grays_of_other_classes_are_refused():
 
 
 def test_black_and_white():
-    """White is the object's colour; that 255 is ignored is no row of the table's."""
+    """White is the object's colour; the table has no row that says that 255 is ignored."""
     table = lookups((0, (0, 0, 0)), (1, (255, 255, 255)))
     seen = np.array([[0, 255, 0]], np.uint8)
     for pixels in (seen, seen > 0, np.stack([seen] * 3, -1)):
@@ -188,7 +188,7 @@ def test_16_bit_gray_masks_are_exact(kind):
 
 
 def test_ids_below_zero():
-    """The generator 38: rasters mark what has no data by -1."""
+    """Generator 38 of ../shared/faults: rasters mark missing data by -1."""
     ids = np.array([[-1, 0, 2]])
     lookup = files.Lookup({-1: 255, 0: 0, 1: 1, 2: 2})
     for dtype in (np.int16, np.int32):

@@ -1,4 +1,4 @@
-"""What every backbone promises, whichever family it is of. Without -m slow one of each family: the first in its file."""
+"""The contract of every backbone. Without -m slow, only the first one of each family is tested."""
 
 import keras
 import numpy as np
@@ -29,7 +29,7 @@ def spec(request):
 
 @pytest.fixture(scope="module")
 def features(spec):
-    """The feature maps of a backbone, as a model; tests leave its weights as they are."""
+    """The feature maps of a backbone, as a model; tests do not change its weights."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     inputs = keras.Input((None, None, 3))

@@ -1,4 +1,4 @@
-"""`models.build` around an architecture of one layer, which is registered by lying on the package's path."""
+"""`models.build` with an architecture of one layer, whose file is on the package's path."""
 
 import inspect
 import sys

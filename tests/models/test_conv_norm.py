@@ -1,4 +1,4 @@
-"""Convolution, batch norm, activation: their names, and what each does."""
+"""Convolution, batch norm, activation: their names, and their effects."""
 
 import keras
 import numpy as np

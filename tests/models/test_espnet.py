@@ -1,4 +1,4 @@
-"""What the parity files do not see: few classes, the sizes of ESPNet-C, and training in two stages."""
+"""Parts that the parity files do not cover: few classes, the sizes of ESPNet-C, and training in two stages."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What no parity file says: its units as a port runs them, and the grid on which its authors double a resolution."""
+"""Parts without a parity file: the units as in a port, and the grid on which the authors double a resolution."""
 
 import keras
 import numpy as np

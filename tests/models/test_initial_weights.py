@@ -1,4 +1,4 @@
-"""Every network starts as its reference: every tensor by the reference's rule, and the rules by numbers worked out by hand.
+"""Every network starts like its reference: each tensor by the reference's rule; the rules are checked by hand-made numbers.
 
 The facts lie in tests/reference/initial_weights, or in the folder `initial_weights` of the one that REFERENCE_DIR names:
 {"networks": {name: {"spec": .., "entries": [[key of the state dict, rule, deviation, bound], ..]}}}, as a .json or .json.gz.
@@ -44,7 +44,7 @@ def facts():
 
 
 def absent(spec):
-    """The module that a spec needs and that is not there, or ""."""
+    """The missing module that a spec needs, or ""."""
     call = specs.parse(spec)
     backbone = call.kwargs.get("backbone", "resnet18")
     if call.name not in models.names():
@@ -104,7 +104,7 @@ def rule_of_each_key(entries):
 
 
 def check(key, values, rule, deviation, bound):
-    """What is wrong with the values that a tensor starts with, or ""."""
+    """The fault of a tensor's initial values, or ""."""
     largest = np.abs(values).max()
     if "no filler" in rule or (rule == "constant(0)" and key.startswith(COPIED) and key.endswith(".weight")):
         return ""

@@ -17,7 +17,7 @@ SHARED = pathlib.Path(__file__).parents[3] / "shared" / "reference" / "beyond" /
 
 
 def cascade(scores, rho):
-    """What the layers make of the scores of three stages: the chosen scores, and the regions that go on."""
+    """The result of the layers for the scores of three stages: the chosen scores, and the regions that go on."""
     first, second, third = (tf.convert_to_tensor(s, tf.float32) for s in scores)
     left = layer_cascade.Exit(rho[0])(first)
     second = layer_cascade.Chosen()([left, second, first])

@@ -1,4 +1,4 @@
-"""Each layer against numbers worked out by hand."""
+"""Each layer, compared with numbers worked out by hand."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What every architecture promises, whichever file it lies in: a network is tested by being in `models/`."""
+"""The contract of every architecture: each one in `models/` is tested."""
 
 import keras
 import numpy as np
@@ -181,5 +181,5 @@ def test_exports(network, tmp_path):
 
 
 def _assert_close(actual, expected):
-    """To rounding, of logits that are large before training: their inputs were never normalised by statistics."""
+    """Up to rounding. Logits are large before training, because their inputs are not yet normalised by statistics."""
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4 * np.std(expected))

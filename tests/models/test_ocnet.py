@@ -1,4 +1,4 @@
-"""What the contract tests cannot see: who attends to whom, and the options."""
+"""Parts that the contract tests cannot see: which position attends to which, and the options."""
 
 import keras
 import numpy as np

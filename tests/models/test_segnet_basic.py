@@ -1,4 +1,4 @@
-"""What the contract tests cannot see: the normalisation over channels, and pools that round up."""
+"""Parts that the contract tests cannot see: the normalisation over channels, and pools that round up."""
 
 import keras
 import numpy as np

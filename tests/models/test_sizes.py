@@ -1,4 +1,4 @@
-"""Sizes that need care: outputs larger than the image, and images smaller than a backbone without padding takes."""
+"""Sizes that need care: outputs larger than the image, and images that are too small for a backbone without padding."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""PyTorch's files without PyTorch: both formats as torch.save writes them, and files that are damaged, lying or hostile."""
+"""PyTorch's files without PyTorch: both formats of torch.save, and files that are damaged, inconsistent or hostile."""
 
 import collections
 import hashlib

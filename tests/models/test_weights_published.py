@@ -231,7 +231,7 @@ def test_a_package_has_the_file(package):
 
 
 def test_a_package_that_is_not_installed(package, cache):
-    """Known before the work, and the file itself at its place will do."""
+    """A missing package is reported before the work, and the file in the cache folder can replace it."""
     weights, _ = package
     with pytest.raises(FileNotFoundError) as caught:
         initialize.check(models.build(LITE, 7, (32, 32, 3)), "imagenet")
@@ -294,7 +294,7 @@ def test_nothing_to_download():
 
 
 def test_every_published_file_is_named_by_its_hash():
-    """What torchvision, fyu/drn and others put in the name is what we check."""
+    """We check the hash that torchvision, fyu/drn and others have in the file's name."""
     for name in backbones.names():
         try:
             weights = backbones.weights(name)

@@ -1,4 +1,4 @@
-"""What only wide_resnet38 does: strides, pools and dilations of its levels, and its heads."""
+"""Parts that only wide_resnet38 has: strides, pools and dilations of its levels, and its heads."""
 
 import pytest
 

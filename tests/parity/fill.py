@@ -21,7 +21,7 @@ FOLDER = pathlib.Path(__file__).parent
 
 
 def folder():
-    """Where the files are that this run reads."""
+    """The folder with the files that this run reads."""
     return pathlib.Path(os.environ.get("PARITY_DIR") or FOLDER)
 
 

@@ -1,4 +1,4 @@
-"""Every network gives its reference's numbers: one test for all, of the files that `fill.folder()` holds.
+"""Every network gives the numbers of its reference: one test for all files in `fill.folder()`.
 
 `pytest tests/parity -k <module>` runs the files of one network: a test's name begins with its module.
 """
@@ -32,7 +32,7 @@ def modules(spec):
 
 
 def missing(spec):
-    """The module that a spec needs and that is not there, or ""."""
+    """The missing module that a spec needs, or ""."""
     if specs.parse(spec).name not in models.names():
         return f"models/{specs.parse(spec).name}.py"
     backbone = specs.parse(spec).kwargs.get("backbone")
@@ -54,7 +54,7 @@ def parameter(name, parity, smallest):
 
 
 def fast(spec, size, smallest):
-    """Of one family of classifiers the smallest is fast, of other networks also those of few parameters."""
+    """Fast files: the smallest of each family of classifiers, and other networks with few parameters."""
     call = specs.parse(spec)
     if call.name == "classifier":
         return smallest

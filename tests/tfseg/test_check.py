@@ -236,7 +236,7 @@ def test_frames_of_a_video_in_two_splits_are_noted(tmp_path):
 
 
 def test_the_advice_for_an_id_below_0_works(tree):
-    """16-bit masks with -1 for unlabelled, as rasters have: check says `-1,ignore`, and that row is taken."""
+    """16-bit masks with -1 for unlabelled, as in rasters: check suggests `-1,ignore`, and that row works."""
     mask = np.ones(SHAPE, np.int16)
     mask[:3], mask[0] = 0, -1
     for path in tree.glob("masks/*/*.png"):

@@ -25,7 +25,7 @@ def warnings(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Six images of three bright stripes, each of its class."""
+    """Six images of three bright stripes, each of another class."""
     root = tmp_path / "data"
     mask = np.repeat(np.arange(3, dtype=np.uint8), 16)[None].repeat(32, 0)
     for i in range(6):

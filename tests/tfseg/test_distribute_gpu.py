@@ -1,4 +1,4 @@
-"""GPUs that TensorFlow cannot use, by a false nvidia-smi: the machine that runs the tests need not have one."""
+"""GPUs that TensorFlow cannot use, with a false nvidia-smi, so that the tests run on machines without a GPU."""
 
 import logging
 import os

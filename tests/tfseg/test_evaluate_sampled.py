@@ -1,4 +1,4 @@
-"""--mode=evaluate with --monte_carlo: the numbers of the whole way, by counting the pixels once more."""
+"""--mode=evaluate with --monte_carlo: all numbers, compared with a second count of the pixels."""
 
 import dataclasses
 import json

@@ -57,7 +57,7 @@ def test_label_maps_colours_and_overlays(run, tmp_path, capsys):
 
 @pytest.mark.parametrize("kind", ["png", "tif", "webp", "bmp"])
 def test_files_are_read_as_preparation_reads_them(run, tmp_path, kind):
-    """Palette and gray too: 200 everywhere in gray is a tie of the channels, whose first is the label."""
+    """Palette and gray too: 200 everywhere in gray makes all channels equal, and then the first one is the label."""
     image = Image.fromarray(PIXELS)
     image.save(tmp_path / "in" / f"rgb.{kind}", **({"lossless": True} if kind == "webp" else {}))
     if kind != "webp":

@@ -1,4 +1,4 @@
-"""The loop on a small drawn data set: replicas, resume to the bit, faults."""
+"""The loop on a small drawn data set: replicas, exact resume, faults."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What the loop does by option: parts of a batch, averages, precision, XLA, patience, recovery."""
+"""Options of the loop: parts of a batch, averages, precision, XLA, patience, recovery."""
 
 import dataclasses
 import os

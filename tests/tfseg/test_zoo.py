@@ -20,7 +20,7 @@ CLASSES = [["road", [128, 64, 128], 7], ["car", [0, 0, 142], 26], ["sky", [70, 1
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """The network whose weights lie in the zoo as zoo:tiny."""
+    """The network whose weights are in the zoo as zoo:tiny."""
     keras.utils.set_random_seed(1)
     model = models.build(MODEL, 3, normalization=None)
     file = tmp_path / "zoo" / "tiny.safetensors"

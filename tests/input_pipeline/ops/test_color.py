@@ -1,4 +1,4 @@
-"""Colour: values derived by hand; the label and the crop are the contract's."""
+"""Colour: values derived by hand. The contract tests cover the label and the crop."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_saturation_by_hand():
 
 
 def drawn(count):
-    """As the chain draws them: numbers of neighbouring seeds are folded into one another."""
+    """Numbers as the chain draws them, where neighbouring seeds give independent numbers."""
     return [tf.random.experimental.stateless_fold_in(seed, 1) for seed in seeds(count)]
 
 

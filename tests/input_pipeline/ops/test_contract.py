@@ -1,4 +1,4 @@
-"""What the stream relies on, for every augmentation there is: one is tested by being in `input_pipeline/ops/`.
+"""The contract of every augmentation, which the stream relies on: each one in `input_pipeline/ops/` is tested.
 
 The test file of its module, tests/input_pipeline/ops/test_<module>.py, tests what it does, and may bring CHAINS, further
 specs for which the properties below must hold; those of an augmentation's defaults hold without.
@@ -111,7 +111,7 @@ def groups(count):
 
 
 def as_floats(members):
-    """Members as the chain hands them to ops across images."""
+    """Members in the form in which ops that mix images get them."""
     return [x | {"image": tf.cast(x["image"], tf.float32)} for x in members]
 
 

@@ -103,7 +103,7 @@ def test_warp_equals_a_loop_over_pixels():
 
 @functools.cache
 def compiled(chain, size, limit):
-    """A graph, since hundreds of draws take seconds otherwise; that it gives the same is the contract's test."""
+    """A graph, because hundreds of draws would take seconds without it. A contract test shows that it gives the same."""
     return tf.function(ops.build(chain, size, FILL, limit))
 
 

@@ -26,7 +26,7 @@ def plain(count=4):
 
 
 def places():
-    """As `plain`, but the image holds the place of each pixel: the column, the row, and 10 times the number of the image."""
+    """Like `plain`, but the image shows the place of each pixel: the column, the row, and 10 times the number of the image."""
     batch = plain()
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     image = np.stack([np.stack([x, y, 0 * x + 10 * i], -1) for i in range(4)]).astype(np.float32)

@@ -81,7 +81,7 @@ def naive_multi_scale(predict, x, scales, flip):
 
 
 def check(spec, model, size, expected):
-    """Eagerly, of float images, and in graphs that know all sizes and none."""
+    """Eagerly, for float images, and in graphs with known and with unknown sizes."""
     run, x = inference.build(spec, model), images(size)
     graph = tf.function(run, input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
     for scores in (run(x), run(x.astype("float32")), tf.function(run)(x), graph(x)):

@@ -1,4 +1,4 @@
-"""What the tests of losses share: small batches, and the parts of a second implementation in float64."""
+"""Helpers for the tests of losses: small batches, and the parts of a second implementation in float64."""
 
 import math
 

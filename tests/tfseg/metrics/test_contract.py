@@ -1,4 +1,4 @@
-"""What evaluation relies on, for every metric there is: a metric is tested by being in `tfseg/metrics/`.
+"""The contract of every metric, which evaluation relies on: each one in `tfseg/metrics/` is tested.
 
 Its own test file, tests/tfseg/metrics/test_<name>.py, brings CASES: [(confusion, value), ..], derived by hand; `value` is a
 number, or one a class, and NaN where it is not defined. A metric that reads no confusion matrix is tested there alone.
@@ -57,7 +57,7 @@ def test_values_by_hand(name):
 
 @pytest.mark.parametrize("name", OF_CONFUSION)
 def test_bounds(name):
-    """For every metric there is: perfect is 1, nothing is None, and ignored extra columns only lower it."""
+    """For every metric: a perfect result is 1, without pixels it is None, and ignored extra columns only lower it."""
     perfect, empty = (metrics.compute(m, NAMES)[name] for m in (np.diag([5, 1, 2]), np.zeros((3, 3), "int64")))
     assert perfect in (1.0, dict.fromkeys(NAMES, 1.0))
     assert empty in (None, dict.fromkeys(NAMES))
