@@ -2,7 +2,7 @@
 
 `share` is the share of the images, 0..1, that are mixed. A pixel is always copied together with its label, never blended, so
 that image and label stay aligned and no class is invented. Each result has the boxes of all images that are in it, some of them
-empty (`boxes.py`), and the instance numbers of what is put in go on behind those that are there.
+empty (`boxes.py`). The instance numbers of the parts that are put in follow the existing numbers.
 """
 
 import tensorflow as tf

@@ -64,7 +64,7 @@ def test_says_what_it_is_and_where_it_comes_from(name):
 def test_its_own_class_table(name):
     """Of a data set that has one: folder and tfds read theirs."""
     table = getattr(specs.find("input_pipeline.datasets", name), "CLASSES", None)
-    if table is None or isinstance(table, dict):  # a table of each version: those of the fake tree's are tested below
+    if table is None or isinstance(table, dict):  # each version has its table; those of the fake tree are tested below
         return
     check(table, name)
 

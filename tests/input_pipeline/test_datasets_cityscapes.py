@@ -10,7 +10,7 @@ import input_pipeline
 from input_pipeline.datasets import cityscapes
 from tests.input_pipeline import trees
 
-# Raw id: train id, as the benchmark's helpers have it; every other id is ignored, 255 being the license plate's -1.
+# Raw id: train id, as in the benchmark's helpers; every other id is ignored, and 255 is the -1 of the license plate.
 TRAIN_IDS = {7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12, 26: 13, 27: 14}
 TRAIN_IDS |= {28: 15, 31: 16, 32: 17, 33: 18}
 IDS = np.append(np.arange(34), (255, 7)).reshape(4, 9).astype(np.uint8)

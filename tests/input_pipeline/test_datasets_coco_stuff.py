@@ -5,7 +5,7 @@ import input_pipeline
 from input_pipeline.datasets import coco_stuff
 from tests.input_pipeline import trees
 
-# From the list of names: the last before a gap, what follows it, the first and last of stuff; 255 is unlabelled.
+# From the list of names: the last before a gap, the next one, the first and last of stuff; 255 is unlabelled.
 TRAIN_IDS = {0: 0, 10: 10, 12: 11, 24: 23, 26: 24, 89: 79, 91: 80, 181: 170, 255: 255}
 
 

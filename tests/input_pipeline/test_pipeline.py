@@ -82,7 +82,7 @@ def test_batches_have_static_shapes_and_no_padding_in_time(streets):
 
 def test_evaluation_sees_each_image_once_and_fills_up_with_ignored_ones(streets):
     batches = list(pipeline.evaluation(streets, "val", batch_size=2, replicas=2).as_numpy_iterator())
-    # 3 images, batches of 2, as many for both replicas: 4 examples, the last with nothing to count.
+    # 3 images, batches of 2, the same number for both replicas: 4 examples; the last one has no valid pixels.
     assert len(batches) == 2
     labels = np.concatenate([b["label"] for b in batches])
     assert labels.shape == (4, 32, 48)

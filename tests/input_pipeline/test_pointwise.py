@@ -67,7 +67,7 @@ def test_a_chain_gives_what_its_operations_give_by_themselves():
     chain = "brightness(0.3) | contrast(0.4) | saturation(0.5) | contrast(0.2) | brightness(0.1)"
     got = ops.build(chain, (6, 8), (0.0, 0.0, 0.0))(example(), SEED)["image"]
     by_itself, fold = example(tf.float32), tf.random.experimental.stateless_fold_in
-    # The crop in front, which has the whole image here, is the chain's first operation.
+    # The chain's first operation is the crop, which is the whole image here.
     for i, (name, delta) in enumerate(
         [("brightness", 0.3), ("contrast", 0.4), ("saturation", 0.5), ("contrast", 0.2), ("brightness", 0.1)], 1
     ):

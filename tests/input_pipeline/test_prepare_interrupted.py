@@ -12,8 +12,8 @@ from input_pipeline.preparation import cache
 
 SPEC = "streets(train=6, val=2, size=(32, 40))"
 
-# What takes processes of its own is one script, which forks before TensorFlow starts: importing it takes longer than
-# the rest. First two children prepare the same; then, for each moment, one prepares and kills itself there.
+# Tests that need processes share one script, which forks before TensorFlow starts, because importing it takes longer than
+# the rest. First two children prepare the same records; then, for each moment, one prepares and kills itself there.
 FORKS = """
 import os, pathlib, signal, sys
 import input_pipeline

@@ -48,7 +48,7 @@ def test_the_bytes_of_the_source_are_kept_unless_asked(tree):
 def test_larger_images_shrink_by_areas_and_their_labels_to_the_nearest(tree):
     examples = contents(prepare(tree, max_size=4))
     example = input_pipeline.decode(examples["0"])
-    # Half of 4 x 8: each pixel is the mean of four; the label's nearest of four equally near is the lower right.
+    # Half of 4 x 8: each pixel is the mean of four. Four label pixels are equally near; the lower right one is taken.
     means = IMAGE.reshape(2, 2, 4, 2, 3).astype(float).mean((1, 3))
     np.testing.assert_allclose(example["image"], means, atol=0.5)
     np.testing.assert_array_equal(example["label"], np.array([0, 1, 255], np.uint8)[MASK[1::2, 1::2]])

@@ -53,7 +53,7 @@ def test_a_palette_in_the_tables_colours_is_read_by_them_in_any_order(kind, orde
     mask = masks.look(encode(palette(indices, colors[order]), kind))
     np.testing.assert_array_equal(colors[order][indices], colors[IDS])
     np.testing.assert_array_equal(labels(mask), IDS)
-    # Without colours in the table there are the indices only.
+    # Without colours in the table, only the indices can be used.
     reading = read_by(mask, TABLE[0], None)
     np.testing.assert_array_equal(reading.codes, indices)
 
@@ -94,7 +94,7 @@ def test_an_id_without_a_colour_in_the_table_goes_with_indices():
             r"index 1 is \(60, 60, 220\), a colour of the table; index 2 is \(1, 2, 3\), no col",
         ),
         ([WATER, (0, 128, 0), (128, 0, 0)], r"index 0 is \(60, 60, 220\), a colour"),
-        # All colours are nearly the table's, in another order: made of a JPEG, say.
+        # All colours are nearly those of the table, in another order, for example from a JPEG.
         ([(221, 61, 58), (41, 40, 39), (60, 59, 222)], r"index 0 is \(221, 61, 58\), no colour"),
     ],
 )

@@ -171,7 +171,7 @@ def test_a_mistyped_declaration_is_refused(tmp_path, old, new, message):
 def test_declarations_of_every_architecture(name):
     architecture = specs.find("models", name, models.names())
     specs.check_module(architecture, ["build"], models.HOOKS)
-    # They are given the same call as `build`, so what `build` takes they must take.
+    # They are called with the options of `build`, so they must take the same options.
     options = list(inspect.signature(architecture.build).parameters)[2:]
     for function in ("renames", "backbone_of", "last_step"):
         if hasattr(architecture, function):

@@ -7,7 +7,7 @@ import pytest
 from models import frrn, layers, weights
 from tests.parity import fill, test_parity
 
-# Units, channels and scales of the port, whose decoder ends with fewer channels than the authors'.
+# Units, channels and scales of the port, whose decoder ends with fewer channels than that of the authors.
 PORT = {
     "a": (((3, 96, 2), (4, 192, 4), (2, 384, 8), (2, 384, 16)), ((2, 192, 8), (2, 192, 4), (2, 48, 2))),
     "b": (

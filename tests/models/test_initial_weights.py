@@ -29,7 +29,7 @@ ANOTHER_START = {
 COPIED = ("conv1_", "conv2_", "conv3_", "conv4_", "conv5_", "fc6.", "fc7.")
 OUR_NAMES = ("deconvnet_caffe",)  # in place of the reference's
 UNIFORM = ("torch_default", "kaiming_uniform", "uniform")
-PARAMETERS = 50_000_000  # of a network that is built in a second
+PARAMETERS = 50_000_000  # for a network that is built in a second
 
 
 def facts():
@@ -72,7 +72,7 @@ def test_every_tensor_starts_as_the_reference(name):
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     model = models.build(spec, 1000 if specs.parse(spec).name == "classifier" else 12)
-    # A number in place of every tensor: the keys alone are matched.
+    # A number instead of every tensor, because only the keys are matched.
     renames = () if name in OUR_NAMES else None
     found, _ = weights.match(model, dict.fromkeys(rules, np.float32(0)), renames)
     without = [

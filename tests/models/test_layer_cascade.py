@@ -188,7 +188,7 @@ def test_every_stage_learns(network):
     found = {path.split("/")[0].split("_")[0] for path in paths}
     assert {"stage2.3", "stage3.3", "block17", "block8", "conv"} <= found
     assert not {"stage1.0", "stage1.1", "stage1.3", "block35"} & found
-    # Nor do the moving statistics of a stage without cells move.
+    # The moving statistics of a stage without cells do not change either.
     moved = [v.path for v in alone.non_trainable_variables if not np.array_equal(v.numpy(), before[v.path])]
     assert any(path.startswith("stage1.1/") for path in moved)
     assert not [path for path in moved if path.startswith(("stage2.1/", "stage3.1/", "conv_7b_bn/"))]

@@ -44,7 +44,7 @@ def _marked(spec):
 DEFAULTS = [_marked(name) for name in NAMES]
 SPECS = [_marked(spec) for name in NAMES for spec in variants(name)]
 COUNTED = [spec for name in models.names() for spec in variants(name) if counts(spec)]
-# Of the module's scope: pytest then runs all tests of a network one after another, and one network is held at a time.
+# With module scope, pytest runs all tests of a network one after another, and only one network is in memory at a time.
 each = pytest.mark.parametrize("spec", SPECS, scope="module")
 each_default = pytest.mark.parametrize("spec", DEFAULTS, scope="module")
 
@@ -55,7 +55,7 @@ def network(spec):
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     model = models.build(spec, CLASSES)
-    for variable in model.trainable_variables:  # FCN's score layers start at 0, and would hide what lies before them
+    for variable in model.trainable_variables:  # FCN's score layers start at 0, and would hide the layers before them
         if variable.name == "kernel" and not np.any(variable):
             variable.assign(keras.random.normal(variable.shape, stddev=0.01))
     return model

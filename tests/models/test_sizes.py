@@ -12,7 +12,7 @@ def images(height, width):
     return np.random.default_rng(0).integers(0, 256, (1, height, width, 3)).astype("float32")
 
 
-# Where every stride rounds up, references enlarge the rounded map as often as they halved the image.
+# If every stride rounds up, references double the rounded map as often as they halved the image.
 @pytest.mark.parametrize(
     ("spec", "size"),
     [

@@ -186,7 +186,7 @@ def test_other_channels(served, channels):
     initialize.load(model, "imagenet")
     rgb = served["conv1.weight"].transpose(2, 3, 1, 0)
     kernel = model.get_layer("conv1").get_weights()[0]
-    # A grey image gives what its RGB form gave, up to which of the three kernels are taken twice.
+    # A grey image gives the same as its RGB form, except for the choice of the kernels that are taken twice.
     if channels == 1:
         np.testing.assert_allclose(kernel[:, :, 0], rgb.sum(axis=2), rtol=1e-6)
     else:

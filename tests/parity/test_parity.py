@@ -73,7 +73,7 @@ def smallest_of_each_module(files):
 FILES = fill.read_all(fill.folder())
 SMALLEST = smallest_of_each_module(FILES)
 NAMES = [parameter(name, parity, SMALLEST) for name, parity in FILES.items()]
-# Counting needs no numbers: no network is too large for it.
+# Counting needs no values of weights, so no network is too large for it.
 COUNTED = [pytest.param(*p.values, id=p.id, marks=[m for m in p.marks if m.name != "slow"]) for p in NAMES]
 
 
@@ -146,7 +146,7 @@ def _network(parity, native):
     model = models.build(parity["spec"], parity["num_classes"], normalization=None, native_resolution=native)
     try:
         weights.load(model, fill.state_dict(parity))
-    except ValueError:  # the unused heads may be missing, all of them
+    except ValueError:  # all of the unused heads may be missing
         weights.load(model, fill.state_dict(parity, drop=parity["unused"]))
     return model
 

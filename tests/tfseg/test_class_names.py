@@ -91,7 +91,7 @@ def test_init_from_has_no_effect_on_a_run_and_says_so(run, warnings, tmp_path):
 
 
 def test_columns():
-    # The network knows a, b, c as 0, 1, 2 and has two outputs more.
+    # The network has a, b, c as 0, 1, 2 and two more outputs.
     assert class_names.columns([A, B, C], [A, B, C], 3) == [0, 1, 2]
     assert class_names.columns([A, B, C], [C, A], 5) == [2, 0, 1, 3, 4]
     with pytest.raises(ValueError, match="does not know d"):

@@ -60,9 +60,9 @@ def test_two_workers_compute_what_one_process_does(tmp_path):
     assert losses(two) == pytest.approx(losses(one), rel=1e-4)
     results = [json.loads((w / "evaluation_val.json").read_text()) for w in (one, two)]
     assert results[1]["images"] == results[0]["images"] == 3
-    # Rounding may turn pixels whose two best classes tie: of 3 x 32 x 48, a thousandth.
+    # Rounding may change pixels whose two best classes are equal: a thousandth of 3 x 32 x 48.
     assert results[1]["pixel_accuracy"] == pytest.approx(results[0]["pixel_accuracy"], abs=1e-3)
-    # Only the chief writes: one line a step, no file of another process left in the workdir.
+    # Only the chief writes: one line per step, and the workdir has no file of another process.
     assert len((two / "metrics.jsonl").read_text().splitlines()) == len(
         (one / "metrics.jsonl").read_text().splitlines()
     )

@@ -205,7 +205,7 @@ def test_a_plain_checkpoint_is_keras_own(tmp_path):
     optimizer = build("sgd(momentum=0.5)", again)
     tf.train.Checkpoint(model=again, optimizer=optimizer).read(path).assert_existing_objects_matched()
     optimizer.apply([tf.constant([[1.0]])])
-    # As test_sgd_by_hand: momentum and weight are there, and the count of steps.
+    # As in test_sgd_by_hand: momentum, weight and the count of steps are restored.
     assert again.trainable_variables[0].numpy().item() == pytest.approx(1.75)
     assert int(optimizer.iterations.numpy()) == 2
 

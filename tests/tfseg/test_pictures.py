@@ -97,7 +97,7 @@ def test_confusion_picture(classes):
 
 
 def test_confusion_picture_rows_are_labels():
-    # Of label 0 all is right, of label 1 all is taken for 0, label 2 has no pixels: gray.
+    # All pixels of label 0 are right, all of label 1 are predicted as 0, and label 2 has no pixels: gray.
     picture = check(pictures.confusion_picture([[5, 0, 0], [7, 0, 0], [0, 0, 0]], NAMES))
     right, wrong, pale = (np.argwhere(has(picture, c)) for c in (plots.RIGHT, plots.WRONG, plots.PALE))
     assert np.ptp(right, 0).max() < 40  # one cell

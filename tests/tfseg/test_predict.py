@@ -113,7 +113,7 @@ def test_out_of_memory_names_the_image_and_the_others_are_predicted(run, tmp_pat
 
     def full(image):
         if image.shape[2] > 10:
-            raise MemoryError  # TensorFlow makes its ResourceExhaustedError of it
+            raise MemoryError  # TensorFlow turns this into a ResourceExhaustedError
         return tf.cast(image, tf.float32)
 
     def build(spec, model):

@@ -119,7 +119,7 @@ def test_two_replicas_equal_one(config, tmp_path):
     for key, value in expected.items():
         if value.dtype == np.float32:
             np.testing.assert_allclose(got[key], value, atol=1e-5 * max(1.0, np.abs(value).max()), err_msg=key)
-    # Rounding may turn a pixel whose two best classes tie: of 3 x 32 x 48 pixels, one at most.
+    # Rounding may change a pixel whose two best classes are equal: at most one of 3 x 32 x 48 pixels.
     assert results[0]["pixel_accuracy"] == pytest.approx(results[1]["pixel_accuracy"], abs=1.1 / (3 * 32 * 48))
 
 

@@ -193,7 +193,7 @@ def test_auxiliary_losses_are_computed_where_the_model_says():
     kept, scaled = train._at_one_size(logits, label, "output")
     assert kept is logits
     np.testing.assert_array_equal(scaled[0], [[5, 7], [13, 15]])
-    # The logits' way: output pixel i lies at (i - 0.5) / 2 of the input, 0, 0.25, 0.75, 1 within its borders.
+    # As the logits are resized: output pixel i lies at (i - 0.5) / 2 of the input, 0, 0.25, 0.75, 1 within its borders.
     resized, kept = train._at_one_size(logits, label, "label")
     assert kept is label
     np.testing.assert_allclose(resized[0, 0, :, 0], [0, 0.25, 0.75, 1])

@@ -76,7 +76,7 @@ def pointwise_turn(given, share):
 
 
 def test_gamma_by_hand():
-    # The exponent g is ln(v / 255) / ln(64 / 255) of what becomes of 64; 0 and 255 stay; the other pixel has the same g.
+    # If 64 becomes v, the exponent g is ln(v / 255) / ln(64 / 255). 0 and 255 stay; the other pixel has the same g.
     given, exponents = colors((0, 64, 255), (128, 32, 16)), []
     for seed in drawn(60):
         image = color.gamma(given, seed, 2.0)["image"].numpy()[0]

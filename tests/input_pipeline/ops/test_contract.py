@@ -173,7 +173,7 @@ def test_a_drawn_grid_stays_aligned_to_a_quarter_pixel(name):
             if valid.sum() < 1000 or not {0, 1} <= set(label[valid]):
                 continue
             wanted = smooth((label == 1).astype(float))
-            # Whatever was done to the colours: dark is 0 and light 1, by the pixels of each class.
+            # For any change of the colours: dark is 0 and light is 1, by the pixels of each class.
             dark, light = (np.mean(image[valid & (label == k)]) for k in (0, 1))
             found = smooth((image - dark) / (light - dark))
             slopes = np.stack([axis[valid] for axis in np.gradient(wanted)] + [wanted[valid], np.ones(valid.sum())], 1)
@@ -241,7 +241,7 @@ def test_the_stream_does_what_a_chain_does_by_itself(streets):
     drawn = [fold(fold(run, tf.constant(n // 7, tf.int64)), tf.constant(n % 7, tf.int64)) for n in (4, 5, 6, 7)]
     members = [{k: tf.constant(v) for k, v in stored[name.decode()].items()} for name in batch["id"]]
     expected = group_of(EVERY, (24, 32), streets.statistics["train"]["mean"])(members, drawn)
-    # A JPEG file made of an image that differs by rounding may differ by a level or two.
+    # If images differ by rounding, their JPEG files may differ by a level or two.
     assert np.mean(np.abs(batch["image"] - expected["image"]) > 1e-3) < 0.1
     np.testing.assert_array_equal(batch["label"], expected["label"])
 

@@ -212,7 +212,7 @@ def test_windows_are_finished_piece_by_piece(model):
         return tf.argmax(scores, -1, tf.int32)
 
     np.testing.assert_array_equal(run(x, finish), tf.argmax(run(x), -1))
-    # The first call asks for the type alone. Rows of windows begin at 0, 4 and 5, so 4, 1 and 8 rows are finished.
+    # The first call only asks for the type. Rows of windows begin at 0, 4 and 5, so 4, 1 and 8 rows are finished.
     assert sizes == [1, 2 * 4 * 17, 2 * 1 * 17, 2 * 8 * 17]
 
 
