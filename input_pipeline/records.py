@@ -20,7 +20,7 @@ SKIPPED = "skipped.txt"  # in the same directory, if examples were left out: `sp
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """The records of one data set, and what they hold.
+    """The records of one data set, and the facts about them.
 
     `statistics` come from `preparation.counts.Counts.statistics`. `skipped` counts the examples of each split that were left
     out as bad. `boxes` is the largest number of boxes that an image of a split has, if there are boxes.
