@@ -125,7 +125,7 @@ def _others(batch, numbers):
 
 
 def _shifted(others, by):
-    """Images moved by `by` (rows, columns) pixels, int32 [images, 2]; pixels that leave at an edge enter at the opposite one."""
+    """Images moved by `by` (rows, columns) pixels, int32 [images, 2]; pixels that leave at an edge enter at the other."""
     moved = {k: tf.stack([tf.roll(v, by[i], [0, 1]) for i, v in enumerate(tf.unstack(others[k]))])
              for k in ("image", "label", "instances") if k in others}  # fmt: skip
     if "boxes" in others:
