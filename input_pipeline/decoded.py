@@ -1,7 +1,8 @@
-"""--cache: decoded examples kept as uint8 in memory or on disk, so that decoding is paid once.
+"""--cache: keeps decoded examples as uint8 in memory or on disk, so that each is decoded only once.
 
-On disk every example is one file in the folder `decoded_<split>` beside the records: its height and width (int32), the pixels
-of the image, those of the label, and what else the example has. So any order can be read, each worker its own share.
+On disk every example is one file in the folder `decoded_<split>` beside the records. It has the height and width (int32), the
+pixels of the image, those of the label, and anything else in the example. So examples can be read in any order, and each
+worker can read its own share.
 """
 
 import os
@@ -16,8 +17,8 @@ from absl import logging
 from input_pipeline import records
 
 KINDS = ("none", "memory", "disk")
-SHARE = 0.8  # of what is free may be taken: the network, its optimizer and the batches need the rest
-BYTES = 4  # a pixel of an image and its label
+SHARE = 0.8  # of the free space may be taken: the network, its optimizer and the batches need the rest
+BYTES = 4  # for a pixel of an image and of its label
 
 
 def size(prepared: records.Prepared, split: str) -> int:
@@ -31,7 +32,7 @@ def memory(prepared: records.Prepared, split: str) -> tf.data.Dataset:
     """The decoded examples of a split, which stay in memory once they are read, in the order of the records.
 
     Raises:
-        MemoryError: where they need more than SHARE of what is free.
+        MemoryError: if they need more than SHARE of the free memory.
     """
     needed, free = size(prepared, split), free_memory()
     fits = _say("memory", prepared, split, needed, free, "memory")
@@ -41,10 +42,10 @@ def memory(prepared: records.Prepared, split: str) -> tf.data.Dataset:
 
 
 def disk(prepared: records.Prepared, split: str) -> pathlib.Path:
-    """The folder with the decoded examples of a split, which is written where it is not there; see `read`.
+    """The folder with the decoded examples of a split, which is written if it does not exist; see `read`.
 
     Raises:
-        OSError: where the disk has too little room.
+        OSError: if the disk has too little room.
     """
     folder = prepared.directory / f"decoded_{split}"
     if folder.is_dir():
@@ -53,14 +54,14 @@ def disk(prepared: records.Prepared, split: str) -> pathlib.Path:
     fits = _say("disk", prepared, split, needed, free, str(folder))
     if not fits:
         raise OSError(_too_large("disk", prepared, split, needed, free, "Make room, or use --cache=none."))
-    # Aside first: an interrupted run, or another worker at the same work, leaves no half of a folder.
+    # Written under another name first, so that an interrupted run or another worker never leaves half a folder.
     aside = pathlib.Path(tempfile.mkdtemp(prefix=f"{folder.name}.writing.", dir=prepared.directory))
     try:
         for number, example in enumerate(_decoded(prepared, split).as_numpy_iterator()):
             (aside / f"{number:08}").write_bytes(_content(example))
         aside.rename(folder)
     except OSError:
-        if not folder.is_dir():  # else another worker was first
+        if not folder.is_dir():  # otherwise another worker was faster
             raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -68,7 +69,7 @@ def disk(prepared: records.Prepared, split: str) -> pathlib.Path:
 
 
 def read(folder: pathlib.Path, number: tf.Tensor, with_boxes: bool) -> dict:
-    """Example `number` of a folder of `disk`, as `records.decode` gives it; `with_boxes`: whether the data set has boxes."""
+    """Example `number` in a folder of `disk`, as `records.decode` returns it. `with_boxes`: whether the data set has boxes."""
     content = tf.io.read_file(tf.strings.join([f"{folder}{os.sep}", tf.strings.as_string(number, width=8, fill="0")]))
     height, width = tf.unstack(tf.io.decode_raw(tf.strings.substr(content, 0, 8), tf.int32), num=2)
     pixels, end = tf.io.decode_raw(tf.strings.substr(content, 8, BYTES * height * width), tf.uint8), 3 * height * width
@@ -78,7 +79,7 @@ def read(folder: pathlib.Path, number: tf.Tensor, with_boxes: bool) -> dict:
 
 
 def free_memory() -> int:
-    """Bytes of memory that this process may still take: of the machine, or of the container where that has less."""
+    """Bytes of memory that this process may still take, on the machine or in its container, whichever is less."""
     lines = pathlib.Path("/proc/meminfo").read_text().splitlines() if os.path.exists("/proc/meminfo") else []
     available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
     free = available[0] if available else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

@@ -1,10 +1,10 @@
-"""Pointwise colour operations, composed so that together they read and write the image once.
+"""Combines pointwise colour operations, so that together they read and write the image only once.
 
-What is pending is a table and a linear map: a pixel p becomes matrix @ table[p] + offset, clipped to 0..255 at the end. An
-operation adds to it; `flush` does it. Where no table is needed, as for brightness, contrast, saturation, hue, gray and channel
-order, it is one multiply-add of the float image (0.4 ms for 360x480 on one core, 0.6 with a matrix that mixes channels).
+The pending work is a table and a linear map: a pixel p becomes matrix @ table[p] + offset, clipped to 0..255 at the end. Each
+operation adds to it, and `flush` applies it. Brightness, contrast, saturation, hue, gray and channel order need no table;
+they are one multiply-add of the float image (0.4 ms for 360x480 on one core, 0.6 with a matrix that mixes channels).
 
-An operation that is called by itself, on an example in which nothing is pending, acts at once.
+Without `begin`, an operation is applied immediately.
 """
 
 from collections.abc import Callable
@@ -12,31 +12,31 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-KEY = "pending"  # in an example, while a chain of such operations is put together
+KEY = "pending"  # the entry of an example for the pending work, between `begin` and `flush`
 
 
 class Pending(NamedTuple):
-    """Value = matrix @ curve(pixel) + offset; `None` for what changes nothing."""
+    """Value = matrix @ curve(pixel) + offset. A part that is None changes nothing."""
 
-    curve: tf.Tensor | None = None  # float32 [256, 3]: of a pixel's value 0..255, for each channel
+    curve: tf.Tensor | None = None  # float32 [256, 3]: the new value for each value 0..255 of each channel
     scale: tf.Tensor | None = None  # float32 [] or [3]: a matrix that mixes no channels
     matrix: tf.Tensor | None = None  # float32 [3, 3], instead of `scale`
     offset: tf.Tensor | None = None  # float32 [3]
 
 
 def begin(example: dict) -> dict:
-    """From here on pointwise operations wait for `flush`."""
+    """Starts to collect pointwise operations, which `flush` applies."""
     return {**example, KEY: Pending()}
 
 
 def flush(example: dict) -> dict:
-    """Does what is pending, in float32 and without clipping."""
+    """Applies the pending work, in float32 and without clipping."""
     pending, rest = example.get(KEY), {k: v for k, v in example.items() if k != KEY}
     return rest if pending is None else {**rest, "image": _apply(example["image"], pending)}
 
 
 def linear(example: dict, scale: tf.Tensor | float, offset: tf.Tensor | float = 0.0) -> dict:
-    """Values become scale * value + offset; both are one number or one a channel, float32 [3], in units of 0..255."""
+    """Values become scale * value + offset. Both are one number, or float32 [3] for the channels, in units of 0..255."""
     return _add(example, lambda p: _then_linear(p, scale, offset))
 
 
@@ -57,10 +57,10 @@ def mix(example: dict, matrix: tf.Tensor, offset: tf.Tensor | float = 0.0) -> di
 
 
 def curve(example: dict, function: Callable[[tf.Tensor], tf.Tensor]) -> dict:
-    """Values become function(value), elementwise from 0..255 to 0..255; values outside are clipped before.
+    """Values become function(value), elementwise from 0..255 to 0..255. Values outside this range are clipped before.
 
-    `function` is given float32 [..., 3]. On a uint8 image, before anything has mixed its channels, it is called for the 256
-    values only and read from a table; otherwise for the whole image.
+    `function` takes float32 [..., 3]. On a uint8 image whose channels are not mixed yet, it is called only for the 256
+    possible values and the result is read from a table. Otherwise it is called for the whole image.
     """
     pending = example.get(KEY, Pending())
     if pending.matrix is not None or example["image"].dtype != tf.uint8:
@@ -76,7 +76,7 @@ def curve(example: dict, function: Callable[[tf.Tensor], tf.Tensor]) -> dict:
 
 
 def mean(example: dict) -> tf.Tensor:
-    """The mean colour of the image as it will be, float32 [3], before clipping."""
+    """The mean colour of the image after the pending work, float32 [3], before clipping."""
     image, pending = example["image"], example.get(KEY, Pending())
     if pending.curve is not None:
         height, width = tf.shape(image)[0], tf.shape(image)[1]
@@ -84,7 +84,7 @@ def mean(example: dict) -> tf.Tensor:
         shares = tf.cast(tf.stack(counts, 1), tf.float32) / tf.cast(height * width, tf.float32)
         return _linear(tf.reduce_sum(shares * pending.curve, 0), pending)
     height, width = (image.shape[i] or tf.shape(image)[i] for i in (0, 1))
-    # Rows first, as vectors of width * 3: a sum over the two outer dimensions takes four times as long.
+    # Rows are summed first, as vectors of width * 3: a sum over the two outer dimensions takes four times as long.
     rows = tf.reduce_mean(tf.reshape(tf.cast(image, tf.float32), [height, width * 3]), 0)
     return _linear(tf.reduce_mean(tf.reshape(rows, [width, 3]), 0), pending)
 
@@ -136,7 +136,7 @@ def _apply(image, pending):
         image = tf.reshape(image, [height, width * 3])
         image = image * (scale if not scale.shape.rank else tf.tile(scale, [width]))
     if pending.offset is not None:
-        # Added to whole rows: to vectors of 3 it would take eight times as long.
+        # Added to whole rows, because adding to vectors of 3 takes eight times as long.
         image = tf.reshape(image, [height, width * 3]) + tf.tile(pending.offset, [width])
     return tf.ensure_shape(tf.reshape(image, [height, width, 3]), shape)
 

@@ -1,6 +1,6 @@
-"""How far a long loop has come: tqdm's bar in a terminal, and now and then a line in a log file.
+"""Shows the progress of a long loop: tqdm's bar in a terminal, or a line from time to time in a log file.
 
-A bar in a file is one long line of carriage returns, and tqdm's rate is that of its first update for a long time.
+In a file, tqdm's bar would be one long line of carriage returns. Its rate would long be dominated by the first update.
 """
 
 import sys
@@ -13,7 +13,7 @@ SECONDS = 30.0  # between two lines
 
 
 def over(items: Iterable, title: str, total: int, unit: str) -> Iterator:
-    """The items, with their progress on stderr. `unit` is what is counted, in the plural: "images"."""
+    """Yields the items and shows the progress on stderr. `unit` is the plural of what is counted: "images"."""
     with bar(title, total, unit) as shown:
         for item in items:
             yield item
@@ -21,7 +21,7 @@ def over(items: Iterable, title: str, total: int, unit: str) -> Iterator:
 
 
 def bar(title: str, total: int, unit: str, initial: int = 0, leave: bool = False):
-    """A `tqdm` in a terminal, otherwise `Lines`, which has the methods of a tqdm that we use."""
+    """A `tqdm` in a terminal, otherwise `Lines`, which has those methods of a tqdm that we use."""
     if sys.stderr.isatty():
         return tqdm(total=total, initial=initial, desc=title, unit=f" {unit}", mininterval=0.5, leave=leave)
     return Lines(title, total, unit, initial)
@@ -30,8 +30,8 @@ def bar(title: str, total: int, unit: str, initial: int = 0, leave: bool = False
 class Lines:
     """Writes `train  1200 of 13000 steps, 4.1 steps/s, 0:48:03 left, loss=0.4312`, at most every SECONDS, to stderr.
 
-    The rate and the time left are those of the time since the last line, without what `unpause` leaves out. The first
-    line's begin after the first update, which may have compiled something.
+    The rate and the time left come from the time since the last line, without the time that `unpause` takes out. For the
+    first line, time starts after the first update, which may have compiled something.
     """
 
     def __init__(self, title: str, total: int, unit: str, initial: int = 0):
@@ -46,7 +46,7 @@ class Lines:
         self.close()
 
     def update(self, n: int = 1) -> None:
-        """Counts `n` more, and writes a line where one is due."""
+        """Counts `n` more, and writes a line if it is time for one."""
         self.n += n
         self._updated = time.monotonic()
         if self._since is None:
@@ -55,7 +55,7 @@ class Lines:
             self._show()
 
     def unpause(self) -> None:
-        """Takes the time since the last update out of the rate: something else was done, an evaluation for example."""
+        """Takes the time since the last update out of the rate, since it was used for something else, such as evaluation."""
         if self._since is not None:
             now = time.monotonic()
             self._since, self._updated = self._since + now - self._updated, now
@@ -69,7 +69,7 @@ class Lines:
         print(text, flush=True)
 
     def close(self) -> None:
-        """Nothing is left to write: what is finished says so itself."""
+        """Does nothing: whatever is finished logs this itself."""
 
     def _show(self):
         seconds = self._updated - self._since

@@ -20,7 +20,7 @@ SKIPPED = "skipped.txt"  # in the same directory, if examples were left out: `sp
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """The records of one data set, and what they hold.
+    """The records of one data set, and the facts about them.
 
     `statistics` come from `preparation.counts.Counts.statistics`. `skipped` counts the examples of each split that were left
     out as bad. `boxes` is the largest number of boxes that an image of a split has, if there are boxes.
@@ -105,7 +105,7 @@ def decode(example: dict) -> dict:
 
 
 def decode_label(example: dict) -> dict:
-    """As `decode`, with an image that stays encoded: augmentation decodes no more of it than its crop shows."""
+    """Decodes only the label. The image stays encoded, so that augmentation decodes only the part inside its crop."""
     return {**example, "label": tf.io.decode_png(example["label"], channels=1)[..., 0]}
 
 

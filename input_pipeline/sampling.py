@@ -1,40 +1,40 @@
-"""Reads an image and its labels through a map, by the cheapest way that gives what the map says.
+"""Reads an image and its labels through a map, in the cheapest way that gives the right result.
 
 A map is the eight coefficients of ImageProjectiveTransformV3, a0..a7 (float32 [8]): pixel (u, v) of the result shows the place
 x = (a0 u + a1 v + a2) / (a6 u + a7 v + 1), y = (a3 u + a4 v + a5) / (a6 u + a7 v + 1) of the image. Places are counted by pixel
 index, so that the centre of the first pixel is 0 and its edges are -0.5 and 0.5.
 
-Ways, from cheap to dear, decided for each image in the graph; milliseconds for 360x480 on one core:
+The ways, from cheap to expensive. The graph chooses one for each image. Milliseconds are for 360x480 on one core:
     COPY     nothing is scaled or turned: a slice (0.2)
     RESIZE   scale and flips: the window is sliced from the uint8 image, turned to float32 and resized (0.8)
     WARP     rotation, shear, perspective: ImageProjectiveTransformV3 on the window (5)
     DISPLACE a displacement for each pixel: four gathers (8)
 For COPY and RESIZE the window has whole pixels on both sides (`snap`), so that resizing needs no general warp. All ways read
-the image bilinearly and labels by the nearest pixel, at the same places. Outside the image are the fill colour and the label's
-value for outside; a place within half a pixel of the outermost centres is inside and shows the outermost pixel.
+the image bilinearly and labels by the nearest pixel, at the same places. Places outside the image get the fill colour, and in
+labels the value for outside. A place within half a pixel of the outermost centres is inside and shows the outermost pixel.
 """
 
 import tensorflow as tf
 
 COPY, RESIZE, WARP, DISPLACE = range(4)
-RATIOS = (1, 2, 4, 8)  # to which a JPEG file can be decoded
-# Pixels around a window of a JPEG file. Its colour has half the resolution and is interpolated: without a neighbour the pixels
-# at the window's edge are up to 6 levels off; with one pixel they are those of the whole file (measured at all ratios).
+RATIOS = (1, 2, 4, 8)  # a JPEG file can be decoded at 1/ratio of its size
+# Pixels around a window of a JPEG file. Its colour has half the resolution and is interpolated. Without a neighbour, pixels at
+# the window's edge are up to 6 levels off. With one more pixel they equal those of the whole file (measured at all ratios).
 MARGIN = 2
 TOLERANCE = 0.01  # pixels by which a crop is still inside the image: rounding
 
 
 def size(example: dict) -> tf.Tensor:
-    """(height, width) of an example's image, which may still be encoded: that of its label. int32 [2]."""
+    """(height, width) of an example's image, int32 [2]. It is read from the label, since the image may still be encoded."""
     return tf.shape(example["label"])[:2]
 
 
 def snap(coefficients: tf.Tensor, image_size: tf.Tensor, crop: tuple[int, int], most: int) -> tf.Tensor:
-    """The map that is used for `coefficients`: a map without rotation is moved to whole windows, others stay.
+    """The map that is used for `coefficients`: a map without rotation is moved to whole windows, others are unchanged.
 
-    By at most a pixel of the image, and half a pixel of the result where the image ends inside the crop; where it shrinks to
-    1/n or less, n = 2, 4, 8, by less than n pixels of the image. Zoom 1 at a whole offset stays as it is. `most` is the
-    dearest way that can be needed.
+    It moves by at most one pixel of the image, and by half a pixel of the result if the image ends inside the crop. If the
+    image shrinks to 1/n or less (n = 2, 4, 8), it moves by less than n pixels of the image. Zoom 1 at a whole offset is
+    unchanged. `most` is the most expensive way that can be needed.
     """
 
     def snapped():
@@ -58,7 +58,7 @@ def nearest(
     def aligned():
         rows = _axis(coefficients[4], coefficients[5], image_size[0], crop[0])
         columns = _axis(coefficients[0], coefficients[2], image_size[1], crop[1])
-        # Columns are gathered as rows of the transposed: whole rows are copied at once, three times as fast.
+        # Columns are gathered as rows of the transposed image. This is three times as fast, as whole rows are copied at once.
         found = tf.transpose(tf.gather(tf.transpose(tf.gather(values, _indices(*rows))), _indices(*columns)))
         padded = tf.pad(found, [_around(*rows, crop[0]), _around(*columns, crop[1])], constant_values=outside)
         return tf.ensure_shape(padded, crop)
@@ -87,18 +87,18 @@ def bilinear(
     """Reads an image bilinearly: float32 [crop height, crop width, 3]; the colour `fill` beyond its edges.
 
     Args:
-        image: uint8 or float32 [height, width, 3], or the bytes of an image file, of which only the window is decoded
-            where it is a JPEG (at 1/2, 1/4, 1/8 where the map shrinks it by as much).
+        image: uint8 or float32 [height, width, 3], or the bytes of an image file. Of a JPEG only the window is decoded (at
+            1/2, 1/4 or 1/8 if the map shrinks it by as much).
         coefficients: the map, from `snap`.
         image_size: (height, width) of the image.
         crop: (height, width) of the result, pixels.
         fill: colour outside the image, RGB 0..255.
-        most: the dearest way that can be needed.
+        most: the most expensive way that can be needed.
         displacement: float32 [crop height, crop width, 2] (x, y): added to the places in the result, pixels; for DISPLACE.
     """
 
     def canvas(height=crop[0], width=crop[1]):
-        # By rows: to tile vectors of 3 takes ten times as long.
+        # Made of whole rows, because tiling vectors of 3 takes ten times as long.
         return tf.reshape(
             tf.tile(tf.tile(tf.constant(fill, tf.float32), [width])[tf.newaxis], [height, 1]), [height, width, 3]
         )
@@ -111,7 +111,7 @@ def bilinear(
         found = tf.cast(
             tf.cond(tf.size(mirrored) > 0, lambda: tf.reverse(pixels, mirrored), lambda: pixels), tf.float32
         )
-        if most > COPY:  # which does nothing where the size is the same
+        if most > COPY:  # resizing does nothing if the size is the same
             target = tf.stack([rows[3] - rows[2], columns[3] - columns[2]])
             found = tf.raw_ops.ResizeBilinear(images=found[tf.newaxis], size=target, half_pixel_centers=True)[0]
         (top, bottom), (left, right) = _around(*rows, crop[0]), _around(*columns, crop[1])
@@ -161,7 +161,7 @@ def bilinear(
 
 
 def decoded(image: tf.Tensor) -> tf.Tensor:
-    """An image as pixels, uint8 [height, width, 3], where it is still the bytes of a file."""
+    """An image as pixels, uint8 [height, width, 3]; decodes it if it is still the bytes of a file."""
     if image.dtype != tf.string:
         return image
     return tf.ensure_shape(tf.io.decode_image(image, channels=3, expand_animations=False), (None, None, 3))
@@ -176,7 +176,7 @@ def places(coefficients: tf.Tensor, crop: tuple[int, int], displacement=None) ->
 
 
 def project(image, coefficients, crop, interpolation, outside, fill_mode="CONSTANT"):
-    """The general warp of [height, width, channels]: TensorFlow's; `outside` beyond the edges where `fill_mode` is constant."""
+    """TensorFlow's general warp of [height, width, channels], with `outside` beyond the edges if `fill_mode` is constant."""
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=image[tf.newaxis],
         transforms=coefficients[tf.newaxis],
@@ -210,7 +210,7 @@ def _axis(slope, start, length, crop):
     def whole(number):
         return tf.cast(tf.round(number), tf.int32)
 
-    # Inside, windows of one zoom have one size, wherever they lie.
+    # Inside the image, all windows of the same zoom have the same size.
     count = tf.where(after & before, whole(high - low), tf.where(before, whole(high), length))
     first = tf.where(after, tf.clip_by_value(whole(low), 0, tf.maximum(length - count, 0)), 0)
     first = tf.where(after & ~before, tf.clip_by_value(whole(low), 0, length - 1), first)
@@ -218,7 +218,7 @@ def _axis(slope, start, length, crop):
     begin = tf.minimum(tf.where(after, 0, whole(-low * zoom)), crop - 1)
     stop = tf.where(before, crop, tf.where(after, whole((size - low) * zoom), begin + whole(size * zoom)))
     stop = tf.clip_by_value(stop, begin + 1, crop)
-    # A window that may be decoded at 1/n begins and ends at a pixel of that size, in whatever way the image is stored.
+    # A window that may be decoded at 1/n begins and ends at a multiple of n pixels, even if the image is not stored as JPEG.
     ratio = _ratio(first, first + count, begin, stop, None)
     first, count = first // ratio * ratio, count // ratio * ratio
     return first, first + count, begin, stop, slope < 0
@@ -240,7 +240,7 @@ def _line(first, end, begin, stop, mirrored, crop):
 def _indices(first, end, begin, stop, mirrored):
     """Pixels of the image that lie nearest to those of the result's window: int32 [stop - begin]."""
     count = stop - begin
-    # In whole numbers: floor((i + 0.5) * scale) has no rounding that the next machine could do otherwise.
+    # Computed in whole numbers: floor((i + 0.5) * scale) in floats could be rounded differently on another machine.
     indices = first + (2 * tf.range(count) + 1) * (end - first) // (2 * count)
     return tf.cond(mirrored, lambda: indices[::-1], lambda: indices)
 
@@ -253,7 +253,7 @@ def _around(first, end, begin, stop, mirrored, crop):
 
 
 def _window(image, rows, columns, image_size, ratio):
-    """Pixels of a window, (first, end) of rows and of columns; those of a JPEG file 1/`ratio` of it in both directions."""
+    """Pixels of a window, given as (first, end) of rows and of columns. A JPEG file is decoded at 1/`ratio` of its size."""
     (top, bottom), (left, right) = rows, columns
     if image.dtype != tf.string:
         return tf.ensure_shape(image[top:bottom, left:right], (None, None, 3))
@@ -283,7 +283,7 @@ def _bounds(coefficients, crop, margin):
     u = tf.stack([-edge, crop[1] - 1 + edge, -edge, crop[1] - 1 + edge])
     v = tf.stack([-edge, -edge, crop[0] - 1 + edge, crop[0] - 1 + edge])
     corners = tf.stack(_place(coefficients, u, v)[::-1]) + 0.5
-    # A thousandth of a pixel is rounding.
+    # A difference of a thousandth of a pixel is a rounding error.
     low, high = tf.floor(tf.reduce_min(corners, 1) + 1e-3), tf.math.ceil(tf.reduce_max(corners, 1) - 1e-3)
     return tf.cast(low - tf.sign(margin), tf.int32), tf.cast(high + tf.sign(margin), tf.int32)
 
@@ -296,7 +296,7 @@ def _place(coefficients, u, v):
 
 
 def _pick(values, row, column):
-    """values[row, column], with places beyond the edges moved to them."""
+    """values[row, column]. Places beyond an edge are moved to that edge."""
     height, width = tf.shape(values)[0], tf.shape(values)[1]
     flat = tf.reshape(values, [height * width, *values.shape[2:]])
     return tf.gather(flat, tf.clip_by_value(row, 0, height - 1) * width + tf.clip_by_value(column, 0, width - 1))

@@ -3,21 +3,21 @@
 model = models.build('unet(upsampling="bilinear")', num_classes=11)
 model(images)["logits"]  # [B, H, W, 11] float32, for images [B, H, W, 3] of RGB 0..255
 
-What a module may declare beside `build` and REFERENCE; a name that looks like a mistyped one of these is refused:
+A module has `build` and REFERENCE, and may declare the following; a name that looks like a mistyped one of these is refused:
   AUX_WEIGHTS: {"aux_0": loss weight} of all auxiliary outputs; it and FULL_SIZE may name some that options leave out.
-  AUX_RESOLUTION: where their loss is computed: "label" (default; their logits are resized to it) or "output" (the label is).
-  SIZE_MULTIPLE, SIZE_REMAINDER: the sizes that the reference takes, where it refuses others: k * multiple + remainder.
-    The input is padded to the next one and the logits cropped.
-  LAST_STEP: (logits, image) -> logits of the image's size, where the reference's own are of another size; or a function
-    `last_step` of `build`'s options that gives it, or None.
-  FULL_SIZE: the outputs that both concern, where auxiliary ones are as large as "logits".
-  NORMALIZATION: what the reference does to the pixels, where no backbone says so.
+  AUX_RESOLUTION: the resolution of their loss: "label" (default: their logits are resized) or "output" (the label is resized).
+  SIZE_MULTIPLE, SIZE_REMAINDER: if the reference takes only some sizes, these are k * multiple + remainder. The input is
+    padded to the next of them and the logits are cropped.
+  LAST_STEP: (logits, image) -> logits of the image's size, if the reference's own have another size; or a function
+    `last_step` of `build`'s options that returns it, or None.
+  FULL_SIZE: the outputs to which both apply, if auxiliary ones are as large as "logits".
+  NORMALIZATION: what the reference does to the pixels, if no backbone says this.
   RENAMES: (pattern, replacement) pairs from our layer names to the reference's keys; or a function `renames` of `build`'s
-    options that gives them.
+    options that returns them.
   ALIASES: (pattern, replacement) pairs from keys of the reference that repeat another key's tensor to that key.
-  UNUSED: patterns of keys of the reference that its output does not depend on: our network lacks them, and loading ignores
-    them.
-  backbone_of: a function of `build`'s options that names the backbone, where no option `backbone` does.
+  UNUSED: patterns of keys of the reference that do not change its output. Our network does not have them, and loading
+    ignores them.
+  backbone_of: a function of `build`'s options that names the backbone, if there is no option `backbone`.
 """
 
 import inspect
@@ -28,11 +28,11 @@ import tfseg.spec as specs
 from models import backbones, layers
 from models import weights as weights_lib
 
-# The normalisation that published ImageNet weights expect, in 0..255 units: also a fair one to train from scratch with.
+# The normalisation that published ImageNet weights expect, in 0..255 units. It is also good for training from scratch.
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
-# What a module may declare, as described above, and what holds where it does not.
+# What a module may declare, as described above, and the defaults.
 HOOKS = {
     "AUX_WEIGHTS": {},
     "AUX_RESOLUTION": "label",
@@ -65,19 +65,19 @@ def build(
       spec: the name of a module of this package, with the options of its `build`.
       num_classes: channels of the logits.
       input_shape: (height, width, channels) without the batch; None is a size known only at run time.
-      weights: None for random weights; a `.weights.h5`, `.keras`, `.pth` or `.safetensors` file of this very network; or
-        "imagenet" for the published weights of its backbone (models/weights/published.py), the rest staying random.
+      weights: None for random weights; a `.weights.h5`, `.keras`, `.pth` or `.safetensors` file of the same network; or
+        "imagenet" for the published weights of its backbone (models/weights/published.py), with random weights for the rest.
       normalization: what the first layer does to the pixels: "default" (what the backbone's published weights expect, or
         ImageNet's RGB mean and deviation), None or "none", or `affine(order="bgr", mean=(..), std=(..))` in 0..255 units.
-      native_resolution: gives the network's own output, without padding, cropping and the last resize.
+      native_resolution: returns the network's own output, without padding, cropping and the last resize.
 
     Returns:
       A keras.Model from [B, H, W, channels] uint8 or float32 to {"logits": float32 [B, H, W, num_classes]}, with
-      "aux_<n>" where the paper trains auxiliary outputs; a `classifier` gives [B, num_classes]. `model.aux_weights` holds
-      the auxiliary loss weights, `model.aux_resolution` where that loss is computed, `model.renames` the (pattern,
-      replacement) pairs from layer names to the keys of the reference's state dict, `model.aliases` those between its keys,
-      `model.unused` patterns of those keys that the network lacks,
-      `model.backbone` the spec of the backbone, "" where there is none.
+      "aux_<n>" if the paper trains auxiliary outputs. A `classifier` returns [B, num_classes]. `model.aux_weights` holds
+      the weights of the auxiliary losses and `model.aux_resolution` the resolution of these losses. `model.renames` has the
+      (pattern, replacement) pairs from layer names to the keys of the reference's state dict, `model.aliases` those between
+      its keys, `model.unused` patterns of keys that the network does not have. `model.backbone` is the spec of the backbone,
+      or "" if there is none.
     """
     if num_classes < 1:
         raise ValueError(f"Expected num_classes of at least 1. Received: num_classes={num_classes!r}.")
@@ -90,7 +90,7 @@ def build(
     backbone = _backbone(architecture, call)
     if normalization == "default":
         normalization = backbones.normalization(backbone) if backbone else _hook(architecture, "NORMALIZATION")
-    # An image is float32 whatever the policy: the first layer casts once it has normalised.
+    # An image is float32 under every policy. The first layer casts it after the normalisation.
     inputs = keras.Input(input_shape, dtype="float32", name="image")
     x = _normalize(inputs, normalization)
     multiple = 1 if native_resolution else _hook(architecture, "SIZE_MULTIPLE")
@@ -122,7 +122,7 @@ def _hook(architecture, name):
 
 
 def _check_outputs(architecture, outputs):
-    """Refuses outputs and declarations that do not fit, since training would leave them out without a word."""
+    """Refuses outputs and declarations that do not fit together, because training would silently leave them out."""
     weights, file = _hook(architecture, "AUX_WEIGHTS"), architecture.__file__
     unweighted = sorted(name for name in outputs if name.startswith("aux_") and name not in weights)
     if unweighted:
@@ -136,7 +136,7 @@ def _check_outputs(architecture, outputs):
 
 
 def _backbone(architecture, call):
-    """The spec of the backbone that a network is built on: what its spec says, or its default; "" where it has none."""
+    """The spec of a network's backbone, from the network's spec or by default; "" if it has none."""
     if backbone_of := _hook(architecture, "backbone_of"):
         return specs.apply(backbone_of, call)
     parameter = inspect.signature(architecture.build).parameters.get("backbone")
@@ -144,13 +144,13 @@ def _backbone(architecture, call):
 
 
 def _last_step(architecture, call):
-    """A module's LAST_STEP, or what its `last_step` gives where it depends on the options."""
+    """A module's LAST_STEP, or the result of its `last_step` if it depends on the options."""
     last_step = _hook(architecture, "last_step")
     return specs.apply(last_step, call) if last_step else _hook(architecture, "LAST_STEP")
 
 
 def _renames(architecture, call):
-    """The pairs of a module's RENAMES, or of its `renames` where they depend on the options."""
+    """The pairs of a module's RENAMES, or of its `renames` if they depend on the options."""
     if renames := _hook(architecture, "renames"):
         return tuple(specs.apply(renames, call))
     return tuple(_hook(architecture, "RENAMES"))

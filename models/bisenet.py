@@ -2,9 +2,9 @@
 
 Yu, Wang, Peng, Gao, Yu, Sang, ECCV 2018. https://arxiv.org/abs/1808.00897
 
-The network of github.com/CoinCheung/BiSeNet (bisenetv1.py), whose weights fit: the authors' ycszen/TorchSeg but for the
-attention of the feature fusion, one 1x1 with batch norm here and two 1x1 there. github.com/guanfuchen/semseg has a cruder net
-of this name: no reduction to 128 channels, a fusion as wide as there are classes, no auxiliary heads.
+The network of github.com/CoinCheung/BiSeNet (bisenetv1.py), whose weights fit. It is like the authors' ycszen/TorchSeg, except
+that the attention of the feature fusion is one 1x1 with batch norm here and two 1x1 there. github.com/guanfuchen/semseg has a
+simpler network of this name: no reduction to 128 channels, a fusion as wide as the number of classes, no auxiliary heads.
 """
 
 import functools
@@ -26,15 +26,15 @@ REFERENCE = {
     "published": "Cityscapes val, single scale: ResNet-18 76.28, ResNet-101 79.09 (ycszen/TorchSeg's README)",
 }
 
-AUX_WEIGHTS = {"aux_0": 1.0, "aux_1": 1.0}  # where the heads are built
+AUX_WEIGHTS = {"aux_0": 1.0, "aux_1": 1.0}  # if the heads are built
 FULL_SIZE = ("logits", "aux_0", "aux_1")
 
-SIZE_MULTIPLE = 32  # the reference refuses others: what is doubled and what it is added to then disagree on the size
+SIZE_MULTIPLE = 32  # the reference refuses others, because a doubled map and the map that is added then differ in size
 
-# CoinCheung's init_weight, kaiming_normal with a=1. His ResNet starts as PyTorch's layers: its weights are always loaded.
+# CoinCheung's init_weight, kaiming_normal with a=1. His ResNet starts like PyTorch's layers: its weights are always loaded.
 INITIAL = layers.kaiming_normal("fan_in", gain=1.0, bias=0.0)
 
-# Of a ResNet with one convolution in its stem.
+# For a ResNet with one convolution in its stem.
 RENAMES = ((r"^(conv1|bn1|layer\d.*)$", r"cp.resnet.\1"),)
 
 conv_norm_relu = functools.partial(layers.conv_norm, entries=("conv", "bn"))
@@ -58,7 +58,7 @@ def build(inputs, num_classes, *, backbone="resnet18", auxiliary=False):
 
 
 def spatial_path(x):
-    """Three strides, so that detail survives at 1/8."""
+    """Three convolutions with stride, which keep details at 1/8."""
     x = conv_norm_relu(x, 64, 7, "sp.conv1", stride=2)
     x = conv_norm_relu(x, 64, 3, "sp.conv2", stride=2)
     x = conv_norm_relu(x, 64, 3, "sp.conv3", stride=2)
@@ -66,7 +66,7 @@ def spatial_path(x):
 
 
 def context_path(inputs, backbone):
-    """The backbone's last two maps, refined and summed from the image's mean down: (at 1/8, at 1/16)."""
+    """The backbone's last two maps, refined and summed, beginning with the image's mean: (at 1/8, at 1/16)."""
     features = backbones.build(backbone, inputs, initial=layers.torch_default)
     strides = backbones.strides(backbone)
     mean = keras.layers.GlobalAveragePooling2D(keepdims=True)(features["c5"])
@@ -83,14 +83,14 @@ def context_path(inputs, backbone):
 
 
 def attention_refinement(x, name):
-    """Figure 2(b): the channels of a 3x3, weighted by what their means say."""
+    """Figure 2(b): the channels of a 3x3, weighted by numbers from their means."""
     x = conv_norm_relu(x, 128, 3, f"{name}.conv")
     weights = attention(x, f"{name}.conv_atten", f"{name}.bn_atten")
     return keras.layers.Multiply()([x, weights])
 
 
 def feature_fusion(spatial, context):
-    """Figure 2(c): both paths through a 1x1, whose weighted channels are added to themselves."""
+    """Figure 2(c): both paths through a 1x1; its result is added to itself, weighted per channel."""
     x = keras.layers.Concatenate()([spatial, layers.fit(context, spatial)])
     x = conv_norm_relu(x, 256, 1, "ffm.convblk")
     weights = attention(x, "ffm.conv", "ffm.bn")

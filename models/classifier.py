@@ -1,6 +1,6 @@
-"""A backbone with the classification head it was published with: the proof that its published weights fit.
+"""A backbone with the classification head of its publication, which shows that its published weights fit.
 
-The papers are in the files of `models/backbones/`. `"logits"` is [batch, classes]: there is nothing to resize or crop.
+The files of `models/backbones/` name the papers. `"logits"` is [batch, classes], so nothing is resized or cropped.
 """
 
 from models import backbones

@@ -2,12 +2,12 @@
 
 Noh, Hong, Han, ICCV 2015. https://arxiv.org/abs/1505.04366
 
-On a VGG the authors' Caffe net (github.com/HyeonwooNoh/DeconvNet, DeconvNet_inference_deploy.prototxt): its layers, names and
-parameters. It takes 224x224, of which fc6 sees the whole; here larger images too, and smaller ones are padded.
+On a VGG it is the authors' Caffe net (github.com/HyeonwooNoh/DeconvNet, DeconvNet_inference_deploy.prototxt), with its layers,
+names and parameters. That one takes only 224x224, all of which fc6 sees. Ours also takes larger images and pads smaller ones.
 
-On a ResNet the form of github.com/guanfuchen/semseg (deconvnet.py), mirrored blocks without indices. The last layer is a
-transposed convolution of 2x2: the port's 1x1 at stride 2 leaves three of four logits 0. Bottlenecks are torchvision's, without
-the port's ReLU before the sum, so that published weights fit.
+On a ResNet it is the form of github.com/guanfuchen/semseg (deconvnet.py): mirrored blocks without indices. Our last layer is a
+transposed 2x2 convolution, because that program's 1x1 at stride 2 leaves three of four logits 0. Bottlenecks are torchvision's,
+without the ReLU before the sum of that program, so that published weights fit.
 """
 
 import dataclasses
@@ -23,11 +23,11 @@ REFERENCE = {
     "source": "HyeonwooNoh/DeconvNet model/DeconvNet/DeconvNet_inference_deploy.prototxt, counted by hand",
 }
 
-# Batch norm's shift as in the Caffe net, whose convolutions up to fc7 are loaded from a trained VGG.
+# Batch norm's shift is that of the Caffe net, whose convolutions up to fc7 are loaded from a trained VGG.
 ENCODER = dataclasses.replace(vgg.INITIAL, shift=1e-3)
 DECODER = layers.normal(0.01, bias=0.0, shift=1e-3)
 
-FIELD, STRIDE = 7, 32  # what fc6 sees at the stride of the last pool
+FIELD, STRIDE = 7, 32  # of fc6: its kernel, and the stride of the last pool
 
 
 def build(inputs, num_classes, *, backbone="vgg16"):
@@ -38,7 +38,7 @@ def build(inputs, num_classes, *, backbone="vgg16"):
 
 
 def vgg_form(inputs, num_classes, backbone):
-    """The authors': down to a vector, and the mirrored way up, with every maximum where the encoder found it."""
+    """The authors' form: down to a vector, and the mirrored way up, with every maximum at its place in the encoder."""
     pools = []
 
     def pool(x):
@@ -46,7 +46,7 @@ def vgg_form(inputs, num_classes, backbone):
         pools.append((indices, x))
         return pooled
 
-    # The reference refuses other sizes than 224: fc6 needs 7x7, its unpooling twice the half.
+    # The reference takes only 224: fc6 needs 7x7, and unpooling needs even sizes.
     x = layers.pad_to_multiple(inputs, STRIDE, least=FIELD * STRIDE)
     x = backbones.build(backbone, x, pool=pool, initial=ENCODER)["c5"]
     with layers.initial_weights(ENCODER):
@@ -57,7 +57,7 @@ def vgg_form(inputs, num_classes, backbone):
 
 
 def mirrored(x, num_classes, pools, stages):
-    """The way up; `pools` are the (indices, input) of every pool, `stages` the convolutions of every stage."""
+    """The decoder. `pools` are the (indices, input) of every pool, `stages` the convolutions of every stage."""
     deconv_norm = functools.partial(
         layers.conv_norm, convolution=layers.transposed_conv, initial=DECODER, stride=1, bias=True
     )
@@ -66,14 +66,14 @@ def mirrored(x, num_classes, pools, stages):
         indices, before = pools.pop()
         x = layers.max_unpool(x, indices, before)
         for i in range(1, convolutions + 1):
-            # The last narrows to what the next stage takes.
+            # The last one reduces the channels to those of the next stage.
             like = pools[-1][1] if i == convolutions and pools else before
             x = deconv_norm(x, like.shape[-1], 3, "", (f"deconv{stage}_{i}", f"debn{stage}_{i}"), padding=1)
     return layers.conv(x, num_classes, 1, "seg-score-voc")
 
 
 def resnet_form(inputs, num_classes, backbone):
-    """guanfuchen's: the stages backwards, each with its blocks, of which the last doubles the resolution."""
+    """guanfuchen's form: the stages in reverse order with their blocks; the last block of each doubles the resolution."""
     variant = resnet.VARIANTS[backbones.find(backbone)[0].name]
     x = backbones.build(backbone, inputs)["c5"]
     for stage, blocks in enumerate(reversed(variant.blocks), start=1):
@@ -108,7 +108,7 @@ def backbone_of(*, backbone="vgg16"):
 
 
 def renames(*, backbone="vgg16"):
-    """VGG's convolutions as in the paper; a ResNet's stages as the way down."""
+    """Names VGG's convolutions as in the paper, and a ResNet's stages as the way down."""
     backbone = backbone_of(backbone=backbone)
     if backbones.find(backbone)[1] is resnet:
         return ((r"^layer", "dlayer"),)

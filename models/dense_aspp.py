@@ -3,8 +3,8 @@
 Yang, Yu, Zhang, Li, Yang, CVPR 2018. https://openaccess.thecvf.com/content_cvpr_2018/html/Yang_DenseASPP_for_Semantic_CVPR_2018_paper.html
 
 The authors' github.com/DeepMotionAIResearch/DenseASPP (models/DenseASPP.py), whose weights fit. A fourth transition halves
-the channels of DenseNet's last block. One number differs: the batch norms of the pyramid have a momentum of 0.0003 there,
-which would leave a third of their first statistics after 80 epochs on CamVid. Here they have PyTorch's default.
+the channels of DenseNet's last block. One number differs: there the batch norms of the pyramid have a momentum of 0.0003, so
+that after 80 epochs on CamVid a third of their first statistics would remain. Ours have PyTorch's default.
 """
 
 import keras
@@ -28,11 +28,11 @@ REFERENCE = {
 
 LAST_STEP = (
     layers.resize
-)  # the reference's output is 8 times the eighth of the image, which two pools have rounded down
+)  # the reference's output is 8 times an eighth of the image, and two pools have rounded that eighth down
 
 RENAMES = (
     (r"(denselayer\d+\.(?:norm|conv))", r"\1_"),
-    # Torchvision's last norm has the channels and the place of the fourth transition's here: published weights fit it.
+    # Torchvision's last norm has the channels and the place of the norm of the fourth transition, so published weights fit.
     (r"^features\.norm5$", "features.transition4.norm"),
     (r"^features\.norm6$", "features.norm5"),
 )
@@ -59,10 +59,10 @@ def build(inputs, num_classes, *, backbone="densenet121", output_stride=8):
 
 
 def dense_pyramid(x, bottleneck, growth):
-    """Five dilated 3x3, each of which sees what those before it gave: [B, H, W, C] -> [B, H, W, C + 5 * growth]."""
+    """Five dilated 3x3; each also takes the results of those before it: [B, H, W, C] -> [B, H, W, C + 5 * growth]."""
     for rate in RATES:
         name, y = f"ASPP_{rate}", x
-        if rate > RATES[0]:  # x comes from a batch norm and ReLU, until a branch is put in front of it
+        if rate > RATES[0]:  # at first x comes from a batch norm and ReLU; later a branch is concatenated to it
             y = layers.relu(layers.batch_norm(y, f"{name}.norm_1"))
         y = layers.conv_norm(y, bottleneck, 1, name, ("conv_1", "norm_2"), bias=True)
         y = layers.conv(y, growth, 3, f"{name}.conv_2", dilation=rate)

@@ -2,8 +2,8 @@
 
 Yu, Koltun, Funkhouser, CVPR 2017. https://arxiv.org/abs/1705.09914
 
-The networks of github.com/fyu/drn (segment.py), without the log-softmax at their end, whose loss is in ours. C-58 is
-without the shortcut of layer7 that the reference registers and leaves out of the sum.
+The networks of github.com/fyu/drn (segment.py), without the log-softmax at their end, which is part of our loss. C-58 is
+without the shortcut of layer7, which the reference registers but does not use.
 """
 
 from models import backbones, layers
@@ -38,7 +38,7 @@ LAST_STEP = layers.fit  # the reference's output is 8 times the rounded-up eight
 def build(inputs, num_classes, *, variant="d_22", smoothed_dilation=None):
     """Section 5.
 
-    `variant` is a backbone of models/backbones/drn.py without its "drn_": the paper's C-26, C-42; D-22 ...
+    `variant` is a backbone of models/backbones/drn.py without "drn_": the paper's C-26, C-42; D-22 ...
     `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions (layers/smoothed_dilation.py).
     """
     backbone = backbone_of(variant=variant)
@@ -53,7 +53,7 @@ def backbone_of(*, variant="d_22", smoothed_dilation=None):
 
 
 def renames(*, variant="d_22", smoothed_dilation=None):
-    """The reference numbers the modules of its backbone in one torch.nn.Sequential, activations and pool included."""
+    """The reference numbers the modules of its backbone in one torch.nn.Sequential, including activations and pool."""
     if variant.startswith("d"):
         return ((r"^layer", "base."),)
     first = 3 if variant.startswith("a") else 2

@@ -4,8 +4,8 @@ Wang, Chen, Yuan, Liu, Huang, Hou, Cottrell, Understanding Convolution for Seman
 https://arxiv.org/abs/1702.08502
 
 The networks of github.com/guanfuchen/semseg (duc_hdc.py, after zijundeng/pytorch-semantic-segmentation), whose weights fit.
-The authors' MXNet network has a stem of three convolutions and sums four dilated ones for its logits; here it is one,
-with batch norm and a ReLU, so that no logit is negative.
+The authors' MXNet network has a stem of three convolutions, and its logits are the sum of four dilated convolutions. Here there
+is one convolution for the logits, with batch norm and a ReLU, so no logit is negative.
 """
 
 import keras
@@ -31,13 +31,13 @@ LAST_STEP = layers.fit  # the reference's output is 8 times the rounded-up eight
 RENAMES = ((r"^conv1$", "layer0.0"), (r"^bn1$", "layer0.1"))  # the stem is one torch.nn.Sequential
 
 STRIDE = 8
-HYBRID = ((1, 2, 5, 9), (5, 9, 17))  # dilations of the blocks of the last two stages, in turn (section 3.2)
+HYBRID = ((1, 2, 5, 9), (5, 9, 17))  # repeating dilations of the blocks of the last two stages (section 3.2)
 
 
 def build(inputs, num_classes, *, backbone="resnet50", hdc=True, smoothed_dilation=None):
     """Section 3.
 
-    `backbone` is a ResNet; `hdc` gives each block of its last two stages a dilation of its own.
+    `backbone` is a ResNet; with `hdc` the blocks of its last two stages have different dilations.
     `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions (layers/smoothed_dilation.py).
     """
     call, family = backbones.find(backbone)
@@ -78,7 +78,7 @@ class PixelShuffle(keras.layers.Layer):
         self.scale = scale
 
     def call(self, inputs):
-        """The channels, dealt out in space."""
+        """Moves channels to pixels."""
         s = self.scale
         b, h, w = ops.shape(inputs)[:3]
         c = inputs.shape[-1] // s**2

@@ -2,9 +2,9 @@
 
 Lo, Hang, Chan, Lin, ACM Multimedia Asia 2019. https://arxiv.org/abs/1809.06323
 
-The network of pytorchcv (github.com/osmr/pytorchcv), whose weights fit. Unlike the authors' it has a ReLU between the two
-dilated convolutions of a module, and its 1x1's batch norm has another epsilon. The authors train at half the resolution and
-double the logits for inference; here the logits are those of the image that is given.
+The network of pytorchcv (github.com/osmr/pytorchcv), whose weights fit. Unlike the authors' network it has a ReLU between the
+two dilated convolutions of a module, and the batch norm of its 1x1 has another epsilon. The authors train at half the
+resolution, and for inference double the size of the logits; here the logits have the size of the given image.
 """
 
 from keras import layers as keras_layers
@@ -19,7 +19,7 @@ REFERENCE = {
     "published": "Cityscapes test 67.3 (shaoyuanlo/EDANet's README)",
 }
 
-SIZE_MULTIPLE = 4  # the reference refuses others: convolution and pool of a downsampler then disagree on the size
+SIZE_MULTIPLE = 4  # the reference refuses others, because convolution and pool of a downsampler then differ in size
 
 GROWTH = 40  # channels that a module adds
 EPSILON = 1e-3
@@ -40,7 +40,7 @@ def build(inputs, num_classes):
 
 
 def downsample(x, filters, name):
-    """Halves the resolution: a convolution, and beside it the pooled input where that leaves it channels to add."""
+    """A convolution with stride 2. If x has fewer channels than `filters`, the pooled x is a part of the result."""
     channels = x.shape[-1]
     if channels < filters:
         y = layers.conv(x, filters - channels, 3, f"{name}.conv", stride=2)
@@ -51,7 +51,7 @@ def downsample(x, filters, name):
 
 
 def eda_module(x, name, dilation):
-    """Figure 2: 1x1, 3x1 and 1x3, dilated 3x1 and 1x3; what comes out goes before what went in."""
+    """Figure 2: 1x1, 3x1 and 1x3, dilated 3x1 and 1x3; the result is concatenated before the input."""
     y = layers.conv_norm(x, GROWTH, 1, f"{name}.conv1", ("conv", "bn"), bias=True)
     y = asymmetric(y, f"{name}.conv2.conv1")
     y = asymmetric(y, f"{name}.conv2.conv2", dilation, between=True)

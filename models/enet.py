@@ -2,9 +2,9 @@
 
 Paszke, Chaurasia, Kim, Culurciello, 2016. https://arxiv.org/abs/1606.02147
 
-variant="davidtvs", the default, is github.com/davidtvs/PyTorch-ENet, whose weights fit. variant="lua" is the authors'
-own github.com/e-lab/ENet-training. `Variant` says how they differ; both take images of any size, and both start as their
-framework starts, which in Torch 7 is what became PyTorch's default.
+variant="davidtvs", the default, is github.com/davidtvs/PyTorch-ENet, whose weights fit. variant="lua" is the authors' own
+github.com/e-lab/ENet-training. `Variant` lists the differences. Both take images of any size. Both have the initial weights of
+their framework; those of Torch 7 later became PyTorch's default.
 """
 
 import dataclasses
@@ -29,12 +29,12 @@ REFERENCE = {
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """What the implementations, and encoder and decoder, do differently."""
+    """The differences between the implementations, and between encoder and decoder."""
 
     epsilon: float  # of every batch norm
     bias: bool  # in the convolutions that do not only project
     slope_per_channel: bool  # of the PReLUs
-    narrow_from_input: bool  # a bottleneck has a quarter of its block's input channels, else of its output's
+    narrow_from_input: bool  # a bottleneck has a quarter of its block's input channels, otherwise of its output's
     activate_expansion: bool  # a non-linearity after a block's last 1x1, before the sum
     norm_between_asymmetric: bool  # batch norm and non-linearity between the 5x1 and the 1x5
     decoder_dropout: float
@@ -47,7 +47,7 @@ class Variant:
 
     @property
     def after(self):
-        """What follows most convolutions; a torch.nn.Sequential numbers the three."""
+        """The options for what follows most convolutions; a torch.nn.Sequential numbers the three modules."""
         return {"entries": (0, 1, 2), "activation": self.activation, "epsilon": self.epsilon}
 
 
@@ -83,7 +83,7 @@ def build(inputs, num_classes, *, variant="davidtvs"):
         x = bottleneck(x, f"asymmetric{stage}_{i + 6}", encoder, asymmetric=True)
         x = bottleneck(x, f"dilated{stage}_{i + 7}", encoder, dilation=16)
 
-    # The decoder puts every maximum back where the encoder found it.
+    # The decoder puts every maximum at its place in the encoder.
     dropout = encoder.decoder_dropout
     x = upsample(x, "upsample4_0", decoder, 64, indices_2, like=quarter, dropout=dropout)
     x = bottleneck(x, "regular4_1", decoder, dropout=dropout)
@@ -100,7 +100,7 @@ def build(inputs, num_classes, *, variant="davidtvs"):
 def initial(x, name, v, padded_pool):
     """Figure 2a: 13 channels of a convolution and the image's three, at half the resolution."""
     y = layers.conv(x, 16 - x.shape[-1], 3, f"{name}.main_branch", stride=2, bias=v.bias)
-    # The authors' 2x2 pool, for which an odd size is rounded up as the convolution does.
+    # The authors' 2x2 pool. An odd size is rounded up, as in the convolution.
     x = layers.max_pool(x, 3, 2, padding=1) if padded_pool else keras_layers.MaxPooling2D(2, padding="same")(x)
     x = keras_layers.Concatenate()([y, x])
     return v.activation(layers.batch_norm(x, f"{name}.batch_norm", v.epsilon), f"{name}.out_activation")
@@ -124,7 +124,7 @@ def bottleneck(x, name, v, dilation=1, asymmetric=False, dropout=0.1):
 
 
 def downsample(x, name, v, filters, dropout=0.1):
-    """Figure 2b with a 2x2 projection; the pooled input is filled up with channels of zeros. Also returns indices."""
+    """Figure 2b with a 2x2 projection; the pooled input is padded with channels of zeros. Also returns the indices."""
     y = narrow(x, name, v, filters, stride=2)
     y = layers.conv_norm(y, y.shape[-1], 3, f"{name}.ext_conv2", bias=v.bias, **v.after)
     y = expand(y, f"{name}.ext_conv3", v, filters, v.activate_expansion)
@@ -135,7 +135,7 @@ def downsample(x, name, v, filters, dropout=0.1):
 
 
 def upsample(x, name, v, filters, indices, like, dropout):
-    """The way up: a transposed convolution, added to the projected input unpooled to the size of `like`."""
+    """Doubles the resolution: a transposed convolution, added to the projected input unpooled to the size of `like`."""
     y = narrow(x, name, v, filters)
     if v.bias:
         y = layers.transposed_conv(y, y.shape[-1], 3, f"{name}.ext_tconv1", padding=1, output_padding=1)

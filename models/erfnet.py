@@ -3,8 +3,8 @@
 Romera, Alvarez, Bergasa, Arroyo, IEEE Transactions on Intelligent Transportation Systems 19(1), 2018.
 https://doi.org/10.1109/TITS.2017.2750080
 
-The network of the authors' github.com/Eromera/erfnet_pytorch (train/erfnet.py), without the classifier that only the
-pre-training of its encoder uses (encoder.output_conv).
+The network of the authors' github.com/Eromera/erfnet_pytorch (train/erfnet.py), without the classifier encoder.output_conv,
+which is used only to pre-train the encoder.
 """
 
 from keras import layers as keras_layers
@@ -19,7 +19,7 @@ REFERENCE = {
     "published": "Cityscapes test 69.8, val 72.1 (Eromera/erfnet_pytorch's README)",
 }
 
-SIZE_MULTIPLE = 8  # the reference refuses others: convolution and pool of a downsampler then disagree on the size
+SIZE_MULTIPLE = 8  # the reference refuses others, because convolution and pool of a downsampler then differ in size
 
 EPSILON = 1e-3
 
@@ -44,7 +44,7 @@ def build(inputs, num_classes):
 
 
 def downsampler(x, name, filters):
-    """Halves the resolution: the pooled input, and as many channels of a convolution as are missing, before it."""
+    """Halves the resolution: the pooled input, and before it a convolution with the channels that are missing."""
     y = layers.conv(x, filters - x.shape[-1], 3, f"{name}.conv", stride=2)
     x = keras_layers.Concatenate()([y, layers.max_pool(x, 2)])
     return layers.relu(layers.batch_norm(x, f"{name}.bn", EPSILON))

@@ -24,7 +24,7 @@ REFERENCE = {
     "published": "Cityscapes 66.4 at 512x1024 with scale 2.0 (the authors' model zoo)",
 }
 
-SIZE_MULTIPLE = 16  # the reference refuses others: a decoder's map and the encoder's then disagree on the size
+SIZE_MULTIPLE = 16  # the reference refuses others, because the maps of decoder and encoder then differ in size
 
 # The blocks that halve the resolution register an activation after the sum that only the others have.
 UNUSED = (r"^base_net\.level\d_0\.eesp\.module_act\.weight$",)

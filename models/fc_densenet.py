@@ -2,8 +2,8 @@
 
 Jegou, Drozdzal, Vazquez, Romero, Bengio, CVPR Workshops 2017. https://arxiv.org/abs/1611.09326
 
-The networks of github.com/bfortuner/pytorch_tiramisu, whose weights fit, without the log-softmax at their end, whose loss is
-in ours. The authors' Lasagne nets (github.com/SimJeg/FC-DenseNet) drop single values instead of channels. The reference calls
+The networks of github.com/bfortuner/pytorch_tiramisu, whose weights fit, without the log-softmax at their end, which is part of
+our loss. The authors' Lasagne nets (github.com/SimJeg/FC-DenseNet) drop single values instead of channels. The reference calls
 56 "57".
 """
 
@@ -50,7 +50,7 @@ def build(inputs, num_classes, *, variant=56):
         skips.append(x)
         x = transition_down(x, f"transDownBlocks.{i}")
 
-    # Only what a block adds goes up: with what it took, the channels would grow with the resolution.
+    # On the way up only the new maps of a block go on. With its input, the channels would grow with the resolution.
     x, new = dense_block(x, "bottleneck.bottleneck", bottom, growth)
     for i, depth in enumerate(up):
         x = transition_up(keras.layers.Concatenate()(new), skips.pop(), f"transUpBlocks.{i}")
@@ -59,7 +59,7 @@ def build(inputs, num_classes, *, variant=56):
 
 
 def dense_block(x, name, depth, growth):
-    """Figure 2: x with `depth` maps of `growth` channels, each made of x and all maps before it; and the maps alone."""
+    """Figure 2: `depth` maps of `growth` channels, each made from x and the maps before it. Returns (x with maps, maps)."""
     new = []
     for i in range(depth):
         y = layers.relu(layers.batch_norm(x, f"{name}.layers.{i}.norm"))

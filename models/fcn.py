@@ -3,9 +3,9 @@
 Long, Shelhamer, Darrell, CVPR 2015; Shelhamer, Long, Darrell, IEEE Transactions on Pattern Analysis and Machine
 Intelligence 39(4), 2017. https://arxiv.org/abs/1605.06211
 
-On a VGG the authors' Caffe nets as github.com/wkentaro/pytorch-fcn has them, whose weights fit. On every other backbone
-the form of github.com/guanfuchen/semseg: a 1x1 convolution to the classes for fc6 and fc7, and bilinear resizing for the
-transposed convolutions.
+On a VGG these are the authors' Caffe nets in the form of github.com/wkentaro/pytorch-fcn, whose weights fit. On every other
+backbone it is the form of github.com/guanfuchen/semseg: a 1x1 convolution to the classes instead of fc6 and fc7, and bilinear
+resizing instead of transposed convolutions.
 """
 
 import keras
@@ -46,7 +46,7 @@ def build(inputs, num_classes, *, backbone="vgg16", stride=8):
 
 
 def vgg_form(inputs, num_classes, backbone, stride):
-    """The authors': a frame of 100 zeros, so that fc6 has its 7x7 everywhere, which crops take off again."""
+    """The authors' form: the image is padded by 100 zeros, so that fc6 has its 7x7 everywhere; crops remove the padding."""
     pools = []
 
     def pool(x):
@@ -55,7 +55,7 @@ def vgg_form(inputs, num_classes, backbone, stride):
 
     x = keras.layers.ZeroPadding2D(99)(inputs)  # and 1 by the first convolution
     x = backbones.build(backbone, x, pool=pool)["c5"]
-    # The reference's are zero until it copies a trained VGG into them, which would never train.
+    # In the reference they are zero until a trained VGG is copied into them. Weights of zero would never train.
     start = layers.kaiming_normal("fan_in", bias=0.0)
     x = layers.relu(layers.conv(x, 4096, 7, "fc6", padding=0, initial=start))
     x = layers.relu(layers.conv(layers.spatial_dropout(x, 0.5), 4096, 1, "fc7", initial=start))
@@ -72,7 +72,7 @@ def vgg_form(inputs, num_classes, backbone, stride):
 
 
 def score(x, num_classes, name):
-    """The classes' map, zero before training."""
+    """A 1x1 to the maps of the classes, which are zero before training."""
     return layers.conv(x, num_classes, 1, name, initial=layers.zeros)
 
 
@@ -83,13 +83,13 @@ def upscore(x, scale, name):
 
 
 def crop(x, offset, like):
-    """As much of x as `like` has, from `offset` on."""
+    """Crops x from `offset` on, to the size of `like`."""
     return layers.fit(layers.crop(x, ((offset, 0), (offset, 0))), like)
 
 
 def resized_form(inputs, num_classes, backbone, stride):
-    """guanfuchen's: the classes' maps of 1/32, 1/16 and 1/8 of the resolution, resized and summed."""
-    # On MobileNet it keeps PyTorch's start, on others it draws the kernels of all convolutions anew.
+    """guanfuchen's form: the maps of the classes at 1/32, 1/16 and 1/8 of the resolution, resized and summed."""
+    # On MobileNet the reference keeps PyTorch's initial weights, on others it draws all kernels of convolutions again.
     mobilenet = backbones.find(backbone)[1] is mobilenet_v1
     start = layers.torch_default if mobilenet else layers.kaiming_normal("fan_out")
     features = backbones.build(backbone, inputs, initial=start)
@@ -102,12 +102,12 @@ def resized_form(inputs, num_classes, backbone, stride):
 
 
 def resize_and_add(x, y):
-    """x, brought to the size of y, and y."""
+    """The sum of x, resized to the size of y, and y."""
     return keras.layers.Add()([layers.resize(x, like=y, align_corners=True), y])
 
 
 def renames(*, backbone="vgg16", stride=8):
-    """VGG's convolutions as in the paper; MobileNet's blocks counted throughout, with the stem as the first."""
+    """Names VGG's convolutions as in the paper, and numbers MobileNet's blocks across stages, with the stem as the first."""
     call, family = backbones.find(backbone)
     if family is vgg:
         return _vgg_renames(call.name)

@@ -2,11 +2,11 @@
 
 Pohlen, Hermans, Mathias, Leibe, CVPR 2017. https://arxiv.org/abs/1611.08323
 
-From the authors' Lasagne code (github.com/TobyPDE/FRRN, dltools/architectures.py), without its log-softmax, whose loss is in
-ours: batch norm with an epsilon of 1e-4, upsampling on Theano's grid. Layers are named as in the port that
-github.com/guanfuchen/semseg took over (frrn.py). That one differs: all units of a level see what the level's first one sees, no
-norm where the streams part, a convolution where they meet, fewer channels in the last level of the decoder. Weights
-start as there.
+It follows the authors' Lasagne code (github.com/TobyPDE/FRRN, dltools/architectures.py), without its log-softmax, which is part
+of our loss. Batch norm has an epsilon of 1e-4, and upsampling uses Theano's grid. The layer names are those of the port in
+github.com/guanfuchen/semseg (frrn.py). That port differs: all units of a level take the input of the first one, there is no
+norm where the streams part, there is a convolution where they meet, and the last level of the decoder has fewer channels. Our
+initial weights are those of the port.
 """
 
 import keras
@@ -39,7 +39,7 @@ def build(inputs, num_classes, *, variant="a"):
     if variant not in VARIANTS:
         raise ValueError(f"Expected variant 'a' or 'b'. Received: {variant=}.")
     down, up = VARIANTS[variant]
-    # The reference refuses others: A goes down to 1/16, B to 1/32, where SIZE_MULTIPLE could name one only.
+    # The reference refuses other sizes. A goes down to 1/16 and B to 1/32, so a single SIZE_MULTIPLE does not fit both.
     x = layers.pad_to_multiple(inputs, down[-1][-1])
     x = layers.conv_norm(x, WIDTH, 5, "conv1.cbr_seq", epsilon=EPSILON)
     for i in range(3):
@@ -62,7 +62,7 @@ def build(inputs, num_classes, *, variant="a"):
 
 
 def full_resolution_residual_unit(x, z, name, channels, scale):
-    """FRRU: the pooling stream x sees the residual stream z at its own scale, and adds to it at full resolution."""
+    """FRRU: the pooling stream x takes the residual stream z at its own scale, and adds to z at full resolution."""
     y = keras.layers.Concatenate()([x, layers.max_pool(z, scale)])
     y = layers.conv_norm(y, channels, 3, f"{name}.conv1.cbr_seq", epsilon=EPSILON)
     y = layers.conv_norm(y, channels, 3, f"{name}.conv2.cbr_seq", epsilon=EPSILON)
@@ -80,6 +80,6 @@ def residual_unit(x, name):
 
 
 def double(x):
-    """Bilinear to twice the size on Theano's grid: pixel i lies at i / 2 of x, whose edge goes on beyond its end."""
-    # What "same" pads is left out of the mean.
+    """Bilinear to twice the size on Theano's grid: pixel i lies at i / 2 of x, whose edge is repeated beyond its end."""
+    # The padding of "same" does not count in the mean.
     return keras.layers.AveragePooling2D(2, 1, padding="same")(keras.layers.UpSampling2D(2)(x))

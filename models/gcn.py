@@ -2,9 +2,9 @@
 
 Peng, Zhang, Yu, Luo, Sun, CVPR 2017. https://arxiv.org/abs/1703.02719
 
-The network of github.com/guanfuchen/semseg (gcn.py), whose weights fit. To the paper's boundary refinement it adds a batch
-norm and moves the ReLU before the first convolution; it doubles the resolution bilinearly, not by transposed convolutions;
-its kernel is 7, where the paper's best is 15.
+The network of github.com/guanfuchen/semseg (gcn.py), whose weights fit. It differs from the paper: its boundary refinement has
+a batch norm, and the ReLU before the first convolution; it doubles the resolution bilinearly, not by transposed convolutions;
+its kernel is 7, while the paper's best is 15.
 """
 
 import keras
@@ -44,7 +44,7 @@ def build(inputs, num_classes, *, backbone="resnet18", kernel=7):
 
 
 def global_convolution(x, num_classes, k, name):
-    """Figure 2(B): k x 1 and 1 x k beside 1 x k and k x 1, straight to the classes."""
+    """Figure 2(B): the sum of k x 1 then 1 x k, and 1 x k then k x 1, directly to the classes."""
     left = layers.conv(x, num_classes, (k, 1), f"{name}.conv1_1")
     left = layers.conv(left, num_classes, (1, k), f"{name}.conv1_2")
     right = layers.conv(x, num_classes, (1, k), f"{name}.conv2_1")
@@ -53,7 +53,7 @@ def global_convolution(x, num_classes, k, name):
 
 
 def boundary_refinement(x, name):
-    """Figure 2(C): what two 3x3 make of the classes' maps, added to them."""
+    """Figure 2(C): the maps of the classes plus two 3x3 of them."""
     y = layers.relu(layers.batch_norm(x, f"{name}.bn"))
     y = layers.conv(y, x.shape[-1], 3, f"{name}.conv1")
     y = layers.conv(y, x.shape[-1], 3, f"{name}.conv2")

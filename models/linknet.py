@@ -2,8 +2,8 @@
 
 Chaurasia, Culurciello, VCIP 2017. https://arxiv.org/abs/1707.03718
 
-The authors' github.com/e-lab/pytorch-linknet: to what the paper's figure 1 shows it adds the pooled stem to the last
-decoder's output, and it ends with a log-softmax, whose outputs are logits too.
+The authors' github.com/e-lab/pytorch-linknet. Unlike figure 1 of the paper, it adds the pooled stem to the output of the last
+decoder. It ends with a log-softmax, whose outputs are logits too.
 """
 
 import keras
@@ -21,9 +21,9 @@ REFERENCE = {
     "published": "Cityscapes val 76.44, CamVid 69.10 by a metric of their own (e-lab/LinkNet's README)",
 }
 
-SIZE_MULTIPLE = 32  # the reference refuses others: a decoder's map and the encoder's then disagree on the size
+SIZE_MULTIPLE = 32  # the reference refuses others, because the maps of decoder and encoder then differ in size
 
-# Of a ResNet with one convolution in its stem.
+# For a ResNet with one convolution in its stem.
 RENAMES = ((r"^conv1$", "in_block.0"), (r"^bn1$", "in_block.1"), (r"^layer", "encoder"))
 
 
@@ -36,7 +36,7 @@ def build(inputs, num_classes, *, backbone="resnet18"):
         stem = layers.max_pool(stem, 3, 2, padding=1)
 
     x = features["c5"]
-    for i in (4, 3, 2, 1):  # each as large and wide as what the encoder's block took, to which it is added
+    for i in (4, 3, 2, 1):  # each has the size and channels of the input of the encoder's block, to which it is added
         skip = features[f"c{i}"] if i > 1 else stem
         stride = strides[f"c{i + 1}"] // strides[f"c{i}"] if i > 1 else 1
         x = decoder(x, skip.shape[-1], f"decoder{i}", stride)

@@ -2,8 +2,8 @@
 
 Islam, Naha, Rochan, Bruce, Wang, arXiv 2017. https://arxiv.org/abs/1703.00551
 
-The network of github.com/guanfuchen/semseg (lrn.py), whose weights fit; the authors published none. It trains what its paper
-trains, the labels at every resolution: "aux_0" at 1/32 to "aux_4" at 1/2 and the logits, each against labels of its own size.
+The network of github.com/guanfuchen/semseg (lrn.py), whose weights fit; the authors published no code. As in the paper, labels
+are trained at every resolution: "aux_0" at 1/32 to "aux_4" at 1/2 and the logits, each with labels of its own size.
 """
 
 import keras
@@ -25,7 +25,7 @@ RENAMES = ((r"^features\.", "encoder."),)
 
 
 def build(inputs, num_classes, *, backbone="vgg16"):
-    """Down a VGG, `backbone`, and up again: what each pool halves one refinement doubles."""
+    """Down a VGG, `backbone`, and up again: for each pool there is a refinement that doubles the resolution."""
     if backbones.find(backbone)[1] is not vgg:
         raise ValueError(f"Expected a VGG, for its pools' inputs: {', '.join(vgg.VARIANTS)}. Received: {backbone=}.")
     skips = []
@@ -44,7 +44,7 @@ def build(inputs, num_classes, *, backbone="vgg16"):
 
 
 def refine(x, skip, name):
-    """The refinement unit: the classes' maps beside the halved map of the encoder, convolved, and brought to twice the size."""
+    """The refinement unit: concatenates the maps of the classes and the encoder's map, convolves, and doubles the size."""
     classes = x.shape[-1]
     y = layers.conv_norm(skip, skip.shape[-1], 3, f"{name}.conv_M2m", stride=2)
     x = keras.layers.Concatenate()([layers.fit(y, x), x])  # the convolution rounds up, the encoder's pool down

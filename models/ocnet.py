@@ -2,8 +2,8 @@
 
 Yuan, Wang, arXiv 2018; Yuan, Huang, Guo, Zhang, Chen, Wang, IJCV 2021. https://arxiv.org/abs/1809.00916
 
-The authors' github.com/openseg-group/OCNet.pytorch, whose weights fit. "aux_0" is trained with the fourth stage's features and
-no part of the logits.
+The authors' github.com/openseg-group/OCNet.pytorch, whose weights fit. "aux_0" is computed from the features of the fourth
+stage only to train them; it is not part of the logits.
 """
 
 import functools
@@ -35,10 +35,10 @@ AUX_WEIGHTS = {"aux_0": 0.4}
 FULL_SIZE = ("logits", "aux_0")
 LAST_STEP = functools.partial(layers.resize, align_corners=True)  # the reference's output is an eighth of the image
 
-# The reference registers the transform of queries and keys, which is one, under both names.
+# Queries and keys have the same transform, which the reference registers under both names.
 ALIASES = ((r"\.f_query\.", ".f_key."),)
 
-KEYS = 256  # channels that two positions are compared by
+KEYS = 256  # the number of channels with which two positions are compared
 PYRAMID = (1, 2, 3, 6)
 RATES = (12, 24, 36)
 
@@ -51,9 +51,9 @@ def build(inputs, num_classes, *, variant="base", backbone="resnet101_deep", sca
         num_classes: channels of the logits.
         variant: "base", "pyramid" or "asp": figure 4's base OC, pyramid OC, ASP-OC.
         backbone: a spec of `models.backbones` that can stay at 1/8 of the resolution.
-        scale: of base and asp: the context is computed at 1 / (8 * scale) of the resolution, by default 1 and 2. Its memory,
-            which grows with the square of the pixels, falls by scale ** 4: a base OC keeps 31 MB of weights for an image of
-            360x480, 485 MB for one of 720x960, and with scale=2 29 MB for the latter.
+        scale: only for base and asp, by default 1 and 2: the context is computed at 1 / (8 * scale) of the resolution. Its
+            memory grows with the square of the number of pixels, so it falls by scale ** 4: base OC keeps 31 MB of attention
+            weights for an image of 360x480, 485 MB for one of 720x960, and for the latter 29 MB with scale=2.
 
     Returns:
         {"logits": and "aux_0": [B, H / 8, W / 8, num_classes]}, rounded up.
@@ -65,7 +65,7 @@ def build(inputs, num_classes, *, variant="base", backbone="resnet101_deep", sca
     options = {"dilate_first": True, "ceil_pool": True} if backbones.find(backbone)[1] is resnet else {}
     features = backbones.build(backbone, inputs, output_stride=8, initial=layers.torch_default, **options)
     x = context(features["c5"], **({"scale": scale} if scale else {}))
-    # Only pyramid OC's repository file leaves the activation out where the others have one.
+    # Only the repository's file for pyramid OC has no activation here.
     activation = None if variant == "pyramid" else leaky_relu
     y = layers.conv_norm(features["c4"], 512, 3, "dsn", activation=activation, bias=True)
     y = layers.spatial_dropout(y, 0.1 if variant == "asp" else 0.05)
@@ -82,8 +82,9 @@ def base_context(x, scale=1):
 
 
 def pyramid_context(x):
-    """Pyramid OC: the object contexts of 1, 4, 9 and 36 parts of the image beside the features, which are widened to weigh
-    as much. [B, H, W, C] -> [B, H, W, 512].
+    """Pyramid OC: the object contexts of 1, 4, 9 and 36 parts of the image, and the features, widened to as many channels.
+
+    [B, H, W, C] -> [B, H, W, 512].
     """
     x = layers.conv_norm(x, 512, 3, "layer5", activation=None, bias=True)
     maps = [layers.conv_norm(x, 512 * len(PYRAMID), 1, "context.up_dr", activation=leaky_relu, bias=True)]
@@ -95,7 +96,7 @@ def pyramid_context(x):
 
 
 def asp_context(x, scale=2):
-    """ASP-OC: ASPP with the object context in place of the image's mean. [B, H, W, C] -> [B, H, W, 512]."""
+    """ASP-OC: ASPP with the object context instead of the image's mean. [B, H, W, C] -> [B, H, W, 512]."""
     x = layers.conv_norm(x, 512, 3, "context", activation=leaky_relu, bias=True)
     name = "context.2"
     y = layers.conv_norm(x, 256, 3, f"{name}.context", activation=leaky_relu, bias=True)
@@ -109,14 +110,14 @@ def asp_context(x, scale=2):
 
 
 def object_context(x, name, keys, values, *, parts=1, scale=1):
-    """Equation 2: what the positions that are alike hold, for every position. [B, H, W, C] -> [B, H, W, C].
+    """Equation 2: for every position the mean of the features of similar positions. [B, H, W, C] -> [B, H, W, C].
 
     Args:
         x: [B, H, W, C].
         name: the beginning of the layers' names.
-        keys, values: channels that positions are compared by, and that are collected.
-        parts: a position sees its own of `parts` x `parts` parts of the image.
-        scale: of the resolution that the context is computed at, 1 / scale.
+        keys, values: the number of channels with which positions are compared, and of those that are collected.
+        parts: the image is divided into `parts` x `parts` parts, and a position sees only its own part.
+        scale: the context is computed at 1 / scale of the resolution.
     """
     y = layers.max_pool(x, scale) if scale > 1 else x
     key = layers.conv_norm(y, keys, 1, f"{name}.f_key", activation=leaky_relu, bias=True)
@@ -135,7 +136,7 @@ def leaky_relu(x):
 class ObjectContext(keras.layers.Layer):
     """[keys [B, H, W, K], values [B, H, W, V]] -> [B, H, W, V]: self-attention within each of parts x parts of the image.
 
-    A part is H // parts by W // parts positions; the last ones take what is left over.
+    A part has H // parts by W // parts positions; the last parts also have the remaining ones.
     """
 
     def __init__(self, parts=1, **kwargs):
@@ -160,7 +161,7 @@ class ObjectContext(keras.layers.Layer):
         return [(i * step, step if i < self.parts - 1 else n - i * step) for i in range(self.parts)]
 
     def multiply_accumulates(self):
-        """Of one image: every position is compared with all of its part, and takes the mean of them."""
+        """For one image: every position is compared with all positions of its part, and takes their weighted mean."""
         (_, h, w, keys), (*_, values) = (x.shape for x in self.input)
         rows, columns = (sum(length**2 for _, length in self._spans(n)) for n in (h, w))
         return rows * columns * (keys + values)
@@ -182,7 +183,7 @@ def _window(x, row, column):
 def attend(key, value):
     """[B, h, w, K], [B, h, w, V] -> [B, h, w, V]: means of all values, weighted by softmax(key . key / sqrt(K)).
 
-    Queries and keys are the same. The weights [B, h w, h w] are what needs memory: twice in passing, once kept to train.
+    Queries and keys are the same. The weights [B, h w, h w] need the most memory: two at a time, and one is kept for training.
     """
     b, h, w, k = ops.shape(key)
     keys, values = ops.reshape(key, (b, h * w, k)), ops.reshape(value, (b, h * w, value.shape[-1]))

@@ -1,12 +1,12 @@
-"""PPM with deep supervision: the pyramid pooling of PSPNet as the authors of ADE20K's benchmark train it.
+"""PPM with deep supervision: the pyramid pooling of PSPNet, in the form of the authors of ADE20K's benchmark.
 
 Zhou, Zhao, Puig, Xiao, Fidler, Barriuso, Torralba, Semantic Understanding of Scenes through the ADE20K Dataset, IJCV 2018.
 https://arxiv.org/abs/1608.05442
 
 The authors' github.com/CSAILVision/semantic-segmentation-pytorch (mit_semseg/models/models.py), whose weights fit. It
 differs from models/pspnet.py: any image size, half-pixel resizing, torchvision's dilation, 512 channels for each cell size,
-and the auxiliary loss on labels of the output's size. "aux_0" is trained with the fourth stage's features and no part of
-the logits.
+and the auxiliary loss on labels of the output's size. "aux_0" is computed from the features of the fourth stage only to train
+them; it is not part of the logits.
 """
 
 import keras
@@ -30,7 +30,7 @@ AUX_WEIGHTS = {"aux_0": 0.4}
 AUX_RESOLUTION = "output"
 LAST_STEP = layers.resize  # the reference's output is an eighth of the image
 
-RENAMES = ((r"^(?!decoder\.)", "encoder."),)  # all else is the backbone's
+RENAMES = ((r"^(?!decoder\.)", "encoder."),)  # everything else belongs to the backbone
 
 BINS = (1, 2, 3, 6)
 DECODER = layers.kaiming_normal("fan_in", shift=1e-4)

@@ -3,7 +3,7 @@
 Zhao, Zhang, Liu, Shi, Loy, Lin, Jia, ECCV 2018. https://hszhao.github.io/papers/eccv18_psanet.pdf
 
 The authors' github.com/hszhao/semseg (model/psanet.py), whose weights fit, with both branches and its 1/2 resolution for the
-attention. "aux_0" is trained with the fourth stage's features and no part of the logits.
+attention. "aux_0" is computed from the features of the fourth stage only to train them; it is not part of the logits.
 """
 
 import keras
@@ -39,9 +39,10 @@ WIDTH = 512
 def build(inputs, num_classes, *, backbone="resnet50_deep", mask=(59, 59), smoothed_dilation=None):
     """A dilated backbone, point-wise spatial attention on its last stage, a head.
 
-    `backbone` is a spec of `models.backbones` that can stay at 1/8 of the resolution. `mask` (height, width), odd, is how
-    many positions around its own a position knows of, at 1/16 of the resolution. For all pairs of an image of 16 k + 1
-    pixels it takes 2 k + 1: the authors' 465 pixels 59. Farther pairs of a larger image have the logit 0.
+    `backbone` is a spec of `models.backbones` that can stay at 1/8 of the resolution. `mask` (height, width), odd numbers, is
+    the size of the area around a position for which it predicts attention, at 1/16 of the resolution. To cover all pairs, an
+    image of 16 k + 1 pixels needs 2 k + 1: the authors' 465 pixels need 59. In larger images, more distant pairs have the
+    logit 0.
     `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions (layers/smoothed_dilation.py).
     """
     if not isinstance(mask, (tuple, list)) or len(mask) != 2 or any(n < 3 or n % 2 == 0 for n in mask):
@@ -58,7 +59,7 @@ def build(inputs, num_classes, *, backbone="resnet50_deep", mask=(59, 59), smoot
 
 
 def point_wise_spatial_attention(x, mask):
-    """What a position collects from all others and what all others distribute to it, beside the features."""
+    """The features, with what a position collects from all others and what all others distribute to it."""
     y = keras.layers.Concatenate()(
         [aggregate(x, mask, "", distribute=False), aggregate(x, mask, "_p", distribute=True)]
     )
@@ -67,7 +68,7 @@ def point_wise_spatial_attention(x, mask):
 
 
 def aggregate(x, mask, suffix, distribute):
-    """One branch, at half the resolution: a position predicts the attention between it and those around it."""
+    """One branch, at half the resolution: each position predicts the attention between it and those around it."""
     x = layers.conv_norm(x, WIDTH, 1, f"psa.reduce{suffix}")
     x = keras.layers.MaxPooling2D(1, 2)(x)  # rows and columns 0, 2, ..: the reference's resize of an odd size
     y = layers.conv_norm(x, WIDTH, 1, f"psa.attention{suffix}")
@@ -81,7 +82,7 @@ class Aggregation(keras.layers.Layer):
 
     Channel (a, b) of the attention at (h, w) is between there and (h + a - mask height // 2, w + b - mask width // 2);
     pairs beyond the mask have 0. A position's result is the mean of all features, weighted by the softmax of their
-    attention: which that position predicts or, where `distribute`, which the features' own positions do.
+    attention. This attention is predicted at the position of the result, or with `distribute` at those of the features.
     """
 
     def __init__(self, mask, distribute, **kwargs):
@@ -105,7 +106,7 @@ class Aggregation(keras.layers.Layer):
         return ops.reshape(y, (b, h, w, c))
 
     def multiply_accumulates(self):
-        """Of one image: every position sees all features."""
+        """For one image: every position takes the mean of all features."""
         _, h, w, c = self.input[0].shape
         return (h * w) ** 2 * c
 
@@ -121,8 +122,8 @@ class Aggregation(keras.layers.Layer):
 def _positions(x, n):
     """[.., n, m], a row's entries for m offsets around its own index -> [.., n, n], its entries for the n indices.
 
-    Padded to rows of length m + 2 (n - 1) that are laid end to end, an index has its entry where it would be in rows that
-    are shorter by one: the next row's offset is less by one. No gather, whose gradient is slow.
+    The offset of an index is one less in each next row. So we pad the rows to length m + 2 (n - 1), join them, and read them as
+    rows that are shorter by one: then each index has its own column. This avoids a gather, whose gradient is slow.
     """
     before, length = x.shape[-1] // 2 + n - 1, x.shape[-1] + 2 * (n - 1)
     x = ops.pad(x, ((0, 0), (0, 0), (n - 1, n - 1)))

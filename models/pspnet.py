@@ -2,8 +2,9 @@
 
 Zhao, Shi, Qi, Wang, Jia, CVPR 2017. https://arxiv.org/abs/1612.01105
 
-The authors' github.com/hszhao/semseg (model/pspnet.py), whose weights fit: unlike the paper's Caffe network it is dilated
-by ResNet's 3x3 convolutions. "aux_0" is trained with the fourth stage's features and no part of the logits.
+The authors' github.com/hszhao/semseg (model/pspnet.py), whose weights fit. Unlike the paper's Caffe network it has its strides
+and dilation in ResNet's 3x3 convolutions. "aux_0" is computed from the features of the fourth stage only to train them; it is
+not part of the logits.
 """
 
 import keras
@@ -31,7 +32,7 @@ FULL_SIZE = ("logits", "aux_0")
 # The reference refuses others: its grids of 1/8 and of the image share their corners.
 SIZE_MULTIPLE, SIZE_REMAINDER = 8, 1
 
-# The stem is one torch.nn.Sequential, its ReLUs included.
+# The stem is one torch.nn.Sequential, including its ReLUs.
 RENAMES = (
     *((rf"^conv{i}$", f"layer0.{3 * i - 3}") for i in (1, 2, 3)),
     *((rf"^bn{i}$", f"layer0.{3 * i - 2}") for i in (1, 2, 3)),
@@ -43,8 +44,8 @@ BINS = (1, 2, 3, 6)
 def build(inputs, num_classes, *, backbone="resnet50_deep", output_stride=None, smoothed_dilation=None):
     """Figure 3. `backbone` is a spec of `models.backbones`.
 
-    `output_stride` is the image pixels of a feature pixel: 8, 16 or 32; by default the paper's 8, or the least that the
-    backbone takes. `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions
+    `output_stride` is the number of image pixels for a feature pixel: 8, 16 or 32; by default the paper's 8, or the smallest
+    that the backbone takes. `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions
     (layers/smoothed_dilation.py).
     """
     options = {"dilate_first": True} if backbones.find(backbone)[1] is resnet else {}
@@ -60,7 +61,7 @@ def build(inputs, num_classes, *, backbone="resnet50_deep", output_stride=None, 
 
 
 def pyramid_pooling(x):
-    """The means of 1, 4, 9 and 36 cells, each brought to 1/4 of the channels, beside the features."""
+    """The features, with the means of 1, 4, 9 and 36 cells, each reduced to 1/4 of the channels."""
     maps = [x]
     for i, bins in enumerate(BINS):
         y = layers.adaptive_average_pool(x, bins)

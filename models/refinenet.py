@@ -2,7 +2,7 @@
 
 Lin, Milan, Shen, Reid, CVPR 2017. https://arxiv.org/abs/1611.06612
 
-The four cascaded blocks of github.com/DrSleep/refinenet-pytorch, whose weights fit and are the authors' (MatConvNet).
+The four cascaded blocks of github.com/DrSleep/refinenet-pytorch. Its weights, which are the authors' (MatConvNet), fit.
 """
 
 import keras
@@ -30,7 +30,7 @@ def build(inputs, num_classes, *, backbone="resnet101"):
 
 
 def refine(x, skip, block, width):
-    """Figure 3(a): two residual units a path, the paths' sum, chained pooling, three residual units."""
+    """Figure 3(a): two residual units for each path, the sum of the paths, chained pooling, three residual units."""
     skip = conv3x3(skip, f"p_ims1d2_outl{block}_dimred", width)
     skip = residual_units(skip, f"adapt_stage{block}_b.0", 2)
     if x is not None:  # the block before
@@ -42,7 +42,7 @@ def refine(x, skip, block, width):
 
 
 def residual_units(x, name, units):
-    """Figure 3(b): ReLU, 3x3, ReLU, 3x3, added to what went in; no batch norm."""
+    """Figure 3(b): ReLU, 3x3, ReLU, 3x3, added to the input; no batch norm."""
     for i in range(1, units + 1):
         y = layers.conv(layers.relu(x), x.shape[-1], 3, f"{name}.{i}_conv")
         y = conv3x3(layers.relu(y), f"{name}.{i}_conv_relu_varout_dimred", x.shape[-1])
@@ -51,7 +51,7 @@ def residual_units(x, name, units):
 
 
 def chained_residual_pooling(x, name):
-    """Figure 3(d): four times a 5x5 pool at stride 1 and a convolution of the last one's result, all summed."""
+    """Figure 3(d): four times a 5x5 pool at stride 1 and a convolution, each of the last result; all are summed."""
     y = x
     for i in (1, 2, 3, 4):
         y = conv3x3(layers.max_pool(y, 5, 1, padding=2), f"{name}.{i}_outvar_dimred", x.shape[-1])

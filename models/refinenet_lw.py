@@ -2,9 +2,9 @@
 
 Nekrasov, Shen, Reid, BMVC 2018. https://arxiv.org/abs/1810.03272
 
-The authors' github.com/DrSleep/light-weight-refinenet, whose weights fit: RefineNet without its residual units and with 1x1
-convolutions for its 3x3. Its MobileNetV2 is torchvision's but for one convolution: the first block, too, has the 1x1 that
-widens, from 32 channels to 32, which starts random under `--init_from=imagenet`.
+The authors' github.com/DrSleep/light-weight-refinenet, whose weights fit. It is RefineNet without residual units and with 1x1
+convolutions instead of 3x3. Its MobileNetV2 differs from torchvision's in one convolution: the first block also has the 1x1
+that widens, from 32 channels to 32. With `--init_from=imagenet` this convolution has random weights.
 """
 
 import keras
@@ -34,7 +34,7 @@ LAST_STEP = layers.resize  # the reference's output is a quarter of the image
 
 
 def build(inputs, num_classes, *, backbone="mobilenet_v2"):
-    """On a ResNet, MobileNetV2, whose reference goes on otherwise, or another spec of `models.backbones`."""
+    """`backbone` is a ResNet, MobileNetV2 (for which the reference has another form), or another spec of `models.backbones`."""
     if backbones.find(backbone)[1] is mobilenet_v2:
         return {"logits": mobilenet_form(inputs, num_classes)}
     return {"logits": resnet_form(inputs, num_classes, backbone)}
@@ -46,7 +46,7 @@ def resnet_form(inputs, num_classes, backbone):
     for stage, level in enumerate(("c5", "c4", "c3", "c2"), start=1):
         skip = keras.layers.Dropout(0.5)(features[level]) if stage <= 2 else features[level]
         skip = conv1x1(skip, f"p_ims1d2_outl{stage}_dimred", 512 if stage == 1 else 256)
-        if stage > 1:  # what came from the coarser map is there
+        if stage > 1:  # the result of the coarser map exists
             skip = conv1x1(skip, f"adapt_stage{stage}_b2_joint_varout_dimred")
             x = conv1x1(x, f"mflow_conv_g{stage - 1}_b3_joint_varout_dimred")
             skip = keras.layers.Add()([skip, layers.resize(x, like=skip, align_corners=True)])
@@ -55,7 +55,7 @@ def resnet_form(inputs, num_classes, backbone):
 
 
 def mobilenet_form(inputs, num_classes):
-    """Six maps, of which two and two have one resolution and are summed."""
+    """Six maps; pairs of the same resolution are summed."""
     stages, x = mobilenet(inputs), None
     for level, members in ((4, (8, 7)), (3, (6, 5)), (2, (4,)), (1, (3,))):
         maps = [conv1x1(stages[stage], f"conv{stage}") for stage in members]
@@ -68,7 +68,7 @@ def mobilenet_form(inputs, num_classes):
 
 
 def chained_residual_pooling(x, name):
-    """Four times a 5x5 pool at stride 1 and a convolution of the last one's result, all summed."""
+    """Four times a 5x5 pool at stride 1 and a convolution, each of the last result; all are summed."""
     y = x
     for i in (1, 2, 3, 4):
         y = conv1x1(layers.max_pool(y, 5, 1, padding=2), f"{name}.{i}_outvar_dimred", x.shape[-1])
@@ -77,12 +77,12 @@ def chained_residual_pooling(x, name):
 
 
 def conv1x1(x, name, filters=256):
-    """Without bias: neither batch norm nor ReLU follows."""
+    """Without bias, and without batch norm or ReLU after it."""
     return layers.conv(x, filters, 1, name, bias=False)
 
 
 def mobilenet(inputs):
-    """{stage as the reference numbers them, 2 to 8: its last map}, of MobileNetV2 with the first block widened."""
+    """{stage in the reference's numbers, 2 to 8: its last map} of MobileNetV2, whose first block is widened."""
     x = layers.conv_norm(inputs, 32, 3, "features.0", activation=layers.relu6, stride=2)
     x = layers.conv_norm(x, 32, 1, "features.1.widening", activation=layers.relu6)
     block, stages = 1, {}
@@ -95,7 +95,7 @@ def mobilenet(inputs):
 
 
 def renames(*, backbone="mobilenet_v2"):
-    """The reference numbers MobileNetV2's blocks by stage, and the three steps of a block alike."""
+    """The reference numbers MobileNetV2's blocks by stage, and the three steps of every block in the same way."""
     if backbones.find(backbone)[1] is not mobilenet_v2:
         return ()
     pairs = [(r"^features\.0\.", "layer1."), (r"^features\.1\.widening\.", "layer2.0.output.0.")]

@@ -3,13 +3,13 @@
 Badrinarayanan, Kendall, Cipolla, IEEE Transactions on Pattern Analysis and Machine Intelligence 39(12), 2017.
 https://arxiv.org/abs/1511.00561
 
-The network of pytorchcv (github.com/osmr/pytorchcv), whose weights fit; like the paper's, but that every size is a multiple
-of 32 where the authors' Caffe nets round up at every pool.
+The network of pytorchcv (github.com/osmr/pytorchcv), whose weights fit. It is like the paper's, but sizes are multiples of 32,
+while the authors' Caffe nets round up at every pool.
 
-With `dropout` it is Bayesian SegNet, of which --monte_carlo gives the uncertainty. Kendall, Badrinarayanan, Cipolla, British
-Machine Vision Conference 2017, https://arxiv.org/abs/1511.02680. Dropout is where the paper found it best and the authors' net
-for CamVid has it (alexgkendall/SegNet-Tutorial, Models/bayesian_segnet_train.prototxt): behind the three deepest pools and the
-three deepest stages of the decoder, always of single values.
+With `dropout` it is Bayesian SegNet, and --monte_carlo gives its uncertainty. Kendall, Badrinarayanan, Cipolla, British Machine
+Vision Conference 2017, https://arxiv.org/abs/1511.02680. Dropout of single values comes after the three deepest pools and the
+three deepest stages of the decoder. The paper found this place best, and the authors' net for CamVid has it
+(alexgkendall/SegNet-Tutorial, Models/bayesian_segnet_train.prototxt).
 """
 
 from models import backbones, layers
@@ -27,7 +27,7 @@ INITIAL = layers.kaiming_uniform("fan_in", bias=0.0)  # pytorchcv's; the authors
 
 SIZE_MULTIPLE = 32  # the reference refuses others: its unpooling gives twice the rounded-down half
 
-DROPPED = 3  # stages of the encoder, and of the decoder, the deepest ones, that dropout follows
+DROPPED = 3  # dropout follows so many of the deepest stages, in the encoder and in the decoder
 
 
 @layers.initial_weights(INITIAL)
@@ -43,7 +43,7 @@ def build(inputs, num_classes, *, backbone="vgg16", dropout=0.0):
 
     x = backbones.build(backbone_of(backbone=backbone), inputs, pool=pool, initial=INITIAL)["c5"]
 
-    # The decoder: every maximum where the encoder found it, and the stage's convolutions, of which the last narrows.
+    # The decoder: every maximum at its place in the encoder, then the stage's convolutions; the last one has fewer channels.
     stages = list(zip(counts, pools, strict=True))
     for stage, (convolutions, (indices, before)) in enumerate(reversed(stages), start=1):
         x = layers.max_unpool(x, indices, before)
@@ -67,7 +67,7 @@ def backbone_of(*, backbone="vgg16", dropout=0.0):
 
 
 def renames(*, backbone="vgg16", dropout=0.0):
-    """torchvision numbers a VGG's modules throughout, the reference by stage and unit."""
+    """torchvision numbers all modules of a VGG in one sequence, the reference by stage and unit."""
     pairs = []
     for stage, unit, index in vgg.numbered(backbone_of(backbone=backbone)):
         pairs.append((rf"^features\.{index}$", f"down_stage{stage}.unit{unit}.conv"))

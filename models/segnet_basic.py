@@ -4,11 +4,11 @@ Badrinarayanan, Kendall, Cipolla, IEEE Transactions on Pattern Analysis and Mach
 https://arxiv.org/abs/1511.00561
 
 From the authors' Caffe net (github.com/alexgkendall/SegNet-Tutorial, Models/segnet_basic_train.prototxt): its layers, names
-and parameters. Pools round up and the decoder crops, at every size; theirs does so at the one height of 360. They feed
-BGR pixels of 0..255, for which the normalisation over channels is made.
+and parameters. Pools round up and the decoder crops at every size; theirs does so only at the height of 360. Their input is
+BGR pixels of 0..255, and the normalisation over channels is designed for these.
 
-With `dropout` it is Bayesian SegNet-Basic (see models/segnet.py), with dropout where the authors' net has it
-(Models/bayesian_segnet_basic_train.prototxt): behind the two deepest pools and the two deepest stages of the decoder.
+With `dropout` it is Bayesian SegNet-Basic (see models/segnet.py). As in the authors' net
+(Models/bayesian_segnet_basic_train.prototxt), dropout follows the two deepest pools and the two deepest stages of the decoder.
 """
 
 from keras import ops
@@ -28,7 +28,7 @@ WIDTH, KERNEL, STAGES, DROPPED = 64, 7, 4, 2
 
 @layers.initial_weights(layers.kaiming_normal("fan_in", bias=0.0, shift=1e-3))  # Caffe's msra
 def build(inputs, num_classes, *, dropout=0.0):
-    """Section 3.1: four stages down and four up, one 7x7 convolution each, as wide everywhere.
+    """Section 3.1: four stages down and four up, each with one 7x7 convolution of the same width.
 
     `dropout` is the rate of Bayesian SegNet, 0.5 in its paper.
     """
@@ -36,7 +36,7 @@ def build(inputs, num_classes, *, dropout=0.0):
     taken = []
     for stage in range(1, STAGES + 1):
         x = layers.conv_norm(x, WIDTH, KERNEL, "", (f"conv{stage}", f"conv{stage}_bn"), bias=True)
-        padded = layers.pad_to_multiple(x, 2)  # x comes from a ReLU: of equals the first is taken, which is no padding
+        padded = layers.pad_to_multiple(x, 2)  # x is from a ReLU: of equal values the first is taken, not padding
         pooled, indices = layers.max_pool_with_indices(padded)
         taken.append((x, padded, indices))
         x = layers.dropout(pooled, dropout) if stage > STAGES - DROPPED else pooled
@@ -50,9 +50,9 @@ def build(inputs, num_classes, *, dropout=0.0):
 
 
 def local_response_normalization(x, size=5, alpha=1e-4, beta=0.75):
-    """Every channel over (1 + alpha * mean square of the `size` channels around it) ** beta; beyond the last are zeros."""
-    x = ops.cast(x, "float32")  # a squared pixel is beyond float16
+    """Divides every channel by (1 + alpha * mean square of `size` channels around it) ** beta; missing channels are zeros."""
+    x = ops.cast(x, "float32")  # the square of a pixel is too large for float16
     squares = ops.pad(ops.square(x), ((0, 0), (0, 0), (0, 0), (size // 2, size // 2)))
     channels = x.shape[-1]
-    total = sum(squares[..., i : i + channels] for i in range(size))  # no layer, which would cast it to float16
+    total = sum(squares[..., i : i + channels] for i in range(size))  # a layer would cast it to float16
     return x / (1.0 + alpha / size * total) ** beta

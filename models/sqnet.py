@@ -3,8 +3,8 @@
 Treml et al., NIPS Workshop on Machine Learning for Intelligent Transportation Systems 2016.
 https://openreview.net/pdf?id=S1uHiFyyg
 
-The network of pytorchcv (github.com/osmr/pytorchcv), whose weights fit. Its last layer ends with an ELU as all others do, so
-that no logit is below -1; the parallel dilated convolutions have theirs before they are summed.
+The network of pytorchcv (github.com/osmr/pytorchcv), whose weights fit. Like all others, its last layer ends with an ELU, so no
+logit is below -1. The parallel dilated convolutions have their ELUs before the sum.
 """
 
 import keras
@@ -19,7 +19,7 @@ REFERENCE = {
     "published": "Cityscapes test 59.8 (zh320's README)",
 }
 
-SIZE_MULTIPLE = 16  # the reference refuses others: a decoder's map and the encoder's then disagree on the size
+SIZE_MULTIPLE = 16  # the reference refuses others, because the maps of decoder and encoder then differ in size
 
 DILATIONS = (1, 2, 3, 4)
 
@@ -51,14 +51,14 @@ def build(inputs, num_classes):
 
 
 def fire(x, filters, name):
-    """1x1 to an eighth of the filters; a half of them by 1x1 and a half by 3x3."""
+    """1x1 to an eighth of the filters; then one half of the filters from a 1x1 and one half from a 3x3."""
     x = conv(x, filters // 8, 1, f"{name}.conv.conv")
     halves = [layers.conv(x, filters // 2, 2 * i - 1, f"{name}.branches.branch{i}.conv") for i in (1, 2)]
     return elu(keras.layers.Concatenate()(halves))
 
 
 def bypass(x, skip, name):
-    """x beside the encoder's map of the same resolution, through a 3x3."""
+    """x with the encoder's map of the same resolution, which goes through a 3x3."""
     return keras.layers.Concatenate()([x, conv(skip, skip.shape[-1], 3, name)])
 
 
@@ -78,5 +78,5 @@ def conv(x, filters, kernel, name, **options):
 
 
 def elu(x):
-    """x where positive, else exp(x) - 1."""
+    """x if it is positive, otherwise exp(x) - 1."""
     return keras.layers.ELU()(x)

@@ -2,12 +2,13 @@
 
 Ronneberger, Fischer, Brox, MICCAI 2015. https://arxiv.org/abs/1505.04597
 
-The network of github.com/milesial/Pytorch-UNet, whose weights fit. Unlike the paper's, its convolutions keep the size,
-are without bias and followed by batch norm, and nothing is dropped; the paper crops the skip connections, here the
-upsampled map is padded to them, so that every size is taken.
+The network of github.com/milesial/Pytorch-UNet, whose weights fit. Unlike in the paper, its convolutions keep the size, have
+no bias and are followed by batch norm, and there is no dropout. The paper crops the skip connections; here the upsampled map is
+padded to their size, so that images can have any size.
 
-With a backbone it is the network of segmentation_models_pytorch (github.com/qubvel-org), whose weights fit on a ResNet or a
-VGG: the backbone goes down, and up lead five doublings to the nearest pixel, 256, 128, 64, 32 and 16 wide.
+With a backbone it is the network of segmentation_models_pytorch (github.com/qubvel-org), whose weights fit for a ResNet or a
+VGG. The backbone is the way down. The way up doubles the resolution five times (nearest pixel), with 256, 128, 64, 32 and 16
+channels.
 """
 
 from keras import layers as keras_layers
@@ -19,7 +20,7 @@ REFERENCE = {
     "params": {
         "unet": {2: 31_037_698, 12: 31_038_348},
         'unet(upsampling="bilinear")': {2: 17_263_042, 12: 17_263_692},
-        # Counted by hand: the backbone, the decoder's 3x3 kernels, two numbers a channel of batch norm, the head.
+        # Counted by hand: the backbone, the decoder's 3x3 kernels, two numbers per channel of batch norm, the head.
         'unet(backbone="resnet18")': {1: 11_176_512 + 9 * 349_952 + 4 * 496 + 145},
     },
     "macs": {"unet": 4_520_017_920, 'unet(upsampling="bilinear")': 3_752_460_288},
@@ -33,9 +34,9 @@ UPSAMPLINGS = ("transposed", "bilinear")
 def build(inputs, num_classes, *, upsampling="transposed", width=64, backbone=""):
     """Figure 1: down the left side, up the right one.
 
-    `upsampling` is by "transposed" convolutions or "bilinear" resizing, for which the deeper maps are half as wide.
+    `upsampling` uses "transposed" convolutions or "bilinear" resizing; with the latter, deeper maps are half as wide.
     `width` is the number of channels at full resolution; the paper's 64 doubles with every step down.
-    `backbone`, a spec of `models.backbones`, takes the place of the left side; it goes without the other options.
+    `backbone`, a spec of `models.backbones`, replaces the left side; the other options cannot be used with it.
     """
     if upsampling not in UPSAMPLINGS:
         raise ValueError(f"Expected upsampling: {', '.join(UPSAMPLINGS)}. Received: upsampling={upsampling!r}.")
@@ -84,7 +85,7 @@ def up(x, skip, name, filters, bilinear):
 
 @layers.initial_weights(layers.kaiming_normal("fan_in", bias=0.0))
 def backbone_form(inputs, num_classes, backbone):
-    """Down the backbone, and up by segmentation_models_pytorch's decoder, which starts as He's, for its ReLUs."""
+    """Down the backbone, and up by segmentation_models_pytorch's decoder, which has He's initial weights, for ReLUs."""
     features = {"c0": inputs, **backbones.aligned(backbone, backbones.build(backbone, inputs), inputs)}
     strides = {"c0": 1, **backbones.strides(backbone)}
     x = features["c5"]
@@ -92,7 +93,7 @@ def backbone_form(inputs, num_classes, backbone):
         x = two_convolutions(x, "decoder.center", x.shape[-1], "0", "1")
     for i, filters in enumerate((256, 128, 64, 32, 16)):
         below, level = f"c{5 - i}", f"c{4 - i}"
-        # To the nearest pixel: of a size that was rounded up the last row and column fall off.
+        # Nearest pixel. If a size was rounded up on the way down, the last row or column is dropped.
         x = keras_layers.UpSampling2D(strides[below] // strides[level])(x)
         x = layers.fit(x, features[level])
         if level != "c0":

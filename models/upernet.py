@@ -25,7 +25,7 @@ REFERENCE = {
 
 LAST_STEP = layers.resize  # the reference's output is a quarter of the image
 
-RENAMES = ((r"^(?!decoder\.)", "encoder."),)  # all else is the backbone's
+RENAMES = ((r"^(?!decoder\.)", "encoder."),)  # everything else belongs to the backbone
 
 BINS = (1, 2, 3, 6)
 DECODER = layers.kaiming_normal("fan_in", shift=1e-4)
@@ -49,7 +49,7 @@ def build(inputs, num_classes, *, backbone="resnet50_deep", width=512):
 def pyramid_pooling(x, width):
     """The means of 1, 4, 9 and 36 cells beside x, then a 3x3: [B, H, W, C] -> [B, H, W, width].
 
-    Unlike PSPNet's they are brought to the size of x before their 1x1, whose ReLU makes the order count.
+    Unlike in PSPNet, they are resized to the size of x before their 1x1. Its ReLU makes the order matter.
     """
     maps = [x]
     for i, bins in enumerate(BINS):

@@ -3,12 +3,12 @@
 Wu, Shen, van den Hengel, 2016. https://arxiv.org/abs/1604.04339
 
 A ResNet that stays at 1/8 of the resolution, dropout in its last residual blocks, and one dilated convolution to the classes,
-whose size and dilation set the field of view. The paper's online bootstrapping is the loss `bootstrapped_cross_entropy`. The
-authors published no code of this network, but that of its successor (github.com/itijyou/ademxapp), from which come the place
-of the dropout (util/symbol/resnet_v1.py), the 3x3 with a dilation of 12 (resnet_v2.py) and how a network of low resolution
-simulates one of high resolution (issegm/voc.py). Which blocks have dropout, and how much, is ours. Differs from the paper:
-the backbone is torchvision's, whose stride is in the 3x3 of a bottleneck, and scores are enlarged bilinearly, as in training,
-where voc.py is bicubic.
+whose size and dilation determine the field of view. The paper's online bootstrapping is the loss `bootstrapped_cross_entropy`.
+The authors published no code for this network, only for its successor (github.com/itijyou/ademxapp). From there we have the
+place of the dropout (util/symbol/resnet_v1.py), the 3x3 with a dilation of 12 (resnet_v2.py), and the way in which a network of
+low resolution simulates one of high resolution (issegm/voc.py). Which blocks have dropout, and its rate, is our choice.
+Differences from the paper: the backbone is torchvision's, whose stride is in the 3x3 of a bottleneck, and scores are enlarged
+bilinearly, as in training, while voc.py is bicubic.
 """
 
 from models import backbones, layers
@@ -27,7 +27,7 @@ REFERENCE = {
     "published": "VOC 2012 test 78.3 (the paper's abstract)",
 }
 
-LAST_STEP = layers.fit  # what is enlarged has the size of the image rounded up
+LAST_STEP = layers.fit  # the enlarged scores have the size of the image, rounded up
 
 
 def build(
@@ -38,11 +38,11 @@ def build(
     Args:
       backbone: a ResNet of `models.backbones`; the paper's are resnet50, resnet101 and resnet152.
       output_stride: 8, 16 or 32: the resolution of the backbone.
-      kernel, dilation: of the last convolution, which make the field of view.
-      dropout: share of the values that are dropped from the residual branches of the backbone's last stage, 0..1 without 1.
-      simulated_steps: s runs the network on s * s shifted images and takes turns in their scores, which then lie
-        output_stride / s pixels apart: a network of low resolution simulates one of high resolution. It has the same
-        weights for every s.
+      kernel, dilation: of the last convolution; they determine the field of view.
+      dropout: share of the values that are dropped from the residual branches of the backbone's last stage, in [0, 1).
+      simulated_steps: s runs the network on s * s shifted images and interleaves their scores, which then lie
+        output_stride / s pixels apart: a network of low resolution simulates one of high resolution. The weights are the
+        same for every s.
     """
     if backbones.find(backbone)[1] is not resnet:
         known = ", ".join(resnet.VARIANTS)

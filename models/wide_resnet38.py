@@ -2,10 +2,10 @@
 
 Wu, Shen, van den Hengel, Pattern Recognition 2019. https://arxiv.org/abs/1611.10080
 
-The authors' github.com/itijyou/ademxapp (util/symbol/resnet_v2.py, in MXNet), whose layer names these are. Only its last layer
-is called by the number of classes there ("linear150") and "linear" here. Model A2, trained on Places, is in the paper and
-not in that code: it halves the first two resolutions by max pooling, as Model A does, and the others by strides, as
-Model A1 does (mapillary/inplace_abn, WiderResNetA2). Scores are enlarged bilinearly, where issegm/voc.py is bicubic.
+The authors' github.com/itijyou/ademxapp (util/symbol/resnet_v2.py, in MXNet), with its layer names. Only the last layer, whose
+name there has the number of classes ("linear150"), is "linear" here. Model A2, trained on Places, is in the paper but not in
+that code: it halves the first two resolutions by max pooling, like Model A, and the others by strides, like Model A1
+(mapillary/inplace_abn, WiderResNetA2). Scores are enlarged bilinearly, while issegm/voc.py is bicubic.
 """
 
 import keras
@@ -35,7 +35,7 @@ REFERENCE = {
     "test 78.4 (itijyou/ademxapp's README and the paper)",
 }
 
-LAST_STEP = layers.fit  # what is enlarged has the size of the image rounded up
+LAST_STEP = layers.fit  # the enlarged scores have the size of the image, rounded up
 
 POOLED_LEVELS = {"a1": (), "a2": (1, 2)}  # the levels that end with max pooling
 
@@ -56,10 +56,10 @@ def build(inputs, num_classes, *, variant="a1", convolutions=2, output_stride=8,
     """Table 1 and section 4.
 
     Args:
-      variant: "a1" or "a2": what halves the resolution, see above.
-      convolutions: 2 or 1: the head's 3x3 with a dilation of 12, the first of two has 512 channels.
+      variant: "a1" or "a2", which halve the resolution in different ways, see above.
+      convolutions: 2 or 1, the number of 3x3 with a dilation of 12 in the head; the first of two has 512 channels.
       output_stride: 8, 16 or 32: later levels are dilated instead.
-      simulated_steps: s runs the network on s * s shifted images and takes turns in their scores, as in `very_deep_fcn`;
+      simulated_steps: s runs the network on s * s shifted images and interleaves their scores, as in `very_deep_fcn`;
         the authors' results on ADE20K are with 2.
     """
     if variant not in POOLED_LEVELS:
@@ -79,7 +79,7 @@ def build(inputs, num_classes, *, variant="a1", convolutions=2, output_stride=8,
 
 
 def features(x, pooled_levels, output_stride):
-    """Seven levels, of which the second to the sixth begin at half the resolution."""
+    """Seven levels. Each from the second to the sixth begins by halving the resolution."""
     x = layers.conv(x, 64, 3, "conv1a", bias=False)
     reached, dilation = 1, 1
     for level, (channels, blocks, kernels) in enumerate(LEVELS, start=2):
@@ -91,7 +91,7 @@ def features(x, pooled_levels, output_stride):
         if level - 1 in pooled_levels:
             x, stride = layers.max_pool(x, 3, 2, padding=1), 1
         options = {"kernels": kernels, "dropout": DROPOUT.get(level, 0.0)}
-        # In place of a stride: what came before the stride keeps its dilation, what came after it takes the new one.
+        # Instead of a stride, layers before it keep the old dilation and layers after it have the new one.
         x = block(x, f"{level}a", channels, stride=stride, dilations=(before, dilation), **options)
         for i in range(1, blocks):
             x = block(x, f"{level}b{i}", channels, dilations=(dilation, dilation), **options)
@@ -99,7 +99,7 @@ def features(x, pooled_levels, output_stride):
 
 
 def block(x, name, channels, *, kernels, stride=1, dilations=(1, 1), dropout=0.0):
-    """Batch norm, ReLU, convolution, two or three times; a first block's 1x1 shortcut starts behind the first ReLU."""
+    """Batch norm, ReLU, convolution, two or three times. The 1x1 shortcut of a first block starts after the first ReLU."""
     y = start = layers.relu(layers.batch_norm(x, f"bn{name}_branch2a"))
     before = dilations[0] if kernels[0] > 1 else 1
     y = layers.conv(y, channels[0], kernels[0], f"res{name}_branch2a", stride, before, bias=False)

@@ -18,6 +18,6 @@ tf.config.set_logical_device_configuration(
 
 @pytest.fixture(autouse=True, scope="module")
 def networks_are_freed():
-    """Networks hold themselves in cycles of few objects, which Python alone would collect late: 5 GB a process."""
+    """Networks are in reference cycles of few objects, which Python collects too late: a process would grow to 5 GB."""
     yield
     gc.collect()

@@ -20,6 +20,6 @@ def scope():
 
 
 def build(spec, num_classes, input_shape=(None, None, 3), **options):
-    """As `models.build`, but its variables have no values: for counting and for shapes, not for running."""
+    """Like `models.build`, but its variables have no values: for counting and for shapes, not for running."""
     with scope():
         return models.build(spec, num_classes, input_shape, **options)

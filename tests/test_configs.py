@@ -1,4 +1,4 @@
-"""Every flagfile of `configs/`: it parses, its network builds, and its specs name what there is."""
+"""Every flagfile of `configs/`: it parses, its network builds, and its specs name existing things."""
 
 import pathlib
 

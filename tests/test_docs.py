@@ -1,4 +1,4 @@
-"""Pages that are generated, or that count what there is, are not stale."""
+"""Generated pages, and pages that count things, are not stale."""
 
 import pathlib
 import re
@@ -15,7 +15,7 @@ from tfseg import losses, metrics, profile
 
 ROOT = pathlib.Path(__file__).parents[1]
 COUNTS = {
-    "networks": len(models.names()) - 1,  # a classifier is none
+    "networks": len(models.names()) - 1,  # `classifier` does not count
     "architectures": len(models.names()) - 1,
     "backbones": len(backbones.names()),
     "data sets": len(input_pipeline.names()),
@@ -32,7 +32,7 @@ COSTS = {
 
 
 def test_the_page_of_models_is_what_make_zoo_writes():
-    """Names, parity files and papers; counting again all that is on the page takes `make zoo` a minute."""
+    """Names, parity files and papers; to count everything on the page again, `make zoo` needs a minute."""
     expected, received = zoo.page(lambda spec: COSTS.get(spec, ("?", "?"))).splitlines(), PAGE.splitlines()
     missing, stale = ([line for line in a if line not in b] for a, b in ((expected, received), (received, expected)))
     assert not missing + stale, f"Run `make zoo`. {missing=} {stale=}"

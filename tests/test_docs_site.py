@@ -1,4 +1,4 @@
-"""The pages of docs/ and README.md: every link leads somewhere, every option and every line of Python is real."""
+"""The pages of docs/ and README.md: every link has a target, every option and every line of Python works."""
 
 import ast
 import dataclasses
@@ -124,7 +124,7 @@ def test_pictures_are_small_and_shown(path):
 
 
 def test_nothing_is_fetched_by_the_site(tmp_path):
-    """`mkdocs build --strict` finds what is left: pages that it cannot make, functions that are not there."""
+    """`mkdocs build --strict` finds the other faults: pages that it cannot make, functions that do not exist."""
     if not all(importlib.util.find_spec(name) for name in ("material", "mkdocstrings")):
         pytest.skip("MkDocs is not installed: `make docs` installs it and builds the site.")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]

@@ -1,4 +1,4 @@
-"""How the code is laid out: who may import whom, how long a file may be, what is defined once."""
+"""The layout of the code: allowed imports, the length of files, definitions that exist only once."""
 
 import ast
 import pathlib
@@ -32,7 +32,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 
 def imported(path):
-    """The modules that a file imports, inside functions too; of our own packages the very module, not its package."""
+    """The modules that a file imports, inside functions too; for our own packages the module itself, not its package."""
     found = set()
     for node in ast.walk(TREES[path]):
         if isinstance(node, ast.Import):
@@ -51,7 +51,7 @@ of_packages = pytest.mark.parametrize("path", MODULES.values(), ids=name)
 
 @of_packages
 def test_imports_go_from_the_loop_to_networks_and_data(path):
-    """main -> tfseg -> models, input_pipeline; those two know neither the loop nor each other (tfseg.spec excepted)."""
+    """main -> tfseg -> models, input_pipeline. The last two import neither each other nor tfseg, except tfseg.spec."""
     top = path.relative_to(ROOT).parts[0]
     heads = {found.split(".")[0] for found in IMPORTS[path] - {"tfseg.spec"}}
     forbidden = {"input_pipeline": {"models", "tfseg"}, "models": {"input_pipeline", "tfseg"}, "tfseg": set()}[top]
@@ -60,7 +60,7 @@ def test_imports_go_from_the_loop_to_networks_and_data(path):
 
 @pytest.mark.parametrize("path", [p for m, p in MODULES.items() if m.startswith("models")], ids=name)
 def test_networks_are_written_in_keras(path):
-    """So that they run on Keras' other backends: TensorFlow only in layers whose kernel was measured to be worth it."""
+    """Networks run on Keras' other backends: only layers whose kernels were measured to be worth it import TensorFlow."""
     top = "/".join(path.relative_to(ROOT).parts[:2])
     heads = {found.split(".")[0] for found in IMPORTS[path]} - set(sys.stdlib_module_names)
     allowed = {"keras", "numpy", "models", "tfseg"}
@@ -79,7 +79,7 @@ def test_no_module_imports_itself_through_others():
     graph = {m: (IMPORTS[path] & MODULES.keys()) - {m} for m, path in MODULES.items()}
 
     def path_back(start):
-        """The shortest chain of imports from `start` to itself, [] where there is none."""
+        """The shortest chain of imports from `start` to itself, [] if there is none."""
         chains, seen = [[start]], set()
         for chain in chains:
             for following in sorted(graph[chain[-1]]):

@@ -1,4 +1,4 @@
-"""The main job as its user runs it: train, evaluate, predict and export on the command line, then serve."""
+"""The main task as a user runs it: train, evaluate, predict and export on the command line, then serve."""
 
 import json
 import pathlib
@@ -20,7 +20,7 @@ def run(*arguments, cwd=ROOT, fails=False):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run of a few steps, and what it printed."""
+    """A run of a few steps, and its output."""
     folder = tmp_path_factory.mktemp("run")
     printed = run(
         "main.py",
@@ -111,7 +111,7 @@ def test_the_saved_model_predicts_in_a_process_with_tensorflow_only(trained, tmp
     np.testing.assert_array_equal(served, predicted)
     classes = json.loads((tmp_path / "model" / "assets.extra" / "classes.json").read_text())
     assert [c["name"] for c in classes][:3] == ["sky", "building", "road"]
-    # Neither an export nor anything else is replaced unasked, nor with --overwrite what is no export.
+    # Nothing is replaced without --overwrite, and with it only an export.
     assert "--overwrite" in run("export.py", f"--workdir={workdir}", f"--output_dir={tmp_path / 'model'}", fails=True)
     assert "with files" in run(
         "export.py", f"--workdir={workdir}", f"--output_dir={tmp_path}", "--overwrite", fails=True

@@ -50,7 +50,7 @@ def test_the_wheel_has_every_file_of_the_packages(installed):
     assert len(here) > 100
     assert _files(installed) == here | {"input_pipeline/datasets/tables/classes.csv"}
     others = {path.name for path in installed.iterdir()} - set(PACKAGES)
-    assert others == {f"tfseg-{tfseg.__version__}.dist-info"}  # no general name beside the three
+    assert others == {f"tfseg-{tfseg.__version__}.dist-info"}  # the three packages and no other general name
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -104,7 +104,7 @@ def _plain(name):
 
 
 def _command(name, installed, cwd, *arguments, path=""):
-    """Runs a command as its console script does, in a folder with nothing in it, on the installed files."""
+    """Runs a command as its console script does, in an empty folder, with the installed files."""
     code = f"import sys; from tfseg.__main__ import {name}; sys.exit({name}())"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [path, str(installed)]))}
     command = [sys.executable, "-P", "-c", code, *arguments]

@@ -5,7 +5,7 @@ from tests import symbolic
 
 
 class Traced(keras.layers.Layer):
-    """Its output's shape is found by tracing, after which Keras initializes the variables that wait for it."""
+    """Its output's shape is found by tracing, after that Keras initializes the deferred variables."""
 
     def call(self, x):
         return keras.ops.square(x)

@@ -1,4 +1,4 @@
-"""Reports what a source tree holds and what is wrong with it, before any records are built."""
+"""Reports the content and the faults of a source tree, before any records are built."""
 
 from input_pipeline.checking.report import UNKNOWN, Report, Tile, check
 from input_pipeline.checking.samples import augmented

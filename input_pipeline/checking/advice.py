@@ -1,21 +1,21 @@
-"""What a value outside the class table most likely means, and what its owner does about it."""
+"""Says what a value outside the class table most likely means, and what the user should do."""
 
 from input_pipeline.preparation.judgement import Tally, hints
 from input_pipeline.source.class_tables import Class
 from input_pipeline.source.files import IGNORE, color_text
 from input_pipeline.source.listing import some
 
-_NEAR = 32  # largest difference of a channel, 0..255, that JPEG or smooth scaling is taken to have made
-_RARE = 1e-4  # share of all pixels below which a value is taken for a slip
+_NEAR = 32  # the largest difference of a channel, 0..255, that we put down to JPEG or smooth scaling
+_RARE = 1e-4  # a value with a smaller share of all pixels is probably a mistake
 
 
 def suggest(tally: Tally, rows: list[tuple[Class, int]], editable: bool) -> list[str]:
-    """Returns what is to be said of the values outside the table, and of a table that does not fit.
+    """Returns the messages about values outside the table, and about a table that does not fit.
 
     Args:
         tally: of all masks, with the values of the table.
         rows: the rows of the class table with their train ids.
-        editable: whether the table is the owner's own classes.csv.
+        editable: whether the table is a classes.csv, which the user can change.
     """
     found = [v for v in tally.values.values() if v.images]
     unknown = sorted((v for v in found if v.train_id is None), key=lambda v: -v.pixels)
@@ -35,7 +35,7 @@ def suggest(tally: Tally, rows: list[tuple[Class, int]], editable: bool) -> list
 
 
 def _single(value, values, share, editable):
-    """What one value most likely is."""
+    """Says what one value most likely is."""
     table = {v.code: v.name for v in values.values() if v.train_id is not None and v.colored == value.colored}
     row = f"{value.code},ignore" if not value.colored else f"<id>,ignore,{str(value)[1:-1].replace(' ', '')}"
     if value.colored:

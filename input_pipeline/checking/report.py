@@ -1,7 +1,7 @@
-"""Reads every file of a source tree once and reports what it holds; writes nothing.
+"""Reads every file of a source tree once and reports its content and faults; writes nothing.
 
 report = check("folder", "path/to/folder")
-report.findings   -> what is wrong, each with what to do; [] if nothing is
+report.findings   -> the faults, each with what to do; [] if there are none
 report.notes      -> other facts that are good to know
 """
 
@@ -29,16 +29,16 @@ from input_pipeline.source.listing import Example, some
 from input_pipeline.source.walk import is_picture
 
 UNKNOWN = -1  # in a tile's label, pixels outside the class table
-HOW = {  # how masks are read where it was a choice
+HOW = {  # how masks are read, if there was a choice
     "palette colours": "palette masks are read by their colours, which are the table's in another order",
     "gray colours": "gray masks are read by the class table's grays",
 }
-TILES, TILE_WIDTH = 12, 320  # of the contact sheet: how many, and their width in pixels
+TILES, TILE_WIDTH = 12, 320  # of the contact sheet: their number, and their width in pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """An example in small: image RGB uint8 [h, w, 3], label int16 [h, w] of train ids, IGNORE and UNKNOWN."""
+    """A small copy of an example: image RGB uint8 [h, w, 3], label int16 [h, w] of train ids, IGNORE and UNKNOWN."""
 
     split: str
     id: str
@@ -48,15 +48,15 @@ class Tile:
 
 @dataclasses.dataclass
 class Report:
-    """What was found. A value is a raw id, or the code of a colour (`files.color_code`)."""
+    """The result of a check. A value is a raw id, or the code of a colour (`files.color_code`)."""
 
     name: str
     source: Path | None
     classes: tuple[Class, ...]
     splits: dict[str, int]
     rows: tuple[tuple[Class, int], ...]  # of the class table, with their train ids
-    tally: Tally  # of the masks' values: those of the table, and found ones
-    table: frozenset  # the keys of those of the table
+    tally: Tally  # of the values of the table and of those found in masks
+    table: frozenset  # the keys of the values of the table
     lenient: bool = False  # whether preparation ignores colours outside the table
     image_range: str = ""  # the option's value
     image_kinds: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -65,28 +65,28 @@ class Report:
     faults: list[str] = dataclasses.field(default_factory=list)  # `file: what is wrong`
     outside: list[str] = dataclasses.field(default_factory=list)  # masks with values outside the table
     turned: list[str] = dataclasses.field(default_factory=list)  # examples that EXIF turns
-    left_out: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # {channels: examples whose are left out}
+    left_out: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # {channels that are left out: examples}
     range: Range | None = None  # of the images deeper than 8 bits
     leaks: list[str] = dataclasses.field(default_factory=list)  # the same image in two splits
     repeated: list[str] = dataclasses.field(default_factory=list)  # the same image twice in a split
     alone: list[str] = dataclasses.field(default_factory=list)  # masks without an image
     unlisted: list[str] = dataclasses.field(default_factory=list)  # images that no split names
-    sequences: list[str] = dataclasses.field(default_factory=list)  # of frames of a video, that are in two splits
+    sequences: list[str] = dataclasses.field(default_factory=list)  # sequences of video frames that are in two splits
     tiles: list[Tile] = dataclasses.field(default_factory=list)
 
     @property
     def values(self) -> dict[tuple[bool, int], Value]:
-        """By (whether it is a colour, its code): the values of the table, and found ones."""
+        """{(whether it is a colour, its code): value}, of the table and of those found in masks."""
         return self.tally.values
 
     @property
     def beyond(self) -> int:
-        """Pixels of values outside the table beyond those that are told apart."""
+        """Pixels of further values outside the table, which are not counted separately."""
         return self.tally.beyond
 
     @property
     def findings(self) -> list[str]:
-        """What is wrong with the data, each with what to do."""
+        """The faults of the data, each with what to do."""
         found = []
         groups = collections.defaultdict(list)
         for fault in self.faults:
@@ -108,7 +108,7 @@ class Report:
 
     @property
     def notes(self) -> list[str]:
-        """Facts that are good to know and are no faults."""
+        """Facts that are good to know but are no faults."""
         seen = {v.train_id for v in self.values.values() if v.images}
         missing = [c.name for i, c in enumerate(self.classes) if i not in seen]
         lines = {
@@ -162,7 +162,7 @@ def check(spec: str, data_dir: str = "", image_range: str = "") -> Report:
 
 @dataclasses.dataclass
 class _Seen:
-    """What one example holds."""
+    """The content of one example."""
 
     split: str
     id: str
@@ -177,7 +177,7 @@ class _Seen:
 
 
 def _items(splits) -> Iterator[tuple[str, Example, bool]]:
-    """Every example with its split and whether it is one of those, spread evenly, that the contact sheet shows."""
+    """Every example with its split, and whether the contact sheet shows it; the sheet's are evenly spread."""
     for split, examples in splits.items():
         count = min(len(examples), max(1, TILES // len(splits)))
         shown = {round(i * (len(examples) - 1) / max(count - 1, 1)) for i in range(count)}
@@ -228,7 +228,7 @@ def _kind(data):
 
 
 def _reading(conversion, mask, seen, example):
-    """How a mask is read; by no lookup where the table has not what it holds, or the evidence conflicts, a fault."""
+    """How a mask is read. The lookup is None if the table lacks its kind of values or the evidence conflicts."""
     try:
         return conversion.reading(mask)
     except ConflictError as error:
@@ -240,7 +240,7 @@ def _reading(conversion, mask, seen, example):
 
 
 def tile(split: str, name: str, image: np.ndarray, label: np.ndarray, width: int = TILE_WIDTH) -> Tile:
-    """An example in small, at most `width` pixels wide."""
+    """A small copy of an example, at most `width` pixels wide."""
     width = min(width, image.shape[1])
     size = width, max(1, round(width * image.shape[0] / image.shape[1]))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -289,7 +289,7 @@ def _pictures(folders):
 
 
 def _sibling(path, stems):
-    """Whether a file is another product of a known example, as Cityscapes' `<id>_gtFine_color.png`."""
+    """Whether a file is another form of a known example, such as Cityscapes' `<id>_gtFine_color.png`."""
     return any(path.stem[: end.start()] in stems for end in re.finditer(r"[^0-9A-Za-z]", path.stem))
 
 

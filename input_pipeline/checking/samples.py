@@ -1,4 +1,4 @@
-"""Augmented samples of a source tree for --mode=check: read, augmented and mixed as the training stream does it."""
+"""Augmented samples of a source tree for --mode=check: read, augmented and mixed as in the training stream."""
 
 import cv2
 import numpy as np
@@ -9,9 +9,7 @@ from input_pipeline.checking.report import TILES, Tile, tile
 from input_pipeline.preparation import cache
 from input_pipeline.preparation.encoding import Storage
 
-WIDTH = (
-    640  # pixels of a sample in the picture, at most: larger than in the report's, since noise and artefacts are small
-)
+WIDTH = 640  # the largest width of a sample; more than in the report's picture, because noise and artefacts are small
 
 
 def augmented(
@@ -24,18 +22,18 @@ def augmented(
     max_class_share: float = 1.0,
     image_range: str = "",
 ) -> list[Tile]:
-    """Up to TILES samples of the train split (where there is none, of the first one), at the crop's size.
+    """Up to TILES samples of the train split (or, if there is none, of the first split), at the crop's size.
 
-    Examples are spread evenly over the split, and some are shown twice where there are fewer; those that cannot be converted
-    are left out: `check` reports them. What lies outside an image has the mean colour of these samples, in training that of
+    Examples are spread evenly over the split; if there are too few, some are shown twice. Those that cannot be converted
+    are left out: `check` reports them. Pixels outside an image have the mean colour of these samples, in training that of
     the whole split.
 
     Args:
-        spec: of the data set.
+        spec: the data set.
         data_dir: the source tree.
         chain: --augment.
         crop_size: (height, width), pixels.
-        seed: of the draws.
+        seed: for the draws.
         max_class_share: as in `pipeline.training`.
         image_range: as for `check`.
 
@@ -67,7 +65,7 @@ def augmented(
 
 
 def _tile(split, example):
-    """A sample in small, with its boxes drawn in white."""
+    """A small copy of a sample, with its boxes drawn in white."""
     image = np.clip(np.round(example["image"]), 0, 255).astype(np.uint8)
     for box, kind in zip(example.get("boxes", ()), example.get("box_classes", ()), strict=True):
         if kind != boxes.NONE:
@@ -77,7 +75,7 @@ def _tile(split, example):
 
 
 def _examples(conversion, listed):
-    """Examples as `records.decode_label` gives them, of those that can be converted."""
+    """The examples that can be converted, in the form of `records.decode_label`."""
     count = min(len(listed), TILES)
     wanted = {round(i * (len(listed) - 1) / max(count - 1, 1)) for i in range(count)}
     found = []

@@ -1,10 +1,10 @@
 """Augmentations, chained by a spec such as `affine(scale=(0.5, 2.0), flip=True) | brightness(0.2)`.
 
 An op is a public function of a module here whose first two parameters are `example, seed` (of one example) or `batch, seed`
-(across the examples of a batch); being there registers it. Other public functions are no augmentations.
+(across the examples of a batch). There is no list of ops: a module that is there is used. Other functions are no ops.
 
-**Of one example**: `op(example, seed, <options>) -> example`. `example` holds `image` (float32 [height, width, 3], RGB
-0..255), `label` (uint8 [height, width], 255 = ignore), and where the data set has them `instances` (integers like the
+**Of one example**: `op(example, seed, <options>) -> example`. `example` has `image` (float32 [height, width, 3], RGB
+0..255), `label` (uint8 [height, width], 255 = ignore), and if the data set has them `instances` (integers like the
 label, 0 = none), `boxes` and `box_classes` (`boxes.py`). `seed` is a stateless seed (int32 [2]), so what an op does is a
 function of the run's seed, the epoch and the index only. An op that asks for `size`, `fill` or `max_class_share` is given
 the crop's (height, width), the data set's mean colour and the limit on a class's share of the crop. The chain clips images
@@ -15,21 +15,21 @@ perspective, flips, place of the crop) into eight coefficients, and an elastic d
 them; `input_pipeline/sampling.py` then reads image, label, instances and boxes through that map once, by the cheapest way
 that it allows (slice; slice and resize; warp). Another kind of geometry is a further option of `affine` that changes
 `_inverse_map`'s coefficients or the displacement, never a second resampling. New options take their draws from `FURTHER`,
-so that runs which do not use them stay as they are. Only `affine` is given an image that is still encoded (it decodes no
+so that runs which do not use them do not change. Only `affine` gets an image that is still encoded (it decodes no
 more than its window).
 
 **Pointwise colour** operations are composed into one pass. An op that its module names in `POINTWISE` does not touch
-`image` but adds to what is pending: `pointwise.linear` (one multiply-add a channel), `pointwise.mix` (a 3x3 matrix and an
+`image` but adds to the pending work: `pointwise.linear` (one multiply-add a channel), `pointwise.mix` (a 3x3 matrix and an
 offset), `pointwise.curve` (a function of the value: a table of 256 entries a channel on uint8), with `pointwise.mean` for
-the colour mean as it will be. Before any other op, and at the end, the chain does what is pending, so that an op which is
+the future mean colour. Before any other op, and at the end, the chain does the pending work, so that an op which is
 not in `POINTWISE` (blur, noise) always finds `image` as float32 pixels.
 
 **Across images**: `op(batch, seed, <options>) -> batch` is given GROUP consecutive examples of the stream as one batch
 (`image` float32 [group, height, width, 3], `label` [group, height, width], boxes padded), after all ops of one example, and
 returns as many. Its seed is the first example's, folded with the op's place in the chain. Groups are counted in the order of
-the whole stream, from its beginning, so the result is a function of (seed, epoch, index): exact under resume, and whatever the
-batch size, the workers and the replicas are (`pipeline.py`). Every image of a group has as many boxes, and as many come out;
-that number may be larger than it was. Such ops come last in a chain.
+the whole stream, from its beginning, so the result is a function of (seed, epoch, index): exact under resume, and for any
+batch size, workers and replicas (`pipeline.py`). All images of a group have the same number of boxes, also in the result;
+this number may be larger than before. Such ops come last in a chain.
 
 **Recipes** (`recipes.py`) are names for whole chains: `camvid` or `voc | cutmix` in place of a chain.
 """
@@ -46,12 +46,12 @@ import tfseg.spec as specs
 from input_pipeline import pointwise, sampling
 from input_pipeline.ops.recipes import RECIPES
 
-KINDS = ("example", "batch")  # the name of an op's first parameter says which it is
+KINDS = ("example", "batch")  # the kind of an op is the name of its first parameter
 GROUP = 4  # examples that are mixed with each other: a mosaic's four
 
 
 def names() -> dict[str, Callable]:
-    """The known ops by name. ValueError where two files have an op of the same name."""
+    """The known ops by name. Raises ValueError if two files have an op of the same name."""
     found = {}
     for function in filter(_kind, functions()):
         other = found.setdefault(function.__name__, function)
@@ -64,7 +64,7 @@ def names() -> dict[str, Callable]:
 
 
 def functions() -> list[Callable]:
-    """The public functions of the modules here: ops, and those that are none."""
+    """The public functions of the modules here: ops and other functions."""
     modules = [specs.find(__name__, name) for name in specs.names(__name__)]
     return [
         function
@@ -85,7 +85,7 @@ def build(
     Args:
         chain: ops joined by `|`; blank for none.
         size: (height, width) of the crop, pixels.
-        fill: mean colour of the data set, RGB 0..255: what lies outside an image.
+        fill: mean colour of the data set, RGB 0..255, for pixels outside an image.
         max_class_share: as `affine`'s; 1 for no limit.
 
     Raises:
@@ -107,9 +107,9 @@ def build(
 def build_parts(
     chain: str, size: tuple[int, int], fill: tuple[float, float, float], max_class_share: float = 1.0
 ) -> tuple[Callable, Callable]:
-    """As `build`, in two parts, of which the second may run on the accelerator: up to and with `affine`, and what follows.
+    """The same as `build` in two parts: up to `affine` inclusive, and the rest, which may run on the accelerator.
 
-    After the first part every image has the crop's size: float32, or uint8 where nothing but a slice was drawn. Ops across
+    After the first part every image has the crop's size: float32, or uint8 if only a slice was drawn. Ops across
     images are in neither: see `mix`.
     """
     calls = _parsed(chain, {"size": size, "fill": fill, "max_class_share": max_class_share})
@@ -132,12 +132,12 @@ def build_parts(
 
 
 def mix(chain: str, batch_size: int) -> Callable | None:
-    """The ops across images of a chain: `mixed(batch, seeds) -> batch`; None where there are none.
+    """The ops across images of a chain: `mixed(batch, seeds) -> batch`; None if there are none.
 
     Args:
         chain: all ops; those of one example are left out.
-        batch_size: examples of the batches that `mixed` is given. They are divided into groups of GROUP; where they are no
-            multiple of it, into the largest that divide them.
+        batch_size: examples in the batches that `mixed` gets. They are divided into groups of GROUP; if they are not a
+            multiple of it, into the largest groups that divide them.
     """
     calls = _parsed(chain, {"size": None, "fill": None, "max_class_share": None})
     ops = [(i, op) for i, (_, kind, op, _) in enumerate(calls) if kind == "batch"]
@@ -173,7 +173,7 @@ def _apply(calls, start, example, seed):
 
 
 def _parsed(chain, given):
-    """The calls of a chain, with a crop before them where there is no `affine`: (name, kind, op, whether it is pointwise)."""
+    """The calls of a chain, after a crop if there is no `affine`: (name, kind, op, whether it is pointwise)."""
     known, calls = names(), [part for call in specs.parse_chain(chain) for part in _expanded(call)]
     if not any(call.name == "affine" for call in calls):
         calls = [specs.Call("affine", kwargs={"scale": (1.0, 1.0), "flip": False}), *calls]
@@ -205,7 +205,7 @@ def _expanded(call):
 
 
 def _find(call, known, chain):
-    """The op of a call. A function that is there and is no op is named as such, since listing the others would not help."""
+    """The op of a call. For an existing function that is no op, the error says so, because a list of ops would not help."""
     for function in functions():
         if function.__name__ == call.name and not _kind(function):
             raise ValueError(
@@ -216,6 +216,6 @@ def _find(call, known, chain):
 
 
 def _kind(function):
-    """`example`, `batch`, or None where a function is no op."""
+    """`example`, `batch`, or None if a function is no op."""
     first = list(inspect.signature(function).parameters)[:2]
     return first[0] if len(first) == 2 and first[0] in KINDS and first[1] == "seed" else None

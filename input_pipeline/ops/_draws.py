@@ -1,4 +1,4 @@
-"""What several ops need for their draws. The leading underscore keeps this module out of the search for ops."""
+"""Helpers for the draws of several ops. The leading underscore keeps this module out of the search for ops."""
 
 import tensorflow as tf
 
@@ -8,7 +8,7 @@ SHARE = 1 << 19  # folded into the seed for the draw of whether an op acts, so t
 def check(**options: tuple[float, float, float]) -> None:
     """Raises ValueError for an option outside its range: `check(delta=(delta, 0, 1))` is (value, lowest, largest).
 
-    A tensor is no option but was drawn.
+    A tensor is not checked, because it is a draw and not an option.
     """
     for name, (value, low, high) in options.items():
         if tf.is_tensor(value):

@@ -1,4 +1,4 @@
-"""What a lens, a sensor and a file do to an image: blur, noise, JPEG artefacts. The label stays.
+"""The effects of a lens, a sensor and a file on an image: blur, noise, JPEG artefacts. The label does not change.
 
 `share` is the share of the examples, 0..1, on which an op acts; the others cost nothing. Milliseconds are those of an image of
 360x480 on one core. Strengths and the finding that networks which meet them in training stand them: Hendrycks and Dietterich,
@@ -14,7 +14,7 @@ import tensorflow as tf
 from input_pipeline import pointwise
 from input_pipeline.ops import _draws
 
-# Of the standard normal distribution, in the middle of 65536 equal shares: from -4.32 to 4.32.
+# Quantiles of the standard normal distribution, in the middle of 65536 equal shares: from -4.32 to 4.32.
 QUANTILES = scipy.special.ndtri((np.arange(65536) + 0.5) / 65536).astype(np.float32)
 
 

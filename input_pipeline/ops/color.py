@@ -1,4 +1,4 @@
-"""Photometric augmentation of the image; the label stays. The chain clips to 0..255 once, at its end.
+"""Photometric augmentation of the image; the label does not change. The chain clips to 0..255 once, at its end.
 
 Brightness, contrast and saturation are the colour jitter of Howard, "Some Improvements on Deep Convolutional Neural Network
 Based Image Classification", 2013; hue and the channels' order come with SSD (Liu et al., 2016). `share` is the share of the
@@ -12,7 +12,7 @@ import tensorflow as tf
 from input_pipeline import pointwise
 from input_pipeline.ops import _draws
 
-# These add to what is pending: see `ops/__init__.py`.
+# These add to the pending work: see `ops/__init__.py`.
 POINTWISE = ("brightness", "channel_shuffle", "contrast", "gamma", "gray", "hue", "photometric", "saturation")
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: the gray of an RGB pixel
 # RGB to Y, I, Q, the colours of NTSC television: the gray, and two axes at right angles to it in which hue is an angle.
@@ -59,7 +59,7 @@ def gamma(example, seed, ratio: float = 1.5):
     """
     _draws.check(ratio=(ratio, 1, 10))
     exponent, full = tf.exp(_draws.either_way(seed, math.log(ratio))), math.log(255.0)
-    # As a power it takes seven times as long. log(0) is -inf, which comes back as 0.
+    # A power would take seven times as long. log(0) is -inf, and exp makes it 0 again.
     return pointwise.curve(example, lambda v: tf.exp(exponent * (tf.math.log(v) - full) + full))
 
 
@@ -69,7 +69,7 @@ def gray(example, seed, share: float = 0.1):
 
 
 def channel_shuffle(example, seed, share: float = 0.5):
-    """Puts the channels in another order in a share of the images; each of the six orders is as likely, RGB too."""
+    """Puts the channels in another order in a share of the images; all six orders are equally likely, RGB too."""
     order = tf.where(_draws.acts(seed, share), tf.argsort(tf.random.stateless_uniform([3], seed)), tf.range(3))
     return pointwise.mix(example, tf.gather(tf.eye(3), order))
 

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from input_pipeline import IGNORE, boxes, sampling
 
-CROP_DRAWS = 10  # as MMSegmentation's RandomCrop
+CROP_DRAWS = 10  # as in MMSegmentation's RandomCrop
 SCALES = ("log_uniform", "uniform", "set")
-FURTHER = 1 << 20  # folded into the seed for draws beside the first five, so that a new option changes no other draw
+FURTHER = 1 << 20  # folded into the seed for draws after the first five, so that a new option changes no other draw
 
 
 def affine(
@@ -36,7 +36,7 @@ def affine(
     """Random scale, aspect, rotation, shear, translation, perspective, flips, elastic deformation and crop, in one map.
 
     The image is sampled bilinearly and the label by its nearest pixel, on the same grid (pixel centres at half
-    integers). What lies outside the image becomes the mean colour and IGNORE. Without scaling and rotation the crop's
+    integers). Pixels outside the image get the mean colour and IGNORE. Without scaling and rotation the crop's
     offset is whole, so pixels are copied exactly. What a draw needs is decided for each image (`sampling.py`): without
     rotation, shear and perspective a window is sliced and resized, and the map is moved to whole windows for it.
 
@@ -53,8 +53,8 @@ def affine(
         vertical_flip: whether half of the examples are mirrored top to bottom.
         warp_share: share of the examples, 0..1, that are rotated, sheared, seen in perspective; the others are only scaled,
             flipped and cropped, which takes a fifth of the time.
-        rare: train ids. A share of the crops is centred on a pixel of one of these classes, each that the image shows being
-            as likely; a crop still lies inside the image where it fits.
+        rare: train ids. A share of the crops is centred on a pixel of one of these classes; all that are in the image are
+            equally likely. A crop still lies inside the image if it fits.
         rare_share: that share, 0..1.
         elastic: standard deviation, pixels of the crop, of the displacement drawn at each point of a coarse grid, between
             which it is bicubic (U-Net, Ronneberger et al., 2015, section 3.1: 10 pixels, a grid of 3x3); 0: none.
@@ -151,7 +151,7 @@ def _check(scale, scales, aspect, shear, translation, perspective, warp_share, r
 
 
 def _either_way(draw):
-    """A draw from [0, 1) as one from [-1, 1)."""
+    """Turns a draw from [0, 1) into one from [-1, 1)."""
     return 2.0 * draw - 1.0
 
 
@@ -164,16 +164,16 @@ def _zoom(scale, scales, draw):
 
 
 def _largest_share(label):
-    """Share of a label's most frequent class among its valid pixels; 1 where none is valid."""
+    """Share of a label's most frequent class among its valid pixels; 1 if none is valid."""
     counts = tf.math.bincount(tf.cast(tf.reshape(label, [-1]), tf.int32), minlength=256, maxlength=256)[:IGNORE]
     total = tf.reduce_sum(counts)
     return tf.where(total > 0, tf.reduce_max(counts) / tf.maximum(total, 1), 1.0)
 
 
 def _rare_centre(label, rare, draws, seed, share):
-    """(y, x) of a pixel of one of the classes `rare`, in the image; (-1, -1) where there is none, or by chance.
+    """(y, x) of a pixel of one of the classes `rare`, in the image; (-1, -1) if there is none, or by chance.
 
-    Each class that the label shows is as likely, and so is each of its pixels.
+    All classes in the label are equally likely, and so are all pixels of a class.
     """
     masks = [label == train_id for train_id in rare]
     present = tf.stack([tf.reduce_any(mask) for mask in masks])
@@ -219,7 +219,7 @@ def _inverse_map(
     Args:
         image_size: (height, width).
         size: (height, width) of the crop.
-        zoom: of both sides; `zooms` are those of (height, width) where they differ.
+        zoom: of both sides; `zooms` are those of (height, width) if they differ.
         angle: of rotation, radians.
         mirror: -1 or 1, `upside_down` too.
         place: in [0, 1)^2, chooses where the crop lies in the zoomed image (or the image in a larger crop).
@@ -228,12 +228,12 @@ def _inverse_map(
         leans: (x for a unit of y, y for a unit of x).
         shift: (y, x) in heights and widths of the crop.
         slopes: (y, x) change of the zoom from the middle of the crop to its edge.
-        centre: (y, x) of a pixel of the image that the crop is to be centred on, instead of at `place`; none where negative.
+        centre: (y, x) of a pixel of the image as the crop's centre, instead of `place`; negative for none.
     """
     size = tf.constant(size, tf.float32)
     zooms = tf.stack([zoom, zoom]) if zooms is None else zooms
     slack = tf.cast(image_size, tf.float32) * zooms - size
-    # Whole offsets, so that zoom 1 copies pixels; slack may be negative, the image then lies inside the crop.
+    # Whole offsets, so that zoom 1 copies pixels. If slack is negative, the image lies inside the crop.
     corner = tf.sign(slack) * tf.minimum(tf.floor(place * (tf.floor(tf.abs(slack)) + 1.0)), tf.floor(tf.abs(slack)))
     if centre is not None:
         limit = tf.floor(tf.maximum(slack, 0.0))

@@ -2,7 +2,7 @@
 
 `share` is the share of the images, 0..1, that are mixed. A pixel is always copied together with its label, never blended, so
 that image and label stay aligned and no class is invented. Each result has the boxes of all images that are in it, some of them
-empty (`boxes.py`), and the instance numbers of what is put in go on behind those that are there.
+empty (`boxes.py`). The instance numbers of the parts that are put in follow the existing numbers.
 """
 
 import tensorflow as tf
@@ -33,7 +33,7 @@ def cutmix(batch, seed, share: float = 0.5, area: tuple[float, float] = (0.0, 1.
 def classmix(batch, seed, share: float = 0.5, classes: float = 0.5):
     """Puts all pixels of some classes of the next image of the group into an image, at the same place.
 
-    ClassMix (Olsson et al., 2021): of the classes that the other image shows the share `classes`, 0..1, is drawn, rounded up.
+    ClassMix (Olsson et al., 2021): the share `classes`, 0..1, of the classes in the other image is drawn, rounded up.
     Its labels are the true ones here. Ignored pixels are not copied.
     """
     _draws.check(classes=(classes, 0, 1))
@@ -59,7 +59,7 @@ def copy_paste(batch, seed, share: float = 0.5, rare: tuple[int, ...] = (), belo
         seed: see there.
         share: see above.
         rare: train ids. Blank: the classes that fill less than `below` of the valid pixels of the group.
-        below: 0..1; has no effect where `rare` is given.
+        below: 0..1; has no effect if `rare` is given.
     """
     _draws.check(below=(below, 0, 1))
     if not all(isinstance(train_id, int) and 0 <= train_id < IGNORE for train_id in rare):
@@ -98,7 +98,7 @@ def mosaic(batch, seed, share: float = 0.5, centre: tuple[float, float] = (0.25,
         shift, masks = [], []
         for axis, (far, length) in enumerate(((lower, height), (right, width))):
             low, high = (middle[axis], tf.fill([count], float(length))) if far else (tf.zeros([count]), middle[axis])
-            # The window begins at a pixel from 0 to what is left beside it.
+            # The window begins at any pixel at which it fits into the image.
             first = tf.floor(draws[:, 1 + 2 * i + axis] * (length - (high - low) + 1.0))
             shift.append(tf.cast(low - tf.minimum(first, length - (high - low)), tf.int32))
             masks.append(_between(low, high, length))
@@ -113,19 +113,19 @@ def _shape(batch):
 
 
 def _next(count, step):
-    """For each image the number of the one that is `step` further; behind the last comes the first."""
+    """For each image the number of the one that is `step` further; after the last comes the first."""
     return tf.constant([(i + step) % count for i in range(count)])
 
 
 def _others(batch, numbers):
-    """For each image another one, with all that can be put into it."""
+    """For each image another one, with all its entries that can be mixed in."""
     return {
         k: tf.gather(batch[k], numbers) for k in ("image", "label", "instances", "boxes", "box_classes") if k in batch
     }
 
 
 def _shifted(others, by):
-    """Images that are moved by `by` (rows, columns) pixels, int32 [images, 2]; what leaves one edge comes in at the other."""
+    """Images moved by `by` (rows, columns) pixels, int32 [images, 2]; pixels that leave at an edge enter at the other."""
     moved = {k: tf.stack([tf.roll(v, by[i], [0, 1]) for i, v in enumerate(tf.unstack(others[k]))])
              for k in ("image", "label", "instances") if k in others}  # fmt: skip
     if "boxes" in others:
@@ -160,7 +160,7 @@ def _between(low, high, length):
 def _of_classes(labels, taken):
     """The pixels whose class is one of `taken` (bool [images, 255]); ignored ones are none."""
     table = tf.pad(taken, [[0, 0], [0, 1]])
-    # In one flat table: with batch_dims it takes twice as long.
+    # A lookup in one flat table, because batch_dims takes twice as long.
     begin = (IGNORE + 1) * tf.range(labels.shape[0])[:, tf.newaxis, tf.newaxis]
     return tf.gather(tf.reshape(table, [-1]), tf.cast(labels, tf.int32) + begin)
 
@@ -171,6 +171,6 @@ def _counts(label):
 
 
 def _draws_below(draws, share):
-    """Which images are mixed, bool [images, 1, 1]: the share of them."""
+    """Which images are mixed, bool [images, 1, 1]: true for `share` of them."""
     _draws.check(share=(share, 0, 1))
     return (draws < share)[:, tf.newaxis, tf.newaxis]

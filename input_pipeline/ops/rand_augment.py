@@ -5,7 +5,7 @@ import tensorflow as tf
 from input_pipeline.ops import _draws, camera, color
 
 LARGEST = 10  # magnitude
-# What each op does at magnitude 1..10, m being a tenth of it. Contrast and saturation are RandAugment's range, 1 +- 0.9 at 10.
+# The ops at magnitude 1..10; m is a tenth of the magnitude. Contrast and saturation are RandAugment's range, 1 +- 0.9 at 10.
 WAYS = (
     lambda example, seed, m: example,
     lambda example, seed, m: color.brightness(example, seed, 0.4 * m),
@@ -20,9 +20,9 @@ WAYS = (
 
 
 def rand_augment(example, seed, n: int = 2, magnitude: float = 9):
-    """Does `n` of nine ops one after the other, each drawn anew: eight of colour and quality, and one that changes nothing.
+    """Does `n` ops one after the other. Each is drawn from nine: eight for colour and quality, and one that changes nothing.
 
-    RandAugment (Cubuk et al., 2020): one `magnitude`, 0..10, holds for all. It is the largest strength, and the strength of a
+    RandAugment (Cubuk et al., 2020): all ops have the same `magnitude`, 0..10. It is the largest strength; the strength of a
     draw is uniform up to it, which the paper found as good as a fixed one. At 10: brightness +-0.4 of the range, contrast and
     saturation 1 +- 0.9, hue +-36 degrees, gamma to 2.5, blur to 2.1 pixels, noise to 25 levels, JPEG to quality 20. The
     paper's rotation, shear and translation are options of `affine`, since an image is resampled only once.

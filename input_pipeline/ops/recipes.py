@@ -1,6 +1,6 @@
 """Recipes of papers as chains, by the name of the data set: `--augment=voc` is its chain. The crop's size is --crop_size.
 
-A recipe may be part of a chain: `voc | cutmix`. The flags that a run records hold the name as it was given.
+A recipe may be part of a chain: `voc | cutmix`. The recorded flags of a run have the name, not the chain.
 """
 
 # PSPNet (Zhao et al., 2017), section 5.1: mirror and resize between 0.5 and 2 for all data sets; for ADE20K and PASCAL VOC

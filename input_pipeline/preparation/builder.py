@@ -86,7 +86,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.source, self.classes, self.splits, self.options = source, tuple(classes), found, options or {}
         rows = [(row, i) for i, row in enumerate(classes)] + [(row, IGNORE) for row in ignored] + list(merged)
         self.conversion, self.boxes = Conversion(rows, by_color, lenient), boxes
-        self.skip_bad = self.on_beam = False  # what `cache.prepare` was asked for
+        self.skip_bad = self.on_beam = False  # set from the arguments of `cache.prepare`
         for split, examples in found.items():
             ids = collections.Counter(e.id for e in examples) if source else {}
             twice = [name for name, n in ids.items() if n > 1]
@@ -187,7 +187,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             said = "".join(f" All masks together: {hint.text}" for hint in self._hints())
             raise ValueError(
                 f"Expected whole pairs of image and mask. Received: {len(faults)} of {total} at fault in the {split} "
-                f"split of {self.name}; mend or remove them, or leave them out with --skip_bad; nothing was written."
+                f"split of {self.name}; repair or remove them, or leave them out with --skip_bad; nothing was written."
                 f"{said}\n  " + some(faults, "\n  ")
             )
         if faults:
@@ -195,7 +195,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         counts.warn(f"{self.name} {split}", self.conversion.storage.image_range)
 
     def _hints(self):
-        """What all masks that were read say together, as check says it; nothing of a table that takes what it gets."""
+        """What all masks together show about the class table, as in check; [] if the table ignores unknown values."""
         tally, table = Tally(), self.conversion
         tally.start(table.rows, self.classes, table.by_color)
         for counts in self._counts.values():
@@ -204,7 +204,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return [] if table.lenient else hints(tally, table.rows, editable)
 
     def _judge(self):
-        """Raises where all masks together show that the class table does not fit them, before the records are whole."""
+        """Raises if all masks together show that the class table does not fit them, before the records are complete."""
         said = [hint.text for hint in self._hints() if hint.certain]
         if said:
             raise ValueError(

@@ -80,7 +80,7 @@ def source_builder(spec: str, data_dir: str = "", cache: Path = Path()) -> "tfds
 
 
 def check_source(spec: str, data_dir: str = "") -> None:
-    """Raises ValueError or FileNotFoundError where the spec or the folder cannot be right; no file is listed.
+    """Raises ValueError or FileNotFoundError if the spec or the folder cannot be right. No file is listed.
 
     Args:
         spec: a data set of `names()` with its options.

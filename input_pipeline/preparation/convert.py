@@ -1,4 +1,4 @@
-"""From an example of the source tree to its record: read, checked, mapped to train ids, counted; on all cores."""
+"""Turns an example of the source tree into its record: reads, checks and counts it and maps it to train ids, on all cores."""
 
 import collections
 import concurrent.futures
@@ -24,21 +24,21 @@ from input_pipeline.source.masks import Mask
 
 @dataclasses.dataclass(frozen=True)
 class Converted:
-    """An example's record and what is counted of it; or, where a file is at `fault`, which and why."""
+    """An example's record and its counts, or, if a file has a `fault`, which file and why."""
 
     id: str
     record: dict | None = None
     fault: str = ""
     counts: Counted | None = None
-    found: Found | None = None  # what its mask holds, where that could be read
+    found: Found | None = None  # the values in its mask, if it could be read
     outside: dict = dataclasses.field(default_factory=dict)  # {colour code: pixels} that a lenient table ignored
 
 
 class Conversion:
-    """Converts examples by a class table. It can be pickled: Beam sends it to its workers."""
+    """Converts examples with a class table. It can be pickled, because Beam sends it to its workers."""
 
     def __init__(self, rows: Sequence[tuple[Class, int]], by_color: bool = False, lenient: bool = False):
-        """`rows` have their train ids, IGNORE too; `by_color` and `lenient` are those of `builder.Builder`."""
+        """`rows` are (class, train id or IGNORE); `by_color` and `lenient` are those of `builder.Builder`."""
         self.rows = tuple(rows)
         by_id = {row.raw: i for row, i in rows if row.raw is not None}
         colors = {int(files.color_code(row.color)): i for row, i in rows if row.color}
@@ -87,35 +87,35 @@ class Conversion:
             what, text = ("colours", files.color_text) if colored else ("ids", str)
             raise ValueError(
                 f"Expected {what} of the class table: {', '.join(map(text, lookup.known))}. "
-                f"Received: {some([f'{text(i)} on {n} pixels' for i, n in pairs])}. Add them to the table, or mend the mask"
+                f"Received: {some([f'{text(i)} on {n} pixels' for i, n in pairs])}. Add them to the table, or correct the mask"
             ) from error
 
 
 def read_image(source: Path | Part | bytes | np.ndarray, image_range: str = "") -> Picture:
-    """Returns what an example holds as its image; an array is RGB uint8 [height, width, 3]."""
+    """Reads the image of an example; an array is RGB uint8 [height, width, 3]."""
     data = contents(source)
     return Picture(files.encode_png(data), data) if isinstance(data, np.ndarray) else images.look(data, image_range)
 
 
 def read_mask(source: Path | Part | bytes | np.ndarray) -> Mask:
-    """Returns what an example holds as its mask; an array is raw ids [height, width] or colours [height, width, 3]."""
+    """Reads the mask of an example; an array is raw ids [height, width] or colours [height, width, 3]."""
     data = contents(source)
     return Mask(data) if isinstance(data, np.ndarray) else masks.look(data)
 
 
 def contents(source: Path | Part | bytes | np.ndarray) -> bytes | np.ndarray:
-    """Returns an image or a mask as it is held: encoded, or an array."""
+    """Returns an image or a mask as the example has it: encoded, or an array."""
     data = source.read() if isinstance(source, Part) else source
     return files.read(data) if isinstance(data, Path) else data
 
 
 def named(source: Path | Part | bytes | np.ndarray) -> str:
-    """What a message calls the image or the mask of an example."""
+    """The name of an example's image or mask in messages."""
     return "an array" if isinstance(source, (bytes, np.ndarray)) else str(source)
 
 
 def check_sizes(image: np.ndarray, raw: np.ndarray, turned: bool) -> None:
-    """Raises ValueError where a mask has not the size of its image, which EXIF may have turned."""
+    """Raises ValueError if the size of a mask is not that of its image, which EXIF may have turned."""
     if raw.shape[:2] != image.shape[:2]:
         expected, received = (f"{a.shape[1]} x {a.shape[0]}" for a in (image, raw))
         hint = ", as EXIF turns the image" if turned and raw.shape[:2] == image.shape[1::-1] else ""
@@ -126,7 +126,7 @@ def check_sizes(image: np.ndarray, raw: np.ndarray, turned: bool) -> None:
 
 
 def in_parallel(function: Callable, items: Iterable, total: int, title: str) -> Iterator:
-    """`map` in order, on all cores, with a bar; few results wait, so memory does not grow with the number of items."""
+    """`map` in order, on all cores, with a progress bar. Few results wait, so memory does not grow with the items."""
     cores = os.cpu_count() or 1
     bar = progress.bar(title, total, "images")
     with bar, concurrent.futures.ThreadPoolExecutor(cores) as pool:

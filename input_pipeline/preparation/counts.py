@@ -41,7 +41,7 @@ CLASS_WEIGHTS = {"enet": enet, "median_frequency": median_frequency}
 
 @dataclasses.dataclass(frozen=True)
 class Counted:
-    """The counts of one example, before they are added to its split's."""
+    """The counts of one example, before they are added to those of its split."""
 
     labels: np.ndarray  # int [256]: pixels of each train id
     colors: np.ndarray  # int [3, 256]: pixels of each value of each channel
@@ -52,7 +52,7 @@ class Counted:
 
 
 def count(image: np.ndarray, label: np.ndarray, picture: Picture) -> Counted:
-    """Counts one example: image uint8 [height, width, 3] and label uint8 [height, width], made of `picture`."""
+    """Counts one example: image uint8 [height, width, 3] and label uint8 [height, width]. `picture` is the image as read."""
     colors = np.stack([np.bincount(image[..., c].ravel(), minlength=256) for c in range(3)])
     labels, size = np.bincount(label.ravel(), minlength=256), f"{label.shape[0]}x{label.shape[1]}"
     return Counted(labels, colors, size, picture.turned, picture.left_out, picture.range)
@@ -70,9 +70,9 @@ class Counts:
         self._sizes = collections.Counter()
         self._turned = []
         self._outside = {}  # {example: {colour code: pixels}}
-        self._left_out = collections.Counter()  # of channels: images
+        self._left_out = collections.Counter()  # {channels that are left out: images}
         self._range = None  # of the images deeper than 8 bits
-        self.tally = Tally()  # of the masks' values, those at fault too
+        self.tally = Tally()  # of the values in all masks, also in those with a fault
 
     def add(self, converted) -> None:
         """Adds one example (`convert.Converted`), or its fault."""
@@ -116,11 +116,11 @@ class Counts:
         ignored            pixels of no class
         mean, std          of each channel, RGB 0..255, over all pixels of all images
         sizes              {"HxW": images}
-        weights            of the classes by `enet` and by `median_frequency`, as the loss takes them
+        weights            of the classes by `enet` and by `median_frequency`, for the loss
         turned             ids of the images that EXIF turned
-        image_range        where images are deeper than 8 bits: [lowest value, highest, bits (0: no natural range)]
-        image_range_usual  the highest value that one of them needs for 99.9 % of its pixels
-        left_out           {"an alpha channel": images}, where channels were left out
+        image_range        if images are deeper than 8 bits: [lowest value, highest, bits (0: no natural range)]
+        image_range_usual  the highest value in these images, without the top 0.1 % of each image
+        left_out           {"an alpha channel": images}, if channels were left out
         """
         values, total = np.arange(256), self._colors[0].sum()
         mean = self._colors @ values / total
@@ -143,10 +143,10 @@ class Counts:
         return {"pixels": sum(sum(found.values()) for found in self._outside.values()), "images": len(self._outside)}
 
     def warn(self, what: str, image_range: str) -> None:
-        """Logs what was lost of `what`: the range of deep images, and pixels outside the class table.
+        """Logs what was lost from `what`: the range of deep images, and pixels outside the class table.
 
-        Of these the share, the commonest colours and some images. Copies of CamVid's colour masks that were scaled, or
-        saved as JPEG on their way, have such colours along every edge.
+        For these pixels it logs their share, the most frequent colours and some images. Copies of CamVid's colour masks
+        that were scaled or saved as JPEG have such colours along every edge.
         """
         text, lost = range_text(self._range, image_range) if self._range else ("", False)
         if lost:
@@ -164,7 +164,7 @@ class Counts:
         )  # fmt: skip
 
     def to_json(self) -> dict:
-        """All counts as JSON holds them; `from_json` reads them back."""
+        """All counts as JSON values; `from_json` reads them back."""
         outside = {name: {str(code): n for code, n in found.items()} for name, found in self._outside.items()}
         return {
             "faults": self.faults, "boxes": self.boxes, "labels": self._labels.tolist(), "ignored": self._ignored,
@@ -175,7 +175,7 @@ class Counts:
 
     @classmethod
     def from_json(cls, values: dict) -> "Counts":
-        """The counts that `to_json` gave."""
+        """The counts from the values of `to_json`."""
         counts = cls(len(values["labels"][0]))
         counts.faults, counts.boxes, counts._ignored = values["faults"], values["boxes"], values["ignored"]
         counts._labels, counts._colors = (np.array(values[key], np.int64) for key in ("labels", "colors"))

@@ -47,7 +47,7 @@ class Storage:
 
     @property
     def options(self) -> dict:
-        """The options that are set, which is those that change what is stored."""
+        """The options that are not at their default, which are those that change the stored images."""
         return {k: v for k, v in dataclasses.asdict(self).items() if v}
 
     @property

@@ -1,7 +1,7 @@
-"""What the values of all masks together say of the class table: the one judgement that check and preparation share.
+"""Judges from the values of all masks together whether the class table fits them. Check and preparation both use this.
 
-A mask alone may look right where the whole shows that it is not: ids that count from 1, 0 and 255 for two classes, files
-of which some say 255 for what others call 1.
+A single mask may look right although all masks together show a mistake: ids that count from 1, 0 and 255 for two classes, or
+a class that is 255 in some files and 1 in others.
 """
 
 import collections
@@ -14,13 +14,13 @@ from input_pipeline.source.class_tables import Class, Implied
 from input_pipeline.source.listing import some
 from input_pipeline.source.lookup import IGNORE, color_code, color_text
 
-LIMIT = 1000  # values outside the table that are told apart: a mask saved as JPEG has a million
-_FOREGROUND, _CLASSES, _BOTH = "0 and 255 only", "ids below 255 only", "ids and 255"  # what a mask holds
+LIMIT = 1000  # so many values outside the table are counted separately; a mask saved as JPEG has a million
+_FOREGROUND, _CLASSES, _BOTH = "0 and 255 only", "ids below 255 only", "ids and 255"  # kinds of masks
 
 
 @dataclasses.dataclass
 class Value:
-    """A raw id, or a colour's code, and how often it was found; `train_id` is None outside the class table."""
+    """A raw id or the code of a colour, and how often it was found; `train_id` is None if the table does not have it."""
 
     colored: bool
     code: int
@@ -36,7 +36,7 @@ class Value:
 
 @dataclasses.dataclass(frozen=True)
 class Hint:
-    """What all masks together say, and whether it is certain, so that nothing may be prepared."""
+    """What all masks together show, and whether it is certain; if it is, preparation stops."""
 
     text: str
     certain: bool = True
@@ -47,11 +47,11 @@ class Tally:
 
     def __init__(self):
         self.values = {}  # {(whether a colour, code): Value}
-        self.beyond = 0  # pixels of values outside the table beyond the first LIMIT
-        self.masks = collections.defaultdict(list)  # {what they hold, or how they are read: masks}
+        self.beyond = 0  # pixels of further values outside the table, after the first LIMIT values
+        self.masks = collections.defaultdict(list)  # {kind of mask, or how it is read: masks}
 
     def start(self, rows, classes, by_color) -> None:
-        """Puts in the values of a class table, none of them found yet."""
+        """Adds the values of a class table, with no pixels found yet."""
         for row, train_id in rows:
             becomes = "ignored" if train_id == IGNORE else classes[train_id].name
             name = becomes if row.name in (becomes, "ignore") else f"{row.name} ({becomes})"
@@ -62,7 +62,7 @@ class Tally:
                 self.values[True, code] = Value(True, code, name, train_id)
 
     def add(self, found: "Found", example: str) -> None:
-        """Adds what one mask holds; `example` names it."""
+        """Adds the values of one mask; `example` is its name."""
         self.beyond += found.beyond
         for key in filter(None, (found.how, found.holds)):
             self.masks[key].append(found.mask)
@@ -88,7 +88,7 @@ class Tally:
             mine.example = mine.example or value.example
 
     def to_json(self) -> dict:
-        """The tally as JSON holds it; `from_json` reads it back."""
+        """The tally as JSON values; `from_json` reads it back."""
         return {
             "values": [dataclasses.astuple(v) for v in self.values.values()],
             "beyond": self.beyond,
@@ -97,7 +97,7 @@ class Tally:
 
     @classmethod
     def from_json(cls, values: dict) -> "Tally":
-        """The tally that `to_json` gave."""
+        """The tally from the values of `to_json`."""
         tally = cls()
         tally.values = {(v[0], v[1]): Value(*v) for v in values["values"]}
         tally.beyond = values["beyond"]
@@ -107,7 +107,7 @@ class Tally:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What one mask holds."""
+    """The values in one mask."""
 
     mask: str  # its file
     values: dict = dataclasses.field(default_factory=dict)  # {(whether a colour, code): pixels}
@@ -117,12 +117,12 @@ class Found:
 
 
 def found(mask: str, codes: np.ndarray, colored: bool, lookup, how: str = "") -> Found:
-    """Counts the values of a mask; `lookup` is the table that it is read by, None where none fits."""
+    """Counts the values of a mask; `lookup` is the table that reads it, None if no table fits."""
     known = lookup.known if lookup else []
     small = codes.dtype.itemsize < 3 and codes.dtype.kind == "u"
     counts = np.bincount(codes.ravel()) if small else None
     values, counts = (np.flatnonzero(counts), counts[counts > 0]) if small else np.unique(codes, return_counts=True)
-    order = np.lexsort((-counts, ~np.isin(values, known)))  # those of the table first, then the commonest
+    order = np.lexsort((-counts, ~np.isin(values, known)))  # values in the table first, then the most frequent
     kept = order[: len(known) + LIMIT]
     pixels = {(colored, int(values[i])): int(counts[i]) for i in kept}
     holds = ""
@@ -137,12 +137,12 @@ def found(mask: str, codes: np.ndarray, colored: bool, lookup, how: str = "") ->
 
 
 def hints(tally: Tally, rows: list[tuple[Class, int]], editable: bool) -> list[Hint]:
-    """Returns what all masks together say is wrong.
+    """Returns the mistakes that all masks together show.
 
     Args:
         tally: of all masks, with the values of the table.
         rows: the rows of the class table with their train ids.
-        editable: whether the table is the owner's own classes.csv.
+        editable: whether the table is a classes.csv, which the user can change.
     """
     said, implied = [], any(isinstance(row, Implied) for row, _ in rows)
     if whole := _whole(tally.values, editable, implied):
@@ -161,19 +161,19 @@ def hints(tally: Tally, rows: list[tuple[Class, int]], editable: bool) -> list[H
 
 
 def _mixed(masks):
-    """Files that say 255 for what others call by an id, where the table does not know 255."""
+    """A hint if some masks use 255 for a class that has an id in other masks, and 255 is not in the table."""
     foreground, classes = masks.get(_FOREGROUND), masks.get(_CLASSES)
     if not (foreground and classes) or masks.get(_BOTH):
         return ""
     return (
         f"{len(foreground)} masks hold {_FOREGROUND} ({some(foreground)}), and {len(classes)} hold ids without 255 "
-        f"({some(classes)}), 1-bit ones perhaps, whose white is 1: the same object would be ignored in some files and a "
+        f"({some(classes)}), perhaps 1-bit masks, whose white is 1: the same object would be ignored in some files and a "
         "class in others. Save all masks alike; if 255 does mean unlabelled, add the row 255,ignore."
     )
 
 
 def _whole(values, editable, implied):
-    """What the ids say: shifted, spread or foreground ids, a table of the wrong kind; None for nothing."""
+    """A hint about the ids (shifted, spread, foreground only, or a table of the wrong kind), None if they look right."""
     table = [v for v in values.values() if v.train_id is not None]
     ids = sorted(v.code for v in values.values() if v.images and not v.colored)
     classes = {v.code: v.name for v in table if not v.colored and v.train_id != IGNORE}
@@ -204,5 +204,5 @@ def _whole(values, editable, implied):
     steps = [b - a for a, b in itertools.pairwise(ids)]
     if unknown and len(ids) == len(classes) > 1 and min(steps) > 1 and max(steps) - min(steps) <= 1:
         pairs = [f"{i} is {name}" for i, (_, name) in zip(ids, sorted(classes.items()), strict=True)]
-        return Hint(f"The ids are spread over the grays, as to be seen by eye. Most likely {', '.join(pairs)}.")
+        return Hint(f"The ids are spread over the grays, so that people can see them. Most likely {', '.join(pairs)}.")
     return None

@@ -151,5 +151,5 @@ def _stem(name):
 
 
 def _inner(name):
-    """A name that stays below the folder where something is written under it: not absolute, and without `..`."""
+    """A safe form of a name, so that its file is written below the intended folder: not absolute, without `..`."""
     return "/".join(part for part in Path(name).parts if part not in ("/", ".."))

@@ -1,13 +1,12 @@
-"""Backbones: one family a file, whose VARIANTS are the names that a spec may give.
+"""Backbones: each file is a family, and its VARIANTS are the names that a spec may give.
 
     backbones.build("resnet34", x, output_stride=16)  # {"c1": 1/2 of the resolution, .. "c5": 1/16}
 
-A family's file holds VARIANTS (name -> what its `build` needs), `channels(variant)`, `build(inputs, variant,
-output_stride)`, `head(features, num_classes, variant)`; where they are known REFERENCE (the authors' sizes) and WEIGHTS
-(published files, name -> `Weights`); and where they are not the usual ones `strides(variant)`, OUTPUT_STRIDES, NORMALIZATION,
-INITIAL, the rule by which its weights start (models/layers/initial_weights.py; PyTorch's own where there is none), and
-RENAMES, (pattern, replacement) pairs from its layer names to the reference's keys. A name that looks like a mistyped one of
-these is refused.
+A family's file has VARIANTS (name -> what its `build` needs), `channels(variant)`, `build(inputs, variant, output_stride)`
+and `head(features, num_classes, variant)`. If they are known, it has REFERENCE (the authors' sizes) and WEIGHTS (published
+files, name -> `Weights`). If they differ from the defaults, it has `strides(variant)`, OUTPUT_STRIDES, NORMALIZATION, INITIAL
+(the rule for the initial weights, see models/layers/initial_weights.py; by default PyTorch's) and RENAMES ((pattern,
+replacement) pairs from its layer names to the reference's keys). A name that looks like a mistyped one of these is refused.
 """
 
 import dataclasses
@@ -16,10 +15,10 @@ import functools
 import tfseg.spec as specs
 from models import layers
 
-STRIDES = {"c1": 2, "c2": 4, "c3": 8, "c4": 16, "c5": 32}  # of a family that declares none
+STRIDES = {"c1": 2, "c2": 4, "c3": 8, "c4": 16, "c5": 32}  # the default for families
 REQUIRED = ("VARIANTS", "channels", "build", "head")
-# UNPADDED says that maps are smaller than their share; the last two are read by tests: dilation that changes the network, and
-# Keras' own form of it.
+# UNPADDED says that feature maps are smaller than their share of the image. Only tests read the last two: whether dilation
+# changes the network, and Keras' own form of the network.
 OPTIONAL = (
     "REFERENCE",
     "WEIGHTS",
@@ -36,18 +35,18 @@ OPTIONAL = (
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """A published file of ImageNet weights, of 1000 classes, whose keys are a backbone's layer names.
+    """A published file of ImageNet weights with 1000 classes. Its keys are the layer names of a backbone.
 
     models/weights/published.py finds or downloads, checks and loads it.
     """
 
-    url: str  # where a package has the file: its path in it, `module/folder/file`
-    sha256: str  # of the file, or its first 8 digits where, as torchvision does, only those are published
-    score: float | None  # top-1 accuracy in %, as published with the file; None where it is not stated
+    url: str  # of the file; if a package has the file, its path in the package, `module/folder/file`
+    sha256: str  # of the file, or its first 8 digits if only those are published, as by torchvision
+    score: float | None  # top-1 accuracy in %, as published with the file; None if it is not stated
     source: str  # who publishes it
-    md5: str = ""  # where no SHA-256 is published, which is then ""
+    md5: str = ""  # only if no SHA-256 is published; `sha256` is then ""
     renames: tuple = ()  # (pattern, replacement) pairs from the file's keys to ours
-    package: str = ""  # the package of the registry that has the file, which then is not downloaded
+    package: str = ""  # the Python package that contains the file; the file is then not downloaded
     unused: tuple = ()  # beginnings of keys that the reference registers and never uses
 
 
@@ -62,13 +61,13 @@ def build(spec, inputs, output_stride=32, *, initial=None, smoothed_dilation=Non
     Args:
       spec: a name of `names()`, with the options of its family's `build(inputs, variant, output_stride, *, ..)`.
       inputs: [B, H, W, C].
-      output_stride: where the resolution stops falling, one of `output_strides`; later stages are dilated instead.
-      initial: the rule by which weights start, of a network whose reference does not take the family's INITIAL.
+      output_stride: the stride at which the resolution stops falling, one of `output_strides`; later stages are dilated.
+      initial: the rule for the initial weights, for a network whose reference does not use the family's INITIAL.
       smoothed_dilation: "gi" or "ssc" smooths the dilated convolutions (models/layers/smoothed_dilation.py).
-      **options: more options of the family's `build`, which a network needs whatever its user writes in the spec.
+      **options: more options of the family's `build`, which a network always sets; users set others in the spec.
 
     Returns:
-      {"c1": at 1/2 of the resolution, "c2": at 1/4, .. "c5": at 1/32 or 1/output_stride}, as `strides` and `channels` say.
+      {"c1": at 1/2 of the resolution, "c2": at 1/4, .. "c5": at 1/32 or 1/output_stride}; see `strides` and `channels`.
     """
     call, family = find(spec)
     if output_stride not in (8, 16, 32):
@@ -78,9 +77,9 @@ def build(spec, inputs, output_stride=32, *, initial=None, smoothed_dilation=Non
 
 
 def aligned(spec, features, inputs):
-    """The feature maps of `build`, those of a family without padding with the zeros that its convolutions have left out.
+    """The feature maps of `build`. If the family has no padding, they are padded with zeros to their share of the image.
 
-    They are as many above as below, so that a pixel lies where it lies in the image, and a decoder's maps reach its edge.
+    There are as many zeros above as below, so that pixels stay at their places in the image and the maps reach its edge.
     """
     if not getattr(find(spec)[1], "UNPADDED", False):
         return features
@@ -101,14 +100,14 @@ def channels(spec):
 
 
 def strides(spec, output_stride=32):
-    """{"c1": image pixels a feature pixel, .. "c5": ..}."""
+    """{"c1": image pixels for each feature pixel, .. "c5": ..}."""
     call, family = find(spec)
     declared = family.strides(call.name) if hasattr(family, "strides") else STRIDES
     return {level: min(stride, output_stride) for level, stride in declared.items()}
 
 
 def output_strides(spec):
-    """The output strides that `build` takes, the least first; 32 also means as the backbone was published."""
+    """The output strides that `build` takes, the smallest first; 32 also means the backbone as published."""
     return getattr(find(spec)[1], "OUTPUT_STRIDES", (8, 16, 32))
 
 
@@ -123,7 +122,7 @@ def renames(spec):
 
 
 def weights(spec):
-    """The published ImageNet weights of a backbone. ValueError where none are known, listing the backbones that have."""
+    """The published ImageNet weights of a backbone. If none are known, raises ValueError with a list of those that have."""
     call, family = find(spec)
     known = getattr(family, "WEIGHTS", {})
     if call.name not in known:
@@ -145,7 +144,7 @@ def find(spec):
 
 
 def _families():
-    """Name of a backbone -> module of its family. ValueError where two families have one of the same name."""
+    """Name of a backbone -> module of its family. Raises ValueError if two families have a backbone of the same name."""
     families = {}
     for name in specs.names(__name__):
         module = _checked(specs.find(__name__, name))
@@ -158,6 +157,6 @@ def _families():
 
 @functools.cache
 def _checked(module):
-    """The module, once it is known to declare what a family declares."""
+    """The module, after a check that it declares everything that a family needs."""
     specs.check_module(module, REQUIRED, OPTIONAL)
     return module

@@ -1,16 +1,16 @@
-"""Less stride, more dilation: how a backbone keeps the resolution of its last stages."""
+"""Replaces stride by dilation, so that a backbone keeps the resolution of its last stages."""
 
 
 def plan(strides, output_stride):
     """Replaces the strides beyond `output_stride` by dilation.
 
     Args:
-      strides: of the stem and of every stage, in their order.
+      strides: of the stem and of every stage, in order.
       output_stride: 8, 16 or 32.
 
     Returns:
       For each of them (stride, dilation of the first block, dilation of the others). The first block of a stage that lost
-      its stride keeps the dilation before it, so that every second pixel of what it gives is what the stride would give.
+      its stride keeps the dilation of the stage before, so that every second pixel of its result is the result with stride.
     """
     if output_stride not in (8, 16, 32):
         raise ValueError(f"Expected output_stride 8, 16 or 32. Received: {output_stride=}.")
@@ -25,6 +25,6 @@ def plan(strides, output_stride):
 
 
 def refuse(output_stride, family, why):
-    """Raises ValueError where a family with one output stride only is asked for another."""
+    """Raises ValueError if a family that has only one output stride should have another."""
     if output_stride != 32:
         raise ValueError(f"Expected output_stride 32 of {family}: {why}. Received: {output_stride=}.")

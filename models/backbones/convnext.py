@@ -2,7 +2,8 @@
 
 Liu, Mao, Wu, Feichtenhofer, Darrell, Xie, CVPR 2022. https://arxiv.org/abs/2201.03545
 
-torchvision's. The stem strides by 4, so c1, its output, is at 1/4 of the resolution as c2 is. Downsampling rounds sizes down.
+We build torchvision's form. The stem has stride 4, so its output c1 is at 1/4 of the resolution, like c2. Downsampling rounds
+sizes down.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ import keras
 from models import layers
 from models.backbones import Weights, _dilation
 
-# Of the linear layers too. The reference cuts it at -2 and 2, a hundred deviations away.
+# Also for linear layers. The reference cuts the normal distribution at -2 and 2, but that is a hundred deviations away.
 INITIAL = layers.normal(0.02, bias=0.0)
 LAYER_SCALE = 1e-6
 EPSILON = 1e-6
@@ -91,7 +92,7 @@ def head(features, num_classes, variant):
 
 
 def downsample(x, width, name, stride, dilation):
-    """2x2 patches; without stride every pixel begins one, and zeros follow the last row and column."""
+    """2x2 patches. Without stride a patch begins at every pixel, and zeros follow the last row and column."""
     if stride == 1:
         x = keras.layers.ZeroPadding2D(((0, dilation), (0, dilation)))(x)
     return layers.conv(x, width, 2, name, stride=stride, dilation=dilation, padding=0)

@@ -2,7 +2,7 @@
 
 Huang, Liu, van der Maaten, Weinberger, CVPR 2017. https://arxiv.org/abs/1608.06993
 
-torchvision's. The feature maps are the stem's, the normalised ones that each transition starts from, and the last.
+We build torchvision's form. The feature maps are the output of the stem, the normalised input of each transition, and the last.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ WEIGHTS = {
     "densenet201": _torchvision("densenet201-c1103571", 76.896),
 }
 
-# Where a transition's pool is left out, the means it took are no longer taken.
+# Dilation changes the network: if a transition has no pool, its means are missing.
 DILATION_KEEPS_FUNCTION = False
 
 
@@ -59,10 +59,10 @@ def channels(variant):
 
 
 def build(inputs, variant, output_stride=32, *, final_norm=True):
-    """Table 1: a stem, four dense blocks, between them transitions that halve channels and resolution.
+    """Table 1: a stem and four dense blocks. The transitions between them halve channels and resolution.
 
-    As in DenseASPP (github.com/DeepMotionAIResearch/DenseASPP), a transition that shall not lower the resolution has no
-    pool, and the whole block after it is dilated. Without `final_norm` c5 is what the last block gives.
+    As in DenseASPP (github.com/DeepMotionAIResearch/DenseASPP), a transition that must keep the resolution has no pool, and
+    the whole block after it is dilated. Without `final_norm` c5 is the output of the last block.
     """
     growth, blocks, filters = VARIANTS[variant]
     x = layers.conv_norm(inputs, filters, 7, "features", ("conv0", "norm0"), stride=2)
@@ -92,7 +92,7 @@ def head(features, num_classes, variant):
 
 
 def dense_layer(x, name, growth, dilation):
-    """x and `growth` more channels, of a 1x1 four times as wide and a 3x3; the norms come first."""
+    """x and `growth` more channels, from a 1x1 with four times that width and a 3x3. Each norm comes before its convolution."""
     y = layers.relu(layers.batch_norm(x, f"{name}.norm1"))
     y = layers.conv_norm(y, 4 * growth, 1, name, ("conv1", "norm2"))
     y = layers.conv(y, growth, 3, f"{name}.conv2", dilation=dilation, bias=False)

@@ -2,9 +2,9 @@
 
 Yu, Koltun, Funkhouser, CVPR 2017. https://arxiv.org/abs/1705.09914
 
-The networks of github.com/fyu/drn: A is a ResNet whose last two stages are dilated; C has small convolutions for the pool
-and two stages without shortcuts at the end, against gridding; D, simpler, has plain convolutions at both ends. All stay at
-1/8 of the resolution.
+The networks of github.com/fyu/drn. A is a ResNet whose last two stages are dilated. C has small convolutions instead of the
+pool, and two stages without shortcuts at the end, which reduce gridding. D is simpler: it has plain convolutions at both ends.
+All stay at 1/8 of the resolution.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from models.backbones import Weights, resnet
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """What the members of the family do differently."""
+    """The differences between the members of the family."""
 
     form: str
     blocks: tuple  # in each level
@@ -50,8 +50,8 @@ FILTERS = (16, 32, 64, 128, 256, 512, 512, 512)
 LEVEL_STRIDES = (1, 2, 2, 2, 1, 1, 1, 1)
 DILATIONS = (1, 1, 1, 1, 2, 4, 2, 1)
 
-# fyu/drn segment.py, run, less its segmentation layer, with the classification layer. C-58 without the shortcut of
-# layer7 that the reference registers (1,049,600) and leaves out of the sum.
+# Counted by running fyu/drn's segment.py, without its segmentation layer and with the classification layer. C-58 is without
+# the shortcut of layer7 (1,049,600), which the reference registers but does not use.
 REFERENCE = {
     "drn_a_18": {"params": {1000: 11_689_512}},
     "drn_a_34": {"params": {1000: 21_797_672}},
@@ -67,12 +67,12 @@ REFERENCE = {
 
 
 def _authors(file, score, unused=()):
-    # The scores are the README's, of a single 224x224 crop.
+    # The scores are those of the README, for a single 224x224 crop.
     return Weights(f"http://dl.yf.io/drn/{file}.pth", file[-8:], score, "fyu/drn", unused=unused)
 
 
 WEIGHTS = {
-    # A has a ResNet's variables, and the reference fills it from torchvision's, which are trained without dilation.
+    # A has the variables of a ResNet. The reference fills it with torchvision's weights, which are trained without dilation.
     "drn_a_18": dataclasses.replace(resnet.WEIGHTS["resnet18"], score=None),
     "drn_a_34": dataclasses.replace(resnet.WEIGHTS["resnet34"], score=None),
     "drn_a_50": dataclasses.replace(resnet.WEIGHTS["resnet50"], score=None),
@@ -86,7 +86,7 @@ WEIGHTS = {
 }
 
 
-OUTPUT_STRIDES = (8, 32)  # both are 1/8, for which it is made
+OUTPUT_STRIDES = (8, 32)  # both give 1/8: the network has no other stride
 
 
 def channels(variant):
@@ -104,7 +104,7 @@ def strides(variant):
 
 
 def build(inputs, variant, output_stride=32):
-    """Figures 2 and 5. c3 to c5 are at 1/8, whether output_stride is 8 or, as where nothing is asked, 32."""
+    """Figures 2 and 5. c3 to c5 are at 1/8, for output_stride 8 and also for the default 32."""
     if output_stride == 16:
         raise ValueError(f"Expected output_stride 8: a DRN is made for it. Received: {output_stride=} for {variant}.")
     v = VARIANTS[variant]
@@ -120,7 +120,7 @@ def head(features, num_classes, variant):
 
 
 def resnet_form(inputs, v):
-    """A: a ResNet in which the last two stages are dilated by 2 and 4, but for their first blocks."""
+    """A: a ResNet in which the last two stages are dilated by 2 and 4, except for their first blocks."""
     block = resnet.Variant(v.blocks, v.bottleneck)
     x = resnet.stem(inputs, block)
     features = {"c1": x}
@@ -134,7 +134,7 @@ def resnet_form(inputs, v):
 
 
 def gridless_form(inputs, v):
-    """C and D: eight levels, of which the last two bring the dilation down again."""
+    """C and D: eight levels. The last two reduce the dilation again."""
     plain, block = resnet.Variant(v.blocks, bottleneck=False), resnet.Variant(v.blocks, v.bottleneck)
     x = layers.conv_norm(inputs, 16, 7, "", ("conv1", "bn1") if v.form == "C" else ("layer0.0", "layer0.1"))
     features = {}

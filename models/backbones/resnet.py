@@ -3,14 +3,14 @@
 He, Zhang, Ren, Sun, CVPR 2016. https://arxiv.org/abs/1512.03385
 
 - resnet*, resnext* (Xie et al., CVPR 2017, https://arxiv.org/abs/1611.05431) and wide_resnet50_2 (Zagoruyko, Komodakis,
-  BMVC 2016, https://arxiv.org/abs/1605.07146) are torchvision's: a bottleneck strides in its 3x3.
-- *_deep has the three 3x3 convolutions of PSPNet's and UPerNet's stem, 64, 64 and 128 wide (hszhao/semseg,
-  CSAILVision/semantic-segmentation-pytorch); *_v1c those of "Bag of Tricks" (He et al., CVPR 2019,
-  https://arxiv.org/abs/1812.01187), 32, 32 and 64 wide, named as in open-mmlab/mmsegmentation.
-- *_caffe strides in the first 1x1 of a bottleneck, as the authors' own Caffe networks, and its pool rounds up
+  BMVC 2016, https://arxiv.org/abs/1605.07146) are torchvision's: a bottleneck has its stride in the 3x3.
+- *_deep has the stem of PSPNet and UPerNet: three 3x3 convolutions, 64, 64 and 128 wide (hszhao/semseg,
+  CSAILVision/semantic-segmentation-pytorch). *_v1c has the stem of "Bag of Tricks" (He et al., CVPR 2019,
+  https://arxiv.org/abs/1812.01187), 32, 32 and 64 wide, with the names of open-mmlab/mmsegmentation.
+- *_caffe has the stride in the first 1x1 of a bottleneck, like the authors' own Caffe networks, and its pool rounds up
   (kazuto1011/deeplab-pytorch).
-- se_resnet* adds squeeze and excitation (Hu, Shen, Sun, CVPR 2018, https://arxiv.org/abs/1709.01507), of which
-  Cadene/pretrained-models.pytorch published the authors' Caffe weights: stride in the first 1x1, an unpadded pool.
+- se_resnet* adds squeeze and excitation (Hu, Shen, Sun, CVPR 2018, https://arxiv.org/abs/1709.01507), in the form of
+  Cadene/pretrained-models.pytorch, which has the authors' Caffe weights: stride in the first 1x1, an unpadded pool.
 """
 
 import dataclasses
@@ -28,12 +28,12 @@ SENET = (("layer0.conv1", "layer0.bn1", 64),)
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """What the members of the family do differently."""
+    """The differences between the members of the family."""
 
     blocks: tuple  # in each of the four stages
-    bottleneck: bool = True  # 1x1, 3x3, 1x1, four times as wide outside; else two 3x3
+    bottleneck: bool = True  # 1x1, 3x3, 1x1, four times as wide outside; otherwise two 3x3
     groups: int = 1  # of the 3x3
-    width: int = 64  # of a group in the first stage, where bottlenecks without groups are 64 wide
+    width: int = 64  # of a group in the first stage; bottlenecks without groups are 64 wide there
     stem: tuple = SEVEN  # (convolution, norm, filters): one 7x7, or several 3x3
     caffe: bool = False  # a stage's stride is in the first 1x1 instead of the 3x3
     pool: str = "floor"  # "ceil" rounds the size up; "unpadded" also has no padding on top and left
@@ -64,7 +64,7 @@ VARIANTS = {
     "se_resnet152": Variant(R152, stem=SENET, caffe=True, pool="unpadded", excitation=True),
 }
 
-# torchvision's, and that of the *_deep in hszhao/semseg; of *_v1c, *_caffe and se_resnet* only trained weights are published.
+# The rule of torchvision, and of *_deep in hszhao/semseg. For *_v1c, *_caffe and se_resnet* only trained weights are published.
 INITIAL = layers.kaiming_normal("fan_out")
 
 REFERENCE = {
@@ -96,7 +96,7 @@ def _cadene(file):
     return Weights(url, file[-8:], None, "Cadene/pretrained-models.pytorch")
 
 
-# torchvision's first weights, from which published segmentation results start; its second score higher on ImageNet.
+# torchvision's first weights, which published segmentation results start from. Its second weights score higher on ImageNet.
 WEIGHTS = {
     "resnet18": _torchvision("resnet18-f37072fd", 69.758),
     "resnet34": _torchvision("resnet34-b627a593", 73.314),
@@ -125,10 +125,10 @@ def channels(variant):
 def build(inputs, variant, output_stride=32, *, dilate_first=False, ceil_pool=False, multi_grid=(1,), dropout=0.0):
     """Table 1: a stem, a pool, four stages.
 
-    Where a stage's stride is left out, all that follows it is dilated instead, so that the weights compute what they did:
-    the stage's first 3x3, if it strided, keeps the dilation of the stage before, as in torchvision. With `dilate_first` it
-    is dilated as the rest of its stage, as in PSPNet's hszhao/semseg. `ceil_pool` rounds the pool's size up.
-    `multi_grid` multiplies the dilation of the last stage's blocks, one number for each and the last for all that follow.
+    If a stage loses its stride, everything after it is dilated instead, so that the weights compute the same as before. The
+    first 3x3 of the stage, if it had the stride, keeps the dilation of the stage before, as in torchvision. With
+    `dilate_first` it is dilated like the rest of its stage, as in PSPNet's hszhao/semseg. `ceil_pool` rounds the pool up.
+    `multi_grid` multiplies the dilation of the last stage's blocks: one number for each block, the last for all others.
     `dropout` is the share of values that are dropped at the end of the last stage's residual branches.
     """
     if not isinstance(multi_grid, (tuple, list)) or not multi_grid or any(rate < 1 for rate in multi_grid):
@@ -168,7 +168,7 @@ def pool(x, rounding="floor"):
     """3x3 with stride 2. x comes from a ReLU, so padding with zeros is padding with -inf."""
     if rounding == "floor":
         return layers.max_pool(x, 3, 2, padding=1, nonnegative=True)
-    # Rounded up: one more row and column below and right, which even sizes use.
+    # To round up, one more row and column is padded below and right; even sizes use it.
     before = 0 if rounding == "unpadded" else 1
     x = keras.layers.ZeroPadding2D(((before, before + 1), (before, before + 1)))(x)
     return keras.layers.MaxPooling2D(3, 2)(x)

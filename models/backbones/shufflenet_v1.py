@@ -2,8 +2,8 @@
 
 Zhang, Zhou, Lin, Sun, CVPR 2018. https://arxiv.org/abs/1707.01083
 
-pytorchcv's shufflenet_g3_w1 (osmr/pytorchcv): three groups; the first 1x1 of the network is not grouped. Its classifier pools
-7x7, ours the whole image, which at 224 x 224 is the same. c1 is the stem's convolution and c2 its pool.
+We build pytorchcv's shufflenet_g3_w1 (osmr/pytorchcv): three groups; the first 1x1 of the network is not grouped. Its
+classifier pools 7x7, ours the whole image; at 224 x 224 this is the same. c1 is the stem's convolution and c2 its pool.
 """
 
 import keras
@@ -51,7 +51,7 @@ def head(features, num_classes, variant):
 
 
 def unit(x, filters, groups, name, stride=1, dilation=1, widens=False, grouped=True):
-    """Figure 2b, or 2c where it widens: a grouped 1x1, a shuffle, a depthwise 3x3 without non-linearity, a grouped 1x1."""
+    """Figure 2b, or 2c if it widens: a grouped 1x1, a shuffle, a depthwise 3x3 without non-linearity, a grouped 1x1."""
     width = filters // 4
     y = layers.conv_norm(x, width, 1, name, ("compress_conv1", "compress_bn1"), groups=groups if grouped else 1)
     y = layers.channel_shuffle(y, groups)

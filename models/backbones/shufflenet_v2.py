@@ -2,8 +2,8 @@
 
 Ma, Zhang, Zheng, Sun, ECCV 2018. https://arxiv.org/abs/1807.11164
 
-torchvision's: a unit shuffles after it concatenates. c1 is the stem's convolution and c2 its pool; c5 is stage 4, the 1x1
-after it is the classifier's.
+We build torchvision's form: a unit first concatenates and then shuffles. c1 is the stem's convolution and c2 its pool; c5 is
+stage 4, and the 1x1 after it belongs to the classifier.
 """
 
 import keras
@@ -53,7 +53,7 @@ def build(inputs, variant, output_stride=32):
     x = layers.conv_norm(inputs, 24, 3, "conv1", stride=2)
     features = {"c1": x}
     x = features["c2"] = layers.max_pool(x, 3, 2, padding=1, nonnegative=True)
-    stages = zip(VARIANTS[variant], REPETITIONS, plan, strict=False)  # the last width is no stage's
+    stages = zip(VARIANTS[variant], REPETITIONS, plan, strict=False)  # the last width is not that of a stage
     for stage, (filters, repetitions, (stride, first, dilation)) in enumerate(stages, start=2):
         x = downsample(x, filters, f"stage{stage}.0", stride, first)
         for i in range(1, repetitions):
@@ -69,7 +69,7 @@ def head(features, num_classes, variant):
 
 
 def unit(x, name, dilation):
-    """Figure 3c: half of the channels go through, the other half through three convolutions."""
+    """Figure 3c: half of the channels are unchanged, the other half goes through three convolutions."""
     x, y = keras.ops.split(x, 2, axis=-1)
     y = branch2(y, y.shape[-1], name, 1, dilation)
     return layers.channel_shuffle(keras.layers.Concatenate()([x, y]), 2)

@@ -2,8 +2,8 @@
 
 Iandola, Han, Moskewicz, Ashraf, Dally, Keutzer, 2016. https://arxiv.org/abs/1602.07360
 
-torchvision's. It strides by 16 only: c4 is its last pool and c5 what follows. The first convolution is not padded and the
-pools round sizes up, so that a feature map may be a pixel off its share of the image.
+We build torchvision's form. Its stride is only 16: c4 is its last pool and c5 is the output of the layers after it. The first
+convolution is not padded and the pools round sizes up, so a feature map may differ by a pixel from its share of the image.
 """
 
 import keras
@@ -78,14 +78,14 @@ def build(inputs, variant, output_stride=32):
 
 
 def head(features, num_classes, variant):
-    """Logits at every pixel, rectified, and their means."""
+    """The means of the rectified logits of all pixels."""
     x = keras.layers.Dropout(0.5)(features["c5"])
     x = layers.relu(layers.conv(x, num_classes, 1, "classifier.1"))
     return keras.layers.GlobalAveragePooling2D()(x)
 
 
 def pool(x, stride):
-    """Maxima of 3x3, the size rounded up. x comes from a ReLU, so padding with zeros is padding with -inf."""
+    """Maxima of 3x3; the size is rounded up. x comes from a ReLU, so padding with zeros is the same as with -inf."""
     x = keras.layers.ZeroPadding2D(((0, 1), (0, 1)))(x)
     return keras.layers.MaxPooling2D(3, stride)(x)
 

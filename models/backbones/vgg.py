@@ -2,8 +2,8 @@
 
 Simonyan, Zisserman, ICLR 2015. https://arxiv.org/abs/1409.1556
 
-torchvision's, with and without batch norm. The feature maps are what each pool takes, from 1/2 of the resolution on,
-and what the last pool gives.
+We build torchvision's forms, with and without batch norm. The feature maps are the inputs of the pools, from 1/2 of the
+resolution on, and the output of the last pool.
 """
 
 import keras
@@ -73,10 +73,10 @@ def numbered(variant):
 
 
 def build(inputs, variant, output_stride=32, *, pool=None, dense_pool=None):
-    """Five stages of 3x3 convolutions and a 2x2 pool. Where a pool's stride is left out, all after it is dilated.
+    """Five stages of 3x3 convolutions and a 2x2 pool. If a pool loses its stride, everything after it is dilated.
 
-    `pool`, a function x -> x at half the resolution, takes the place of the pools that stride, and `dense_pool`, x -> x at
-    the same resolution, of those that do not.
+    `pool`, a function x -> x at half the resolution, replaces the pools with stride. `dense_pool`, x -> x at the same
+    resolution, replaces those without.
     """
     stages, norm = VARIANTS[variant]
     x, index, features = inputs, 0, {}
@@ -102,9 +102,9 @@ def build(inputs, variant, output_stride=32, *, pool=None, dense_pool=None):
 
 
 def head(features, num_classes, variant):
-    """7x7 cells, whatever the size of the image, and three linear layers."""
+    """7x7 cells for any size of the image, and three linear layers."""
     x = layers.adaptive_average_pool(features["c5"], 7)
-    x = keras.layers.Flatten()(keras.layers.Permute((3, 1, 2))(x))  # channels first, as the weights have it
+    x = keras.layers.Flatten()(keras.layers.Permute((3, 1, 2))(x))  # channels first, as in the weights
     x = layers.dense(x, 4096, "classifier.0", "relu", initial=LINEAR)
     x = layers.dense(keras.layers.Dropout(0.5)(x), 4096, "classifier.3", "relu", initial=LINEAR)
     return layers.dense(keras.layers.Dropout(0.5)(x), num_classes, "classifier.6", initial=LINEAR)

@@ -2,9 +2,9 @@
 
 Chollet, CVPR 2017. https://arxiv.org/abs/1610.02357
 
-The function, the layer names and the weights of keras.applications.Xception. Layers that it leaves unnamed have the names
-that Keras gives them in a fresh session. Where it strides, the window of the pool and the pixel of the 1x1 beside it have
-not the same centre, so that no dilation computes the same: `xception65`, DeepLab's aligned form, is there for that.
+It has the function, the layer names and the weights of keras.applications.Xception. Layers without a name there have the names
+that Keras gives them in a fresh session. At a stride, the window of the pool and the pixel of the 1x1 beside it have different
+centres, so no dilation can compute the same. For dilation use `xception65`, DeepLab's aligned form.
 """
 
 import keras

@@ -2,10 +2,11 @@
 
 Chen, Zhu, Papandreou, Schroff, Adam, ECCV 2018. https://arxiv.org/abs/1802.02611
 
-After Xception (Chollet, CVPR 2017): deeper, strides in separable convolutions instead of pools, batch norm after every
-depthwise convolution. Names and function as the backbone of jfzhang95/pytorch-deeplab-xception at output_stride=16, whose
-in-place ReLUs also rectify what a block adds. At output_stride=8 the last separable convolution of block 20 is dilated as
-its others, as in the authors' tensorflow/models, not undilated as there. Without a published classifier: `fc` is ours.
+It is a deeper Xception (Chollet, CVPR 2017), with strides in separable convolutions instead of pools and batch norm after every
+depthwise convolution. Names and function are those of the backbone of jfzhang95/pytorch-deeplab-xception at output_stride=16,
+whose in-place ReLUs also rectify the input that a block adds. At output_stride=8 that program does not dilate the last
+separable convolution of block 20; we dilate it like the others, as in the authors' tensorflow/models. No classifier is
+published, so `fc` is ours.
 """
 
 import keras
@@ -24,7 +25,7 @@ def channels(variant):
 
 
 def build(inputs, variant, output_stride=32):
-    """Figure 4. c2 is what DeepLab's decoder takes."""
+    """Figure 4. c2 is the map that DeepLab's decoder uses."""
     _, *entries, last = _dilation.plan((2, 2, 2, 2, 2), output_stride)
     x = layers.conv_norm(inputs, 32, 3, "", ("conv1", "bn1"), stride=2)
     x = layers.conv_norm(x, 64, 3, "", ("conv2", "bn2"))

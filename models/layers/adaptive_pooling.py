@@ -1,4 +1,4 @@
-"""Average pooling to a number of cells instead of a size of the window."""
+"""Average pooling to a given number of cells instead of a given size of the window."""
 
 import keras
 from keras import ops
@@ -7,9 +7,9 @@ from models.layers.resizing import target_size
 
 
 def adaptive_average_pool(x, size=None, like=None, scale=None, least=0, name=None):
-    """PyTorch's AdaptiveAvgPool2d: means of cells, which overlap where the size of x is no multiple of theirs.
+    """PyTorch's AdaptiveAvgPool2d: means of cells, which overlap if the size of x is not a multiple of their number.
 
-    To `size` x `size` cells, to as many as the tensor `like` has pixels, or by a `scale` as in `resize`.
+    There are `size` x `size` cells, or as many as the tensor `like` has pixels, or as many as x times `scale` (`resize`).
     """
     layer = AdaptiveAveragePool2D(size, scale, least, name=name)
     return layer(x if like is None else [x, like])
@@ -17,9 +17,9 @@ def adaptive_average_pool(x, size=None, like=None, scale=None, least=0, name=Non
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class AdaptiveAveragePool2D(keras.layers.Layer):
-    """Cell i of m covers the pixels from floor(i n / m) to ceil((i + 1) n / m) of n; also where n is less than m.
+    """Cell i of m covers the pixels from floor(i n / m) to ceil((i + 1) n / m) of n, also if n is less than m.
 
-    Two products with averaging matrices, as the size may be known only at run time.
+    It is computed as two products with averaging matrices, because the size may be known only at run time.
     """
 
     def __init__(self, size=None, scale=None, least=0, **kwargs):

@@ -1,4 +1,4 @@
-"""Atrous spatial pyramid pooling as DeepLab v3 and v3+ have it."""
+"""Atrous spatial pyramid pooling of DeepLab v3 and v3+."""
 
 import keras
 
@@ -14,7 +14,7 @@ def aspp(x, rates, name, width=256, align_corners=False, dropout=0.0):
         rates: dilations of the 3x3 convolutions.
         name: the beginning of the layers' names.
         width: channels of each branch, and of the result.
-        align_corners: of the resize of the mean, which is the same either way: only exports tell them apart.
+        align_corners: for the resize of the mean. The result is the same either way; only exports differ.
         dropout: rate after the last 1x1.
 
     Returns:

@@ -5,7 +5,7 @@ from keras import ops
 
 
 def channel_shuffle(x, groups):
-    """Deals the channels of each of `groups` out in turn: 0 1 2 3 4 5 in two groups become 0 3 1 4 2 5."""
+    """Takes a channel of each of the `groups` in turn: 0 1 2 3 4 5 in two groups become 0 3 1 4 2 5."""
     return ChannelShuffle(groups)(x)
 
 

@@ -1,4 +1,4 @@
-"""A convolution, batch norm and what is called on their result: the step that most networks repeat."""
+"""Convolution, batch norm and activation: the step that most networks repeat."""
 
 import keras
 
@@ -28,14 +28,14 @@ def conv_norm(
         x: [batch, height, width, channels].
         filters: channels of the result.
         kernel: a number or (height, width).
-        name: the beginning of the layers' names, or "" where they have nothing in common.
-        entries: what follows "name." in the names of convolution and batch norm: by default 0 and 1, as a torch.nn.Sequential
-            numbers them. A third is the name of the activation, which then takes a name: one with weights has to.
+        name: the beginning of the layers' names, or "" if they have nothing in common.
+        entries: the part after "name." in the names of convolution and batch norm: by default 0 and 1, as a torch.nn.Sequential
+            numbers them. A third entry names the activation, which must then take a name. An activation with weights needs it.
         activation: a function x -> x, the name of a Keras activation, or None.
-        epsilon, momentum, scale: of the batch norm.
-        bias: whether the convolution has one.
+        epsilon, momentum, scale: for the batch norm.
+        bias: whether the convolution has a bias.
         convolution: `conv` or `transposed_conv`.
-        **options: more of the convolution's, such as stride.
+        **options: more options of the convolution, such as stride.
     """
     convolution_name, *names = _names(name, entries)
     x = convolution(x, filters, kernel, convolution_name, bias=bias, **options)
@@ -45,7 +45,7 @@ def conv_norm(
 def depthwise_conv_norm(
     x, kernel, name, entries=(0, 1), activation=relu, *, epsilon=1e-5, momentum=0.9, scale=True, bias=False, **options
 ):
-    """`conv_norm` with a kernel for each channel."""
+    """The same as `conv_norm`, with a depthwise convolution: a kernel for each channel."""
     convolution_name, *names = _names(name, entries)
     x = depthwise_conv(x, kernel, convolution_name, bias=bias, **options)
     return _norm_activation(x, names, activation, epsilon=epsilon, momentum=momentum, scale=scale)

@@ -1,4 +1,4 @@
-"""Convolutions with PyTorch's explicit symmetric padding, whose weights start by the rules of initial_weights.py."""
+"""Convolutions with PyTorch's explicit symmetric padding. The rules of initial_weights.py give their initial weights."""
 
 import functools
 import math
@@ -10,8 +10,8 @@ from models.layers.resizing import crop
 from models.layers.smoothed_dilation import smoothing
 from models.layers.strided_dilation import StridedDilatedDepthwiseConv2D
 
-# Keras sends a dilated convolution through space-to-batch, and a grouped one through an XLA function of its own: 1.6
-# times slower forward and back (128 channels, 3x3, rate 8, 4 x 45 x 60 pixels, one CPU core), and 50 times (4 groups).
+# Keras computes a dilated convolution by space-to-batch, and a grouped one by an XLA function. This is 1.6 times slower
+# forward and back (128 channels, 3x3, rate 8, 4 x 45 x 60 pixels, one CPU core), and with 4 groups 50 times slower.
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 else:
@@ -19,11 +19,11 @@ else:
 
 
 def conv(x, filters, kernel, name, stride=1, dilation=1, padding=None, groups=1, bias=True, initial=None):
-    """2-D convolution; `padding` zeros on both sides, by default those that keep the size at stride 1.
+    """2-D convolution with `padding` zeros on both sides, by default as many as keep the size at stride 1.
 
-    The padding "same" is TensorFlow's: at stride 2 and even sizes it has one more zero after than before. kernel, stride,
-    dilation and padding are otherwise numbers or (height, width) pairs. The weights start by the rule `initial`, by default
-    that of the enclosing `initial_weights`.
+    The padding "same" is TensorFlow's: at stride 2 and even sizes it has one more zero after than before. Otherwise kernel,
+    stride, dilation and padding are numbers or (height, width) pairs. `initial` is the rule for the initial weights, by
+    default the rule of the enclosing `initial_weights`.
     """
     kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
     x, smoothed = smoothing(x, name, kernel, stride, dilation, None if padding in (None, "same") else _pair(padding))
@@ -54,7 +54,7 @@ def depthwise_conv(x, kernel, name, stride=1, dilation=1, padding=None, multipli
     taps = math.prod(kernel)
     rule = initial or current_rule()
     start, bias_start = (rule.depthwise or rule).start(taps, x.shape[-1] * multiplier * taps)
-    both = max(stride) > 1 and max(dilation) > 1  # which Keras refuses
+    both = max(stride) > 1 and max(dilation) > 1  # Keras refuses this
     layer = StridedDilatedDepthwiseConv2D if both else keras.layers.DepthwiseConv2D
     y = layer(
         kernel,
@@ -73,8 +73,8 @@ def depthwise_conv(x, kernel, name, stride=1, dilation=1, padding=None, multipli
 def transposed_conv(x, filters, kernel, name, stride=2, padding=0, output_padding=0, bias=True, initial=torch_default):
     """PyTorch's ConvTranspose2d: size (n - 1) * stride + kernel - 2 * padding + output_padding.
 
-    Needs output_padding <= padding: then the whole result is a crop of the unpadded transposed convolution. The weights start
-    by the rule `initial`, whatever block the layer is made in.
+    Needs output_padding <= padding, so that the whole result is a crop of the unpadded transposed convolution. `initial` is
+    the rule for the initial weights; an enclosing `initial_weights` does not change it.
     """
     kernel, stride, padding, output_padding = _pair(kernel), _pair(stride), _pair(padding), _pair(output_padding)
     if any(o > p for o, p in zip(output_padding, padding, strict=True)):
@@ -97,7 +97,7 @@ def transposed_conv(x, filters, kernel, name, stride=2, padding=0, output_paddin
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class Conv2D(keras.layers.Conv2D):
-    """Keras' layer and variables, with TensorFlow's kernel called directly for dilated and grouped convolutions."""
+    """Keras' layer and variables, but dilated and grouped convolutions call TensorFlow's kernel directly."""
 
     def convolution_op(self, inputs, kernel):
         if tf is None or (max(self.dilation_rate) > 1 and not _differentiates_dilation(self.compute_dtype)):
@@ -107,8 +107,8 @@ class Conv2D(keras.layers.Conv2D):
 
 @functools.cache
 def _differentiates_dilation(dtype):
-    """Whether TensorFlow has a dilated convolution's gradient here: not in float16 nor without oneDNN on a CPU."""
-    with tf.init_scope():  # tried for real, out of whatever graph is being traced
+    """Whether TensorFlow has the gradient of a dilated convolution here. On a CPU it lacks it in float16 or without oneDNN."""
+    with tf.init_scope():  # we try it, outside of any graph that is being traced
         x, kernel = tf.ones((1, 4, 4, 1), dtype), tf.ones((3, 3, 1, 1), dtype)
         options = {"out_backprop": x, "strides": [1] * 4, "padding": "SAME", "dilations": [1, 2, 2, 1]}
         try:
@@ -124,9 +124,9 @@ def _pair(value):
 
 
 def _padded(x, kernel, stride, dilation, padding):
-    """The input with its zeros, and Keras' name of what padding is left to the convolution.
+    """The padded input, and Keras' name for the padding that the convolution still has to do.
 
-    At stride 1 "same" is the symmetric padding; at stride 2 and even sizes it is not.
+    At stride 1 "same" is symmetric padding; at stride 2 and even sizes it is not.
     """
     if padding == "same":
         return x, "same"

@@ -5,7 +5,7 @@ from keras import ops
 
 
 def average_pool(x, size, stride=None, padding=0, dilation=1):
-    """Average pooling as PyTorch's: the stride is the size where none is given, padded zeros count, ends floor.
+    """Average pooling like PyTorch's: the default stride is the size, padded zeros count, and sizes are rounded down.
 
     With a dilation (at stride 1) the pixels of a window lie that far apart.
     """
@@ -36,7 +36,7 @@ class DilatedPooling2D(keras.layers.Layer):
 
     def call(self, inputs):
         x, taken = inputs, (self.size - 1) * self.dilation
-        for axis in (1, 2):  # a square's is its columns' of its rows'
+        for axis in (1, 2):  # first along the rows of a window, then along its columns
             shape = list(ops.shape(x))
             shape[axis] -= taken
             starts = [[i * self.dilation if a == axis else 0 for a in range(4)] for i in range(self.size)]

@@ -1,14 +1,15 @@
-"""How weights start: the rules of the references, chosen where a network or a backbone is written.
+"""Initial weights: the rules of the references. Each network or backbone chooses its rule in its own file.
 
     with layers.initial_weights(layers.kaiming_normal("fan_out", bias=0.0)):
         x = layers.conv(x, 64, 7, "conv1")
 
-The rule holds for the convolutions and the batch norms inside the block, or inside a function that it decorates. Everything
-else starts as PyTorch's layers do. Transposed convolutions and linear layers always do, as the init functions of the
-references leave them alone; they take another rule as `initial`, and so does a single convolution.
+The rule is used for the convolutions and batch norms inside the block, or inside a function that it decorates. Everything
+else starts like PyTorch's layers. This includes transposed convolutions and linear layers, because the init functions of
+the references do not change them. Any single layer takes another rule as `initial`.
 
-Fans are PyTorch's, read from the shape [out, in / groups, height, width] of its kernels: a depthwise kernel's fan_out counts
-all channels, and a transposed kernel, whose shape there begins with its inputs, has the two exchanged. Keras counts neither so.
+Fans are PyTorch's, computed from the shape [out, in / groups, height, width] of its kernels. So fan_out of a depthwise kernel
+counts all channels. For a transposed kernel, whose shape begins with its inputs, fan_in and fan_out are exchanged. Keras
+counts both in another way.
 """
 
 import contextlib
@@ -22,12 +23,12 @@ import keras
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What convolutions, and the batch norms between them, start as."""
+    """The initial weights of convolutions and of the batch norms between them."""
 
     kernel: Callable  # (fan_in, fan_out) -> Keras initializer
     bias: float | None = None  # None: uniform within 1 / sqrt(fan_in) of its kernel, as PyTorch draws biases
     shift: float = 0.0  # batch norm's beta
-    depthwise: "Rule | None" = None  # of depthwise convolutions, where theirs is another
+    depthwise: "Rule | None" = None  # for depthwise convolutions, if they have another rule
 
     def start(self, fan_in, fan_out):
         """The initializers of (kernel, bias)."""
@@ -51,12 +52,12 @@ def xavier_uniform(**rest):
 
 
 def normal(deviation, **rest):
-    """Normal with this deviation, whatever the fans. `rest`: see `Rule`."""
+    """Normal with this deviation for any fan. `rest`: see `Rule`."""
     return Rule(lambda fan_in, fan_out: _normal(deviation), **rest)
 
 
 def uniform(limit, **rest):
-    """Uniform within this limit, whatever the fans. `rest`: see `Rule`."""
+    """Uniform within this limit for any fan. `rest`: see `Rule`."""
     return Rule(lambda fan_in, fan_out: _uniform(limit), **rest)
 
 
@@ -68,7 +69,7 @@ _current = contextvars.ContextVar("rule", default=torch_default)
 
 @contextlib.contextmanager
 def initial_weights(rule):
-    """`rule` is what the convolutions and batch norms made inside the block start as; the innermost block counts."""
+    """Uses `rule` for the convolutions and batch norms that are made inside the block; the innermost block counts."""
     token = _current.set(rule)
     try:
         yield

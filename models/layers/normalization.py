@@ -18,7 +18,7 @@ else:
 def batch_norm(x, name, epsilon=1e-5, momentum=0.9, scale=True, center=True):
     """Batch normalisation. The defaults are PyTorch's, whose momentum 0.1 is Keras' 0.9.
 
-    It starts as the identity, but for the shift that the enclosing `initial_weights` says.
+    It starts as the identity, except for the shift of the enclosing `initial_weights`.
     """
     shift = keras.initializers.Constant(current_rule().shift)
     return BatchNormalization(
@@ -28,13 +28,13 @@ def batch_norm(x, name, epsilon=1e-5, momentum=0.9, scale=True, center=True):
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras' layer and variables; in training fused on one TensorFlow replica, synchronised over several.
+    """Keras' layer and variables. Training uses the fused kernel on one TensorFlow replica and synchronises several.
 
-    N replicas compute what one replica computes on the whole batch. The running variance is the unbiased one
-    (n / (n - 1), Bessel), as PyTorch and TensorFlow's fused kernel keep it while Keras keeps the biased one: a schedule
-    copied from a reference then sees the reference's statistics. The batch itself is normalised by the biased variance.
-    Where `across_replicas` is set to False each replica normalises by its own images, and the moving statistics follow the
-    mean of the replicas'.
+    N replicas compute the same as one replica on the whole batch. The running variance is the unbiased one (n / (n - 1),
+    Bessel), as in PyTorch and TensorFlow's fused kernel. Keras keeps the biased one. So a schedule that is copied from a
+    reference gets the reference's statistics. The batch itself is normalised by the biased variance.
+    If `across_replicas` is set to False, each replica normalises by its own images, and the moving statistics follow the
+    mean over the replicas.
     """
 
     across_replicas = True
@@ -57,7 +57,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return (_all_reduce(s) / _replicas() for s in statistics)
 
     def _move(self, mean, variance):
-        """Moves the moving statistics towards those of a batch."""
+        """Updates the moving statistics with those of a batch."""
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + ops.stop_gradient(batch) * (1.0 - self.momentum))
 
@@ -82,7 +82,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return outputs, mean, variance
 
     def _synchronized(self, inputs, region=None):
-        """Of the pixels of a region alone, where one is given: [.., 1], 1 inside and 0 outside."""
+        """If a `region` ([.., 1], 1 inside and 0 outside) is given, only its pixels count."""
         gamma, beta = self._parameters()
         x = ops.cast(inputs, gamma.dtype)
         axes = tuple(range(len(x.shape) - 1))
@@ -92,15 +92,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
         reduce = _all_reduce if region is None or self.across_replicas else (lambda x: x)
         count = ops.prod(ops.shape(x)[:-1]) if region is None else ops.sum(ops.cast(region, x.dtype))
-        # A replica's share of the batch may be smaller than another's: the counts are summed too.
+        # The counts are summed too, because replicas may have shares of the batch of different sizes.
         sums = reduce(ops.concatenate([total(x), ops.reshape(ops.cast(count, x.dtype), (1,))]))
         pixels, count = sums[-1], ops.maximum(sums[-1], 1.0)
         mean = sums[:-1] / count
-        # A second pass and reduction: E[x^2] - E[x]^2 would cancel where the mean is large.
+        # The variance takes a second pass, because E[x^2] - E[x]^2 cancels if the mean is large.
         squares = reduce(total(ops.square(x - mean)))
         outputs = (x - mean) * (ops.rsqrt(squares / count + self.epsilon) * gamma) + beta
         variance = squares / ops.maximum(count - 1.0, 1.0)
-        if region is not None:  # an empty one leaves the moving statistics where they are
+        if region is not None:  # an empty region does not change the moving statistics
             mean = ops.where(pixels > 0, mean, ops.convert_to_tensor(self.moving_mean))
             variance = ops.where(pixels > 0, variance, ops.convert_to_tensor(self.moving_variance))
         return ops.cast(outputs, self.compute_dtype), mean, variance
@@ -113,8 +113,8 @@ def _replicas():
 def _all_reduce(x):
     """The sum over all replicas, through which gradients flow: the gradient of an all-sum is an all-sum.
 
-    Between stop_gradients, as `all_reduce` itself searches the graph behind it for variables: through every other
-    replica's network, which took minutes in a network with 80 norms.
+    It is placed between stop_gradients, because `all_reduce` searches the graph behind it for variables, in the networks of
+    all other replicas. This took minutes in a network with 80 norms.
     """
     if tf is None or _replicas() == 1:
         return x
@@ -127,14 +127,14 @@ def _all_reduce(x):
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class Affine(keras.layers.Layer):
-    """(pixels - mean) / std per channel, channels reversed first where `order` is "bgr"; integers become floats."""
+    """(pixels - mean) / std per channel; if `order` is "bgr", channels are reversed first. Integers become floats."""
 
     def __init__(self, mean, std, order="rgb", **kwargs):
         super().__init__(autocast=False, **kwargs)
         self.mean, self.std, self.order = tuple(mean), tuple(std), order
 
     def call(self, inputs):
-        # In float32 under every policy: a resized pixel has more than bfloat16's 8 bits.
+        # Always in float32, because a resized pixel needs more than the 8 bits of bfloat16.
         x = ops.cast(inputs, "float32")
         x = ops.flip(x, axis=-1) if self.order == "bgr" else x
         x = (x - ops.array(self.mean, "float32")) / ops.array(self.std, "float32")

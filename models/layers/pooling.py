@@ -1,13 +1,13 @@
-"""Max pooling with PyTorch's padding, and 2x2 pooling that remembers where each maximum was."""
+"""Max pooling with PyTorch's padding, and 2x2 pooling that also returns the place of each maximum."""
 
 import keras
 from keras import ops
 
 
 def max_pool(x, size, stride=None, padding=0, nonnegative=False):
-    """Max pooling as PyTorch's: the stride is the size where none is given, padding is never a maximum, ends floor.
+    """Max pooling like PyTorch's: the default stride is the size, padding is never the maximum, sizes are rounded down.
 
-    `nonnegative` says that x comes from a ReLU, for which padding with zeros gives the same and takes half the time.
+    `nonnegative` says that x comes from a ReLU. Padding with zeros then gives the same result and takes half the time.
     """
     stride = stride or size
     if padding and stride == 1 and 2 * padding == size - 1:
@@ -18,23 +18,24 @@ def max_pool(x, size, stride=None, padding=0, nonnegative=False):
 
 
 def max_pool_with_indices(x, name=None):
-    """Maxima of 2x2 windows and which pixel of its window each was: 0 1 above 2 3, the first of equals.
+    """Maxima of 2x2 windows and their places in the window (0 1 above 2 3); of equal values the first one counts.
 
-    The last row and column of an odd size fall off.
+    The last row or column of an odd size is dropped.
     """
     return MaxPoolWithIndices(name=name)(x)
 
 
 def max_unpool(x, indices, like, name=None):
-    """Puts every value back where its maximum was, among zeros; `like` is 0 or 1 larger than twice x."""
+    """Puts every value at the place of its maximum and zeros elsewhere. `like` is twice as large as x, or 1 pixel larger."""
     return MaxUnpool(name=name)([x, indices, like])
 
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class MirrorPadding2D(keras.layers.Layer):
-    """Pads with the edge pixels mirrored, which every window that sees them also holds: the maxima are those of -inf.
+    """Pads with mirrored pixels of the edge, so that the maxima are the same as with padding by -inf.
 
-    Unlike -inf they leave the range of an 8-bit export alone. Needs padding <= half the pool's size.
+    Every window that reads a mirrored pixel also contains the original one. Unlike -inf, this does not change the range of
+    an 8-bit export. Needs padding <= half the pool's size.
     """
 
     def __init__(self, padding, **kwargs):
@@ -57,8 +58,8 @@ class MirrorPadding2D(keras.layers.Layer):
 class MaxPoolWithIndices(keras.layers.Layer):
     """[B, H, W, C] -> maxima and int32 positions in the window, both [B, H // 2, W // 2, C].
 
-    Four slices and comparisons, as `tf.nn.max_pool_with_argmax` does not compile under XLA. The gradient goes to the
-    one pixel that was taken.
+    It uses four slices and comparisons, because `tf.nn.max_pool_with_argmax` does not compile under XLA. The gradient goes
+    only to the pixel that was the maximum.
     """
 
     def __init__(self, **kwargs):
@@ -67,8 +68,8 @@ class MaxPoolWithIndices(keras.layers.Layer):
     def call(self, inputs):
         shape = ops.shape(inputs)
         h, w = shape[1] // 2, shape[2] // 2
-        # ops.slice, unstack and split, since the gradient of [:, :, i, :, j] is slow: 36 against 226 ms forward and
-        # back for 10 x 90 x 120 x 64 on two CPU cores.
+        # ops.slice, unstack and split take 36 ms forward and back for 10 x 90 x 120 x 64 on two CPU cores, and
+        # [:, :, i, :, j] takes 226 ms, because its gradient is slow.
         inside = ops.slice(inputs, (0, 0, 0, 0), (shape[0], 2 * h, 2 * w, inputs.shape[-1]))
         rows = ops.unstack(ops.reshape(inside, (shape[0], h, 2, w, 2 * inputs.shape[-1])), axis=2)
         best, *others = [pixel for row in rows for pixel in ops.split(row, 2, axis=-1)]

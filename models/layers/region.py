@@ -1,9 +1,8 @@
-"""Region convolution: computing only in a region, whose outside is read as 0.
+"""Region convolution: computes only inside a region and reads everything outside as 0.
 
-Li, Liu, Luo, Loy, Tang, CVPR 2017, section 3.2, https://arxiv.org/abs/1704.01344; the form of github.com/liuziwei7/region-conv
-that works on the list of a region's cells. Here all cells are computed, and those outside are replaced by 0 wherever a
-neighbour would read them: what comes out inside the region is the same. A region is float [batch, height, width, 1], 1 inside
-and 0 outside.
+Li, Liu, Luo, Loy, Tang, CVPR 2017, section 3.2, https://arxiv.org/abs/1704.01344. github.com/liuziwei7/region-conv computes
+only a list of the region's cells. We compute all cells and replace those outside by 0 before a neighbour reads them, so the
+result inside the region is the same. A region is float [batch, height, width, 1], 1 inside and 0 outside.
 """
 
 import keras
@@ -22,14 +21,14 @@ def inside(x, region, name=None):
 
 
 def region_conv_norm(x, region, filters, kernel, names, *, epsilon=1e-5, momentum=0.9, scale=True, **options):
-    """`conv_norm` of a region's cells; what comes out elsewhere has no meaning. Without a region it is `conv_norm`.
+    """`conv_norm` of a region's cells. The values outside have no meaning. Without a region it is `conv_norm`.
 
     Args:
         x: [batch, height, width, channels].
         region: [batch, height, width, 1], or None.
-        filters, kernel, **options: of `conv`; in a region at stride 1, with the padding that keeps the size.
-        names: of convolution and batch norm.
-        epsilon, momentum, scale: of the batch norm, whose statistics are those of the region's cells.
+        filters, kernel, **options: those of `conv`. With a region the stride is 1 and the padding must keep the size.
+        names: of the convolution and the batch norm.
+        epsilon, momentum, scale: for the batch norm, whose statistics are those of the region's cells.
     """
     norm = {"epsilon": epsilon, "momentum": momentum, "scale": scale}
     if region is None:
@@ -42,7 +41,7 @@ def region_conv_norm(x, region, filters, kernel, names, *, epsilon=1e-5, momentu
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class Inside(keras.layers.Layer):
-    """[x, region] -> x in the region, 0 outside, whatever is there."""
+    """[x, region] -> x in the region, 0 outside, also if x is infinite or NaN there."""
 
     def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -57,11 +56,11 @@ class Inside(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class RegionNormalization(BatchNormalization):
-    """[x, region] -> x normalised by the statistics of the region's cells; an empty region leaves the moving ones alone."""
+    """[x, region] -> x normalised by the region's statistics. An empty region does not change the moving statistics."""
 
     def build(self, input_shape):
         super().build(input_shape[0])
-        self.input_spec = None  # that of one tensor
+        self.input_spec = None  # the inherited one is for a single tensor
 
     def call(self, inputs, training=None):
         x, region = inputs

@@ -1,20 +1,20 @@
-"""What a residual branch may end with: a learnt scale, and leaving it out at random in training."""
+"""Layers for the end of a residual branch: stochastic depth and a learnt scale."""
 
 import keras
 from keras import ops
 
 
 def stochastic_depth(x, rate, name=None):
-    """Leaves the branch out, for whole images, at this rate in training and makes up for it; no layer where the rate is 0.
+    """In training drops the branch of random images at this rate and scales up the others. If the rate is 0, no layer is made.
 
-    Huang et al., ECCV 2016, https://arxiv.org/abs/1603.09382, as torchvision's `stochastic_depth(mode="row")`.
+    Huang et al., ECCV 2016, https://arxiv.org/abs/1603.09382; like torchvision's `stochastic_depth(mode="row")`.
     """
     return StochasticDepth(rate, name=name)(x) if rate else x
 
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class StochasticDepth(keras.layers.Dropout):
-    """Dropout of whole images, with the mask drawn and scaled at its own size [batch, 1, 1, 1] and multiplied in once."""
+    """Dropout of whole images. The mask is drawn and scaled at its own size [batch, 1, 1, 1] and multiplied only once."""
 
     def call(self, inputs, training=False):
         if not training or not self.rate:

@@ -1,4 +1,4 @@
-"""Sizes that are known only at run time: bilinear resizing, padding and cropping."""
+"""Bilinear resizing, padding and cropping, also for sizes that are known only at run time."""
 
 import fractions
 
@@ -14,7 +14,7 @@ else:
 def resize(x, like=None, size=None, scale=None, align_corners=False, least=0, name=None):
     """Bilinear resizing to the height and width of the tensor `like`, to a `size`, or by a `scale`.
 
-    A fraction's result is rounded up, and not smaller than `least` pixels.
+    With `scale` the size is rounded up and has at least `least` pixels.
     """
     if sum(target is not None for target in (like, size, scale)) != 1:
         raise ValueError(f"Expected one of like, size, scale. Received: {like=}, {size=}, {scale=}.")
@@ -23,20 +23,20 @@ def resize(x, like=None, size=None, scale=None, align_corners=False, least=0, na
 
 
 def fit(x, like, center=False, pad=True, name=None):
-    """Zero-pads or crops x to the height and width of `like`: at the end, or on both sides where `center`.
+    """Zero-pads or crops x to the height and width of `like`: at the end, or on both sides with `center`.
 
-    Without `pad` it only crops: a smaller x stays as it is.
+    Without `pad` it only crops, and a smaller x is unchanged.
     """
     return Fit(center, pad, name=name)([x, like])
 
 
 def crop(x, amounts, name=None):
-    """Takes ((top, bottom), (left, right)) pixels off."""
+    """Cuts off ((top, bottom), (left, right)) pixels."""
     return Crop(amounts, name=name)(x)
 
 
 def pad_to_multiple(x, multiple, remainder=0, least=0, name=None):
-    """Zero-pads bottom and right to the next multiple, plus `remainder`, and at least to `least` pixels."""
+    """Zero-pads bottom and right to the next k * multiple + `remainder` pixels, and to at least `least` pixels."""
     return PadToMultiple(multiple, remainder, least, name=name)(x)
 
 
@@ -44,19 +44,19 @@ def pad_to_multiple(x, multiple, remainder=0, least=0, name=None):
 class ResizeBilinear(keras.layers.Layer):
     """Bilinear resizing to a size known only at run time.
 
-    On the half-pixel grid output i lies at (i + 0.5) * n / m - 0.5 of the input, on the align-corners grid at
-    i * (n - 1) / (m - 1); no antialiasing. These are PyTorch's `interpolate` with align_corners False and True.
+    On the half-pixel grid, output i lies at (i + 0.5) * n / m - 0.5 of the input; with align_corners it lies at
+    i * (n - 1) / (m - 1). There is no antialiasing. This is PyTorch's `interpolate` with align_corners False and True.
 
-    In training two products with interpolation matrices: their gradient is deterministic on a GPU, and right under XLA.
-    For inference TensorFlow's kernel, 30 times faster from 128x256 to 1024x2048 on a CPU, and native to TFLite. XLA's
-    version of that kernel is wrong: from 9x11 to 33x47 it was off by 3.8 deviations (TensorFlow 2.21, CPU), and gave
-    NaN gradients in bfloat16. So inference stays out of XLA.
+    Training uses two products with interpolation matrices: their gradient is deterministic on a GPU, and right under XLA.
+    Inference uses TensorFlow's kernel, which is 30 times faster from 128x256 to 1024x2048 on a CPU, and native to TFLite.
+    XLA's version of that kernel is wrong: from 9x11 to 33x47 it was off by 3.8 deviations (TensorFlow 2.21, CPU), and it
+    gave NaN gradients in bfloat16. So inference does not use XLA.
     """
 
     def __init__(self, align_corners=False, size=None, scale=None, least=0, **kwargs):
         super().__init__(autocast=False, **kwargs)
         self.align_corners, self.size, self.scale, self.least = align_corners, size and tuple(size), scale, least
-        self.supports_jit = tf is None  # so Keras' jit_compile="auto" leaves a model that resizes alone
+        self.supports_jit = tf is None  # so that Keras' jit_compile="auto" does not compile a model that resizes
 
     def call(self, inputs, training=None):
         x = inputs[0] if isinstance(inputs, (list, tuple)) else inputs
@@ -71,7 +71,7 @@ class ResizeBilinear(keras.layers.Layer):
             return ops.cast(y, x.dtype)
         b, h, w = ops.shape(x)[:3]
         c = x.shape[-1]
-        # The matrices are made in float32: in bfloat16 a position beyond 256 is off by a pixel.
+        # The matrices are made in float32, because in bfloat16 a position beyond 256 is wrong by a pixel.
         x = ops.matmul(ops.cast(self._matrix(h, height), x.dtype), ops.reshape(x, (b, h, w * c)))
         x = ops.matmul(ops.cast(self._matrix(w, width), x.dtype), ops.reshape(x, (b * height, w, c)))
         return ops.reshape(x, (b, height, width, c))
@@ -145,7 +145,7 @@ class Fit(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class Crop(keras.layers.Layer):
-    """Cropping2D by ops.slice: the gradient of x[:, a:b] is slow, 255 against 44 ms for 10 x 361 x 481 x 11."""
+    """Cropping2D by ops.slice: 44 ms for 10 x 361 x 481 x 11; x[:, a:b] takes 255 ms, because its gradient is slow."""
 
     def __init__(self, amounts, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -195,9 +195,9 @@ class PadToMultiple(keras.layers.Layer):
 
 
 def target_size(inputs, scale, least, shape):
-    """(height, width) of x times `scale`, or where that is None those of the second of inputs [x, like].
+    """(height, width) of x times `scale`; if `scale` is None, those of `like` in the inputs [x, like].
 
-    `shape` gives a tensor's sizes, of which None is one that is not known yet.
+    `shape` is a function that gives the sizes of a tensor; None is a size that is not known yet.
     """
     if scale is None:
         return tuple(shape(inputs[1])[1:3])
@@ -205,12 +205,12 @@ def target_size(inputs, scale, least, shape):
 
 
 def _scaled(n, scale, least):
-    """n * scale, rounded up, and at least `least`, of an integer or a tensor."""
+    """n * scale for an integer or a tensor, rounded up, and at least `least`."""
     scale = fractions.Fraction(scale).limit_denominator(100)
     n = -(-n * scale.numerator // scale.denominator)
     return max(n, least) if isinstance(n, int) else ops.maximum(n, least)
 
 
 def _positive(n):
-    """max(n, 0) of an integer, which is a tensor where the size is known only at run time."""
+    """max(n, 0) of an integer, or of a tensor if the size is known only at run time."""
     return max(n, 0) if isinstance(n, int) else ops.maximum(n, 0)

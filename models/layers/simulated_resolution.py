@@ -1,4 +1,4 @@
-"""A network of low resolution simulates one of high resolution: it sees the image in several places.
+"""A network of low resolution simulates one of high resolution: it gets the image several times, each time moved a little.
 
 Wu, Shen, van den Hengel, 2016, section 3, https://arxiv.org/abs/1604.04339; the moves are those of github.com/itijyou/ademxapp
 (issegm/voc.py, --test-steps).
@@ -9,7 +9,7 @@ from keras import ops
 
 
 def shifted(x, steps, stride):
-    """[B, H, W, C] -> [steps * steps * B, H, W, C]: the image moved to `steps` places a side within `stride` pixels."""
+    """[B, H, W, C] -> [steps * steps * B, H, W, C]: the image at `steps` x `steps` places within `stride` pixels."""
     if steps < 1 or stride % steps:
         raise ValueError(
             f"Expected simulated_steps that divide output_stride={stride}. Received: simulated_steps={steps}."
@@ -18,13 +18,13 @@ def shifted(x, steps, stride):
 
 
 def interleaved(x, steps):
-    """[steps * steps * B, H, W, C] -> [B, steps * H, steps * W, C]: the scores of the moved images take turns."""
+    """[steps * steps * B, H, W, C] -> [B, steps * H, steps * W, C]: interleaves the scores of the moved images."""
     return Interleaved(steps, name="interleaved")(x) if steps > 1 else x
 
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class Shifted(keras.layers.Layer):
-    """[B, H, W, C] -> [steps * steps * B, H, W, C], the moves by rows first, zeros where the image does not reach.
+    """[B, H, W, C] -> [steps * steps * B, H, W, C]. The moves are in row order; places outside the image are zeros.
 
     With steps 2 and stride 8 the moves are -2 and 2 pixels, so a score lies 4 pixels from the next one.
     """

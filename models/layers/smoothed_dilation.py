@@ -1,18 +1,18 @@
-"""Smoothed dilated convolutions: neighbouring pixels, which a dilated convolution keeps apart, see each other.
+"""Smoothed dilated convolutions: they mix neighbouring pixels, which a dilated convolution keeps apart.
 
 Wang, Ji, KDD 2018. https://arxiv.org/abs/1808.08931. The authors' github.com/divelab/dilated.
 
     with layers.smoothed_dilation("gi"):
         x = layers.conv(x, 64, 3, "conv1", dilation=2)
 
-A convolution of rate d computes d x d grids of pixels without a word between them. Both forms of the paper mix the grids, and
-start as the identity, so that trained weights fit:
+A convolution of rate d computes d x d separate grids of pixels. Both forms of the paper mix these grids. They start as the
+identity, so that trained weights still give the same result:
 
-- "gi", group interaction: every grid becomes a learned sum of all grids, d^4 weights.
-- "ssc", separable and shared convolution: before the dilated one, one (2d - 1)^2 kernel for all channels alike.
+- "gi", group interaction: every grid becomes a learned sum of all grids, with d^4 weights.
+- "ssc", separable and shared convolution: before the dilated one, a convolution with one (2d - 1)^2 kernel for all channels.
 
-It holds for all convolutions and depthwise convolutions of stride 1 inside the block, as `initial_weights` does. The authors
-smooth those of the backbone and leave those of the pyramid; `backbones.build(.., smoothed_dilation=..)` does the same.
+Like `initial_weights`, it changes all convolutions and depthwise convolutions of stride 1 inside the block. The authors smooth
+the convolutions of the backbone, not those of the pyramid; `backbones.build(.., smoothed_dilation=..)` does the same.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def smoothed_dilation(kind):
     """Smooths the dilated convolutions made inside the block. None changes nothing.
 
     Raises:
-        ValueError: for another kind, and where no convolution in the block is dilated.
+        ValueError: for another kind, or if no convolution in the block is dilated.
     """
     if kind is None:
         yield
@@ -55,16 +55,16 @@ def smoothed_dilation(kind):
 
 
 def smoothing(x, name, kernel, stride, dilation, padding):
-    """What the enclosing `smoothed_dilation` does around a convolution.
+    """The changes that the enclosing `smoothed_dilation` makes around a convolution.
 
     Args:
-        x: its input, [batch, height, width, channels].
+        x: the input of the convolution, [batch, height, width, channels].
         name: its name.
         kernel, stride, dilation: its (height, width) pairs.
-        padding: its own pair, or None where it keeps the size.
+        padding: its (height, width) pair, or None if it keeps the size.
 
     Returns:
-        The input that it takes instead, and a function from its result to the smoothed result.
+        The new input of the convolution, and a function from its result to the smoothed result.
     """
     if _current.get() is None or max(dilation) == 1 or max(kernel) == 1:
         return x, lambda y: y
@@ -76,8 +76,8 @@ def smoothing(x, name, kernel, stride, dilation, padding):
     smoothed.append(name)
     if kind == "ssc":
         return SharedConvolution(rate, name=f"{name}.ssc")(x), lambda y: y
-    # Sums of grids commute with the convolution that the grids share, so that it may come last and add its bias to the result.
-    # The grids have one size, which needs zeros; what the convolution makes of them is cropped.
+    # All grids share the convolution, so the sum of grids can come before it, and its bias is added to the result. All grids
+    # need the same size, so we pad with zeros and crop the result of the convolution.
     same = [rate * (k - 1) // 2 for k in kernel]
     margins = [0, 0] if padding is None else [s - p for s, p in zip(same, padding, strict=True)]
     like = crop(x, [(m, m) for m in margins]) if any(margins) else x
@@ -87,9 +87,9 @@ def smoothing(x, name, kernel, stride, dilation, padding):
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class GroupInteraction(keras.layers.Layer):
-    """[B, H, W, C] -> the same shape, H and W multiples of d: each of the d^2 grids a sum of all by `mixing[from, to]`.
+    """[B, H, W, C] -> the same shape. Each of the d^2 grids becomes a sum of all grids, weighted by `mixing[from, to]`.
 
-    Grid r * d + s holds the pixels (r + i d, s + j d).
+    H and W are multiples of d. Grid r * d + s holds the pixels (r + i d, s + j d).
     """
 
     def __init__(self, rate, **kwargs):
@@ -99,7 +99,7 @@ class GroupInteraction(keras.layers.Layer):
     def build(self, input_shape):
         """Makes the d^2 x d^2 weights."""
         grids = self.rate**2
-        # The authors' name. Weight decay, which is of kernels only, leaves it alone here as there.
+        # The authors' name. Weight decay does not change it, as in their code, because it is not called kernel.
         self.mixing = self.add_weight(shape=(grids, grids), initializer=keras.initializers.Identity(), name="fix_w")
 
     def call(self, inputs):
@@ -114,7 +114,7 @@ class GroupInteraction(keras.layers.Layer):
         return ops.reshape(x, (b, h, w, c))
 
     def multiply_accumulates(self):
-        """Of d^2 grids for every value."""
+        """d^2, one for each grid, for every value."""
         return math.prod(self.output.shape[1:]) * self.rate**2
 
     def compute_output_spec(self, inputs):
@@ -128,14 +128,14 @@ class GroupInteraction(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class SharedConvolution(keras.layers.Layer):
-    """[B, H, W, C] -> the same shape: every channel convolved with one and the same (2d - 1)^2 kernel, at first a delta."""
+    """[B, H, W, C] -> the same shape: convolves every channel with the same (2d - 1)^2 kernel, which starts as a delta."""
 
     def __init__(self, rate, **kwargs):
         super().__init__(**kwargs)
         self.rate = rate
 
     def build(self, input_shape):
-        """Makes what is added to the delta: 0 at first, as in the authors' code."""
+        """Makes the weights that are added to the delta; they start at 0, as in the authors' code."""
         size = 2 * self.rate - 1
         self.difference = self.add_weight(shape=(size, size), initializer="zeros", name="fix_w")
 
@@ -148,7 +148,7 @@ class SharedConvolution(keras.layers.Layer):
         return ops.depthwise_conv(inputs, kernel, strides=1, padding="same")
 
     def multiply_accumulates(self):
-        """Of the kernel at every value."""
+        """The size of the kernel, for every value."""
         return math.prod(self.output.shape[1:]) * (2 * self.rate - 1) ** 2
 
     def compute_output_spec(self, inputs):

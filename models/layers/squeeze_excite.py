@@ -6,7 +6,7 @@ from models.layers.convolution import conv
 
 
 def squeeze_excite(x, width, name, activation="relu", gate="sigmoid"):
-    """Scales every channel by a number that a network of one hidden layer of `width` makes of all channels' means."""
+    """Scales every channel by a number that a network with one hidden layer of `width` computes from the channel means."""
     y = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
     y = keras.layers.Activation(activation)(conv(y, width, 1, f"{name}.fc1"))
     y = keras.layers.Activation(gate)(conv(y, x.shape[-1], 1, f"{name}.fc2"))

@@ -1,4 +1,4 @@
-"""A depthwise convolution that is strided and dilated at once, which neither Keras nor TensorFlow offers."""
+"""A depthwise convolution with both stride and dilation, which neither Keras nor TensorFlow offers."""
 
 import keras
 from keras import ops
@@ -6,10 +6,11 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class StridedDilatedDepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """Keras' layer and variables, without padding and for one kernel a channel.
+    """Keras' layer and variables, without padding and with one kernel for each channel.
 
-    Every tap of the kernel meets every stride-th pixel only, so the input is dealt out into stride x stride maps, of which
-    each tap takes a window. That costs what the convolution costs; at stride 1 it would be stride^2 times as much.
+    Every tap of the kernel reads only every stride-th pixel. So we divide the input into stride x stride maps, and each tap
+    takes a window of one map. This costs as much as the strided convolution. Computing at stride 1 and dropping pixels would
+    cost stride^2 times as much.
     """
 
     def __init__(self, kernel_size, strides, padding="valid", depth_multiplier=1, **kwargs):
@@ -18,7 +19,7 @@ class StridedDilatedDepthwiseConv2D(keras.layers.DepthwiseConv2D):
                 f"Expected padding 'valid' and depth_multiplier 1. Received: {padding=}, {depth_multiplier=}. "
                 "Pad the input, and leave the stride or the dilation at 1 for more kernels a channel."
             )
-        super().__init__(kernel_size, 1, **kwargs)  # it refuses other strides with a dilation
+        super().__init__(kernel_size, 1, **kwargs)  # Keras refuses other strides with a dilation
         self.strides = tuple(strides)
 
     def call(self, inputs):
@@ -39,7 +40,7 @@ class StridedDilatedDepthwiseConv2D(keras.layers.DepthwiseConv2D):
         return y + self.bias if self.use_bias else y
 
     def _size(self, n, axis):
-        """The size of the result where that of the input is n."""
+        """The size of the result for an input of size n."""
         return (n - self.dilation_rate[axis] * (self.kernel_size[axis] - 1) - 1) // self.strides[axis] + 1
 
     def compute_output_spec(self, inputs):

@@ -10,8 +10,8 @@ from models.layers.initial_weights import Rule
 def bilinear_upsampling(x, scale, name):
     """Scales every channel up by the even `scale` with a frozen bilinear kernel, as a transposed convolution.
 
-    PyTorch's ConvTranspose2d of as many groups as channels, kernel 2 * scale, stride scale, padding scale / 2: the size is
-    `scale` times as large, and what lies outside x counts as zero.
+    This is PyTorch's ConvTranspose2d with a group for each channel, kernel 2 * scale, stride scale and padding scale / 2. The
+    size becomes `scale` times as large, and pixels outside x count as zero.
     """
     return BilinearUpsampling2D(scale, name=name)(x)
 
@@ -26,7 +26,7 @@ def tent(size):
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class Bilinear(keras.initializers.Initializer):
-    """Of a transposed convolution's kernel [height, width, out, in]: channel i to channel i, each bilinearly."""
+    """Initial kernel [height, width, out, in] of a transposed convolution that upsamples each channel bilinearly."""
 
     def __call__(self, shape, dtype=None):
         """The kernel."""

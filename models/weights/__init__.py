@@ -1,8 +1,8 @@
-"""Weights from files into a Keras model: `.pth`, `.safetensors`, `.keras`, `.weights.h5`, and published ImageNet weights.
+"""Loads weights into a Keras model: from `.pth`, `.safetensors`, `.keras`, `.weights.h5`, or published ImageNet weights.
 
 weights.load(model, weights.read("erfnet.pth"))   # a state dict of PyTorch, entry by entry
 weights.write("mine.safetensors", weights.state_dict(model))
-weights.fill(model, "imagenet")                   # whatever `models.build(.., weights=..)` takes
+weights.fill(model, "imagenet")                   # or a file, as in `models.build(.., weights=..)`
 """
 
 import pathlib
@@ -32,16 +32,16 @@ KINDS = "'imagenet' or a .weights.h5, .keras, .pth or .safetensors file"
 
 
 def check_published(model) -> None:
-    """Raises ValueError where nothing is published for a model's backbone, FileNotFoundError where its package is missing."""
+    """Raises ValueError if nothing is published for a model's backbone, FileNotFoundError if its package is missing."""
     published.check(model)
 
 
 def fill(model, source: str) -> None:
-    """Fills a model with all of the weights in a file, or with "imagenet" the backbone that it is built on.
+    """Fills a model with all weights of a file, or (with "imagenet") only its backbone with the published weights.
 
     Raises:
-        FileNotFoundError: where there is no such file.
-        ValueError: where it is of another kind, damaged, or of another network.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is of another kind, damaged, or from another network.
     """
     if str(source) == "imagenet":
         published.load(model)
@@ -52,6 +52,6 @@ def fill(model, source: str) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"Expected a weights file. Received: {path}, which is not there.")
     if path.suffix in KERAS:
-        model.load_weights(path)  # takes both, and names the first layer that does not fit
+        model.load_weights(path)  # reads both kinds, and names the first layer that does not fit
     else:
         load(model, read(path))

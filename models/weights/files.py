@@ -1,4 +1,4 @@
-"""Files of PyTorch weights (.pth, .safetensors) as dicts of NumPy arrays."""
+"""Reads and writes files of PyTorch weights (.pth, .safetensors) as dicts of NumPy arrays."""
 
 import pathlib
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def read(path):
 
 
 def write(path, state_dict):
-    """Writes a dict of key -> numpy array to a `.safetensors` file, which `read` and PyTorch's tools take."""
+    """Writes a dict of key -> numpy array to a `.safetensors` file, which `read` and PyTorch's tools can read."""
     path = pathlib.Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"Expected a .safetensors file to write. Received: {path}.")
@@ -61,7 +61,7 @@ def _read_safetensors(path):
 
 
 def _array(path, key, entry):
-    if entry["dtype"] == "BF16":  # the upper half of a float32, which NumPy has no type for
+    if entry["dtype"] == "BF16":  # the upper half of a float32; NumPy has no type for it
         return (np.frombuffer(entry["data"], "<u2").astype("<u4") << 16).view("<f4")
     if entry["dtype"] not in _SAFETENSORS:
         known = ", ".join(_SAFETENSORS)

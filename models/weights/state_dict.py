@@ -1,9 +1,9 @@
-"""A PyTorch state dict into a Keras model whose layers are named after the modules of the reference.
+"""Loads a PyTorch state dict into a Keras model whose layers have the names of the reference's modules.
 
     weights.load(model, weights.read("erfnet.pth"))
 
-A layer `decoder.layers.0.conv` takes `decoder.layers.0.conv.weight` and `.bias`: no table of names, for any model.
-Where a reference calls a backbone's modules otherwise, `model.renames` translates; where it registers a tensor twice,
+A layer `decoder.layers.0.conv` takes `decoder.layers.0.conv.weight` and `.bias`, so no model needs a table of names. If a
+reference has other names for a backbone's modules, `model.renames` translates them. If it registers a tensor twice,
 `model.aliases` says which key repeats which.
 """
 
@@ -12,7 +12,7 @@ import re
 import keras
 import numpy as np
 
-# Variable of a Keras layer -> entry of the torch module, for the layers that hold them.
+# Variable of a Keras layer -> entry of the torch module.
 _CONVOLUTION = {"kernel": "weight", "bias": "bias"}
 _AFFINE = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 _ENTRIES = (
@@ -35,9 +35,9 @@ _BOOKKEEPING = ("num_batches_tracked", "._tmp_running_mean", "._tmp_running_var"
 def load(model, state_dict):
     """Copies a state dict (key -> numpy array or torch tensor) into the layers of the same names.
 
-    Kernels are transposed to Keras' layouts, norm statistics copied; what only torch's training needs, such as batch norm's
-    counter, and the keys of `model.unused` are ignored. Nothing is assigned unless everything fits: keys or variables left
-    over, and shapes that differ, raise ValueError.
+    Kernels are transposed to Keras' layouts and norm statistics are copied. Entries that only torch's training needs, such as
+    batch norm's counter, and the keys of `model.unused` are ignored. If a key or a variable is left over, or a shape differs,
+    it raises ValueError and assigns nothing.
     """
     found, spare = match(model, state_dict)
     assignments, missing, wrong = [], [], []
@@ -61,10 +61,10 @@ def load(model, state_dict):
 
 
 def state_dict(model):
-    """The weights of a model as `load` takes them: {key of the reference: numpy array in torch's layout}.
+    """The weights of a model in the form that `load` takes: {key of the reference: numpy array in torch's layout}.
 
     Raises:
-        ValueError: where two variables would have one key.
+        ValueError: if two variables would have the same key.
     """
     state = {}
     for layer, variable, key, _ in match(model, {})[0]:
@@ -75,7 +75,7 @@ def state_dict(model):
 
 
 def match(model, state_dict, renames=None):
-    """What a state dict holds for each variable of a model.
+    """Finds the entry of a state dict for each variable of a model.
 
     Args:
         model: the network.
@@ -83,7 +83,7 @@ def match(model, state_dict, renames=None):
         renames: (pattern, replacement) pairs from layer names to keys; None: the model's.
 
     Returns:
-        [(layer, variable, key, array in Keras' layout or None where there is no such key)], and the entries left over.
+        [(layer, variable, key, array in Keras' layout or None if there is no such key)], and the entries left over.
     """
     unused = [re.compile(pattern) for pattern in getattr(model, "unused", ())]
     state = {
@@ -103,14 +103,14 @@ def match(model, state_dict, renames=None):
 
 
 def renamed(name, renames):
-    """A layer's name as the keys of the state dict have it."""
+    """A layer's name in the keys of the state dict."""
     for pattern, replacement in renames:
         name = re.sub(pattern, replacement, name)
     return name
 
 
 def _drop_aliases(state, aliases):
-    """Takes out the entries that repeat another; one that differs from the other stays, to be refused as left over."""
+    """Removes the entries that repeat another one. An entry that differs stays, so that it is refused as left over."""
     for key in list(state):
         for pattern, replacement in aliases:
             first = re.sub(pattern, replacement, key)
@@ -120,19 +120,19 @@ def _drop_aliases(state, aliases):
 
 
 def layers_with_variables(model):
-    """The layers of a model, those within others too, that have variables of their own."""
+    """The layers of a model, also inside other layers, that have their own variables."""
     for layer in model._flatten_layers(include_self=False, recursive=True):
         if variables(layer):
             yield layer
 
 
 def variables(layer):
-    """A layer's own variables that a state dict can hold: not its seeds, not its sub-layers'."""
+    """A layer's own variables that a state dict can hold, without seeds and without the variables of sub-layers."""
     return [v for v in (*layer._trainable_variables, *layer._non_trainable_variables) if "seed" not in v.name]
 
 
 def listed(what, items, limit=10):
-    """`<number> <what>: <the first of them> and <rest> more`, for messages; "" where there are none."""
+    """`<number> <what>: <the first of them> and <rest> more`, for messages; "" if there are none."""
     if not items:
         return ""
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
@@ -143,7 +143,7 @@ def _key(layer, variable, prefix, state):
     for kind, entries in _ENTRIES:
         if isinstance(layer, kind):
             return f"{prefix}.{entries[variable.name]}"
-    # A layer of our own (a scale, a position bias): a submodule's entry, or a bare torch.nn.Parameter of this name.
+    # A layer of our own (a scale, a position bias) is the entry of a submodule, or a plain torch.nn.Parameter with its name.
     key = f"{prefix}.{variable.name}"
     return prefix if key not in state and len(layer.weights) == 1 else key
 
@@ -160,7 +160,7 @@ def _to_keras(layer, variable, array):
     if variable.name == "kernel" and array.ndim == 2:
         return array.T
     if variable.name != "kernel" and _squeezed(array.shape) == _squeezed(variable.shape):
-        return array.reshape(variable.shape)  # a slope or scale, which differ in their axes of length 1
+        return array.reshape(variable.shape)  # slopes and scales differ only in axes of length 1
     return array
 
 

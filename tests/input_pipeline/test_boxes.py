@@ -1,4 +1,4 @@
-"""Boxes: what is read from annotations of three kinds, and what of it comes in records and streams."""
+"""Boxes: they are read from three kinds of annotations, written to records, and come out of streams."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Boxes stay on their objects whatever moves the image: against the box around pixels painted with the object's class."""
+"""Boxes stay on their objects when the image moves: they must equal the box around the painted pixels of the object."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def example(size=(40, 60)):
 
 
 def painted(label, kind):
-    """The box around the pixels of a class, None where there are none."""
+    """The box around the pixels of a class, None if there are none."""
     rows, columns = np.nonzero(label == kind)
     return (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if len(rows) else None
 
@@ -90,7 +90,7 @@ def test_boxes_of_hidden_objects_by_hand():
     assert kept(label, [box], [1], shown) == ([[9, 10, 20, 25]], [1])
     shown[12:14, 12:14] = False  # a hole moves no edge
     assert kept(label, [box], [1], shown) == ([[9, 10, 20, 25]], [1])
-    shown[:, 10:30] = False  # what is left of the box shows something else
+    shown[:, 10:30] = False  # the rest of the box shows something else
     assert kept(label, [box], [1], shown) == ([[0, 0, 0, 0]], [boxes.NONE])
 
 
@@ -100,6 +100,6 @@ def test_a_box_without_pixels_of_its_class_is_a_rectangle():
     found, classes = kept(
         label, [[10.0, 5, 30, 25], [2, 2, 12, 12], [50, 30, 70, 60], [0, 0, 0, 0]], [7, 7, 7, boxes.NONE], shown
     )
-    # The first is cut off at column 20, the second is hidden, the third ends at the image's edges, the last is none.
+    # The first is cut off at column 20, the second is hidden, the third ends at the image's edges, the last is padding.
     assert found == [[20, 5, 30, 25], [0, 0, 0, 0], [50, 30, 60, 40], [0, 0, 0, 0]]
     assert classes == [7, boxes.NONE, 7, boxes.NONE]

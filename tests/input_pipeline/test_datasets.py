@@ -1,4 +1,4 @@
-"""What every data set promises: one is tested by being in `input_pipeline/datasets/`.
+"""The contract of every data set: each one in `input_pipeline/datasets/` is tested.
 
 Its own test file, tests/input_pipeline/test_datasets_<name>.py, brings `fake_tree(root) -> spec`: it makes the folder `root`
 with a few tiny images in the data set's exact layout, and returns the spec that reads them, usually the name alone. A data
@@ -24,7 +24,7 @@ def builder(name):
 
 
 def own(name):
-    """The data set's own test file, None where there is none."""
+    """The data set's own test file, None if there is none."""
     module = f"tests.input_pipeline.test_datasets_{name}"
     return importlib.import_module(module) if importlib.util.find_spec(module) else None
 
@@ -64,7 +64,7 @@ def test_says_what_it_is_and_where_it_comes_from(name):
 def test_its_own_class_table(name):
     """Of a data set that has one: folder and tfds read theirs."""
     table = getattr(specs.find("input_pipeline.datasets", name), "CLASSES", None)
-    if table is None or isinstance(table, dict):  # a table of each version: those of the fake tree's are tested below
+    if table is None or isinstance(table, dict):  # each version has its table; those of the fake tree are tested below
         return
     check(table, name)
 

@@ -11,7 +11,7 @@ from input_pipeline.source.class_tables import Class
 from tests.input_pipeline import trees
 
 REAL = pathlib.Path(__file__).parents[2].parent / "shared" / "data" / "camvid"
-# Shares of all pixels, images that hold the class, and the weights that follow, measured elsewhere on the same files.
+# Shares of all pixels, images with the class, and the resulting weights, measured elsewhere on the same files.
 SHARES = (0.1685, 0.2326, 0.0098, 0.3166, 0.0449, 0.0972, 0.0117, 0.0113, 0.0587, 0.0064, 0.0029)
 IMAGES = [366, 365, 366, 367, 349, 319, 351, 173, 360, 317, 201]
 MEDIAN_FREQUENCY = (0.2793, 0.2017, 4.7865, 0.1490, 1.0, 0.4217, 3.8467, 1.9736, 0.7889, 6.3747, 8.8587)
@@ -91,7 +91,7 @@ def test_the_class_table():
     assert len({c.color for c in camvid.CLASSES}) == len({c.name for c in camvid.CLASSES}) == 12
 
 
-# The original release. Its masks are colours; the fake ones hold each of the 32, two pixels by two.
+# The original release. Its masks are colours; the fake ones have two by two pixels of each of the 32.
 NAMES = [name for name, _, _ in camvid.ORIGINAL]
 COLORS = np.array([color for _, color, _ in camvid.ORIGINAL], np.uint8)
 ROWS = np.arange(32).reshape(4, 8).repeat(2, 0).repeat(2, 1)  # the row of the table of each pixel of the mask

@@ -10,7 +10,7 @@ import input_pipeline
 from input_pipeline.datasets import cityscapes
 from tests.input_pipeline import trees
 
-# Raw id: train id, as the benchmark's helpers have it; every other id is ignored, 255 being the license plate's -1.
+# Raw id: train id, as in the benchmark's helpers; every other id is ignored, and 255 is the -1 of the license plate.
 TRAIN_IDS = {7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12, 26: 13, 27: 14}
 TRAIN_IDS |= {28: 15, 31: 16, 32: 17, 33: 18}
 IDS = np.append(np.arange(34), (255, 7)).reshape(4, 9).astype(np.uint8)
@@ -19,7 +19,7 @@ IMAGE = np.full((4, 9, 3), 50, np.uint8)
 
 
 def frame(root, split, name, kind="gtFine", ids=IDS, kinds=("labelIds", "labelTrainIds")):
-    """A frame with all the files that there are of it."""
+    """A frame with all its files."""
     city = name.split("_")[0]
     trees.save(root / f"leftImg8bit/{split}/{city}/{name}_leftImg8bit.png", IMAGE)
     start = root / f"{kind}/{split}/{city}/{name}_{kind}"
@@ -27,7 +27,7 @@ def frame(root, split, name, kind="gtFine", ids=IDS, kinds=("labelIds", "labelTr
     trees.save(start.with_name(f"{start.name}_instanceIds.png"), ids.astype(np.uint16) * 1000)
     start.with_name(f"{start.name}_polygons.json").write_text("{}")
     for ending in kinds:
-        # Train ids that are another label, so that a test sees which of the two was read.
+        # Other train ids than in the ids' file, so that a test sees which of the two was read.
         trees.save(start.with_name(f"{start.name}_{ending}.png"), ids if ending == "labelIds" else LABEL[::-1])
 
 

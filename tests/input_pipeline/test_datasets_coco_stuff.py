@@ -5,7 +5,7 @@ import input_pipeline
 from input_pipeline.datasets import coco_stuff
 from tests.input_pipeline import trees
 
-# From the list of names: the last before a gap, what follows it, the first and last of stuff; 255 is unlabelled.
+# From the list of names: the last before a gap, the next one, the first and last of stuff; 255 is unlabelled.
 TRAIN_IDS = {0: 0, 10: 10, 12: 11, 24: 23, 26: 24, 89: 79, 91: 80, 181: 170, 255: 255}
 
 
@@ -41,7 +41,7 @@ def test_an_id_that_is_not_used_is_named(tmp_path):
 def test_the_class_table():
     raw = {c.name: c.raw for c in coco_stuff.CLASSES}
     assert len(raw) == len(coco_stuff.CLASSES) == 171
-    # Ids of nightrome/cocostuff, labels.txt, less one; the 11 of COCO's 1..90 and 91 that are not drawn.
+    # Ids of nightrome/cocostuff, labels.txt, minus one; the 11 of COCO's 1..90 and 91 that are not drawn.
     absent = {i - 1 for i in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)}
     assert sorted(raw.values()) == sorted(set(range(182)) - absent)
     assert [c.raw for c in coco_stuff.CLASSES] == sorted(raw.values())

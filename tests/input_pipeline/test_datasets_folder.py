@@ -49,7 +49,7 @@ def write(root, names=("a",), table=TABLE, image=IMAGE, mask=IDS, image_format="
 
 
 def fake_tree(root):
-    """Five images with masks of ids, of which one becomes val."""
+    """Five images with masks of ids; one of them becomes val."""
     root.mkdir()
     write(root, names="abcde")
     return "folder"

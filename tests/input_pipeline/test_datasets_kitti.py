@@ -5,7 +5,7 @@ import input_pipeline
 from input_pipeline.source import listing
 from tests.input_pipeline import trees
 
-# Of Cityscapes' ids: the first and last of the 19, two in between, and five that are none of them.
+# Ids of Cityscapes: the first and last of the 19 classes, two in between, and five that are no classes.
 TRAIN_IDS = {7: 0, 8: 1, 26: 13, 28: 15, 31: 16, 33: 18, 0: 255, 4: 255, 9: 255, 29: 255, 30: 255, 255: 255}
 
 
@@ -17,7 +17,7 @@ def write(root, frames, ids):
 
 
 def fake_tree(root):
-    """Ten frames, of which two become val."""
+    """Ten frames; two of them become val."""
     write(root, 10, np.array([list(TRAIN_IDS)] * 2, np.uint8))
     return "kitti"
 

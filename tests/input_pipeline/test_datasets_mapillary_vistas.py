@@ -8,7 +8,7 @@ import input_pipeline
 from input_pipeline.datasets import mapillary_vistas
 from tests.input_pipeline import trees
 
-COUNTS = {"1.2": 66, "2.0": 124}  # of labels, the last of which is ignored
+COUNTS = {"1.2": 66, "2.0": 124}  # numbers of labels; the last label is ignored
 SHAPE = (6, 21)
 IDS = {version: (np.arange(126).reshape(SHAPE) % count).astype(np.uint8) for version, count in COUNTS.items()}
 
@@ -22,7 +22,7 @@ def expected(version):
 
 
 def config(version, **changes):
-    """A config as the package has one: names that are paths, readable names, colours; one label is not evaluated."""
+    """A config like that of the package: names that are paths, readable names, colours; one label is not evaluated."""
     labels = [
         {
             "name": f"object--{version}--thing-{i}",
@@ -104,7 +104,7 @@ def test_the_config_of_the_tree_is_the_class_table(tree, tmp_path):
         (tree / f"config_v{version}.json").write_text(json.dumps(table))
     for version, count in COUNTS.items():
         prepared = input_pipeline.prepare(spec(version), str(tree), str(tmp_path / "cache"))
-        # Labels 2 and the last are not evaluated: what follows 2 moves up by one.
+        # Labels 2 and the last are not evaluated: the labels after 2 move up by one.
         assert [c.name for c in prepared.classes] == [f"Thing {i}" for i in range(count - 1) if i != 2]
         assert prepared.classes[2].color == (3, 200, 3)
         label = trees.labels(spec(version), tree, tmp_path / "cache")["b"]
@@ -145,8 +145,8 @@ def test_versions_that_are_none(tree, tmp_path):
 def test_photos_that_exif_turns(tree, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise by 90 degrees
-    photo = np.zeros((SHAPE[1], SHAPE[0], 3), np.uint8)  # as the sensor saw it: 21 rows of 6
-    photo[:8] = 240  # its upper part is on the right of what one sees
+    photo = np.zeros((SHAPE[1], SHAPE[0], 3), np.uint8)  # as in the sensor: 21 rows of 6
+    photo[:8] = 240  # its upper part is on the right of the upright picture
     trees.save(tree / "training/images/b.jpg", photo, exif=exif, quality=100)
     image = trees.examples("mapillary_vistas", tree, tmp_path / "cache")["b"]["image"]
     assert image.shape == (*SHAPE, 3)

@@ -38,7 +38,7 @@ def test_the_frame_itself_under_noise(frames, tmp_path):
     images, targets = (np.stack([found[i][k] for i in range(7)]) for k in ("image", "label"))
     np.testing.assert_array_equal(targets, frames[9, :7] > 0)
     assert (images == images[..., :1]).all(), "gray"
-    # Of a frame of 0, half of the noise is cut at 0; the mean of the other half of a Gaussian is sigma * 0.399 = 25.5.
+    # In a frame of 0, half of the noise is cut at 0; the other half of a Gaussian adds sigma * 0.399 = 25.5 to the mean.
     black = images[..., 0][frames[9, :7] == 0]
     assert np.mean(black == 0) == pytest.approx(0.5, abs=0.1)
     assert np.mean(black) == pytest.approx(25.5, abs=5)

@@ -129,7 +129,7 @@ def test_real_labels(tmp_path):
         shutil.copy(path, tmp_path / "data/nyuv2_test_class13")
     found = trees.examples("nyuv2(classes=13, crop=True)", tmp_path / "data", tmp_path / "cache", "test")
     for name, ids in (("0001", [2, 3, 4, 5, 6, 9, 11, 255]), ("0002", [2, 5, 6, 11, 255])):
-        # Raw 0 3 4 5 6 7 10 12 and 0 3 6 7 12, measured elsewhere on the whole files; the frame holds none of its own.
+        # Raw 0 3 4 5 6 7 10 12 and 0 3 6 7 12, measured elsewhere on the whole files; the frame has no other ids.
         raw = np.array(Image.open(meta / f"test_labels_13/new_nyu_class13_{name}.png"))
         assert np.unique(found[name]["label"]).tolist() == ids
         np.testing.assert_array_equal(

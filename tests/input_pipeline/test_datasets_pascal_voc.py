@@ -94,7 +94,7 @@ def test_a_split_without_a_list_is_left_out(voc, tmp_path, caplog):
 def test_sbd_adds_its_images_but_those_of_val(folder, compressed, voc, tmp_path):
     write_sbd(tmp_path / folder, compressed)
     labels = trees.labels("pascal_voc(sbd=True)", tmp_path / "data", tmp_path / "cache")
-    # (VOC train {a, b}) and (SBD {b, c, d, e, f}), less (VOC val {c, d}).
+    # (VOC train {a, b}) and (SBD {b, c, d, e, f}), minus (VOC val {c, d}).
     assert labels.keys() == {"a", "b", "e", "f"}
     for name, mask in {"a": MASK, "b": MASK, "e": SBD, "f": SBD}.items():
         np.testing.assert_array_equal(labels[name], mask, err_msg=name)

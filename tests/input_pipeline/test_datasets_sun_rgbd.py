@@ -30,7 +30,7 @@ def data(tmp_path):
 
 
 def test_masks_are_numbered_test_first(data, tmp_path):
-    # The train archive begins at 1 again: its image i goes with mask 5050 + i. Train ids are raw ids less one.
+    # The train archive begins at 1 again: its image i goes with mask 5050 + i. Train ids are raw ids minus one.
     train = trees.examples("sun_rgbd", data, tmp_path / "cache")
     assert {name: (e["label"][1, 1], e["image"][0, 0, 0]) for name, e in train.items()} == {
         "img-005051": (2, 1),

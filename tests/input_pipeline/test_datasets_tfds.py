@@ -25,7 +25,7 @@ def palette_png():
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Ten train examples and three of validation, each with the masks of three kinds that TFDS may hold."""
+    """Ten train and three validation examples, with masks of the three kinds that TFDS can have."""
 
     VERSION = tfds.core.Version("1.2.0")
     name = "tiny_masks"

@@ -64,7 +64,7 @@ def mask_file(i):
 
 
 def with_header(png, width, height, depth=None, color=None):
-    """A PNG whose header says otherwise, with the right checksum."""
+    """A PNG with another size in its header, with the right checksum."""
     old = struct.unpack(">IIBBBBB", png[16:29])
     header = struct.pack(
         ">IIBBBBB", width, height, old[2] if depth is None else depth, old[3] if color is None else color, *old[4:]
@@ -117,7 +117,7 @@ def huge_jpeg(data, rng, i):
 
 
 def higher(data, rng, i):
-    """More rows than there are: PIL would fill them with 0, which is a class."""
+    """The header has more rows than the file: PIL would fill them with 0, which is a class."""
     return with_header(encode(mask_pixels(i), ("PNG", "palette")[i % 2]), SHAPE[1], SHAPE[0] + 6)
 
 
@@ -177,7 +177,7 @@ def image_of_odd_mode(i):
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """(the folder, [damaged pairs as (name, the files of which one is to be named)])."""
+    """(the folder, [damaged pairs as (name, files; the error must name one of them)])."""
     root, rng, damaged = tmp_path_factory.mktemp("fuzz") / "data", np.random.default_rng(0), []
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)
@@ -194,7 +194,7 @@ def tree(tmp_path_factory):
                 damage = PIXELS[kind - 2 * len(ANY) + 4]
                 if which % 3:
                     mask, suspects = damage(mask, rng, which), "mask"
-                else:  # the name says what it may be, the first bytes what it is
+                else:  # the name says what it may be, the first bytes decide what it is
                     image, suspects = damage(image, rng, which), "image"
             elif kind == 21:
                 image, suspects = image_of_odd_mode(which), "either" if which % 3 == 2 else "image"

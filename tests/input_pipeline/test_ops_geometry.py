@@ -1,4 +1,4 @@
-"""What `affine` draws beside scale, rotation and flip: each option by its effect, all aligned with label and boxes."""
+"""The options of `affine` besides scale, rotation and flip: the effect of each, in image, label and boxes alike."""
 
 import functools
 
@@ -34,7 +34,7 @@ def compiled(chain, size, limit=1.0):
 
 
 def ramp(height=60, width=80):
-    """An image that says where each pixel comes from: the column and the row, two levels a pixel; the label is every 255-th."""
+    """An image whose pixels show their origin: column and row, two levels per pixel; the label is every 255-th."""
     y, x = np.mgrid[:height, :width]
     pixels = np.stack([2 * x, 2 * y, 0 * x], -1).astype(np.uint8)
     return {"image": tf.constant(pixels), "label": tf.constant((x % 200).astype(np.uint8))}
@@ -184,7 +184,7 @@ def test_crops_are_centred_on_rare_classes():
         found += [set(np.unique(augment(given, seed)["label"])) & {3, 4} for seed in seeds(60)]
     free, both, half, absent = shown.values()
     assert all(len(classes) == 1 for classes in both)
-    # Each class as likely, whatever its pixels: 30 of 60, deviation 3.9.
+    # Each class is equally likely, for any number of pixels: 30 of 60, deviation 3.9.
     assert 18 <= sum(classes == {3} for classes in both) <= 42
     assert 18 <= sum(3 in classes for classes in half) <= 45
     assert absent == free  # the same draw as without the option

@@ -1,4 +1,4 @@
-"""The order of the training stream, where a resumed one begins, and what evaluation sees."""
+"""The order of the training stream, the start of a resumed one, and the examples of evaluation."""
 
 import itertools
 
@@ -55,7 +55,7 @@ def test_a_stream_from_batch_n_on_is_the_rest_of_the_whole(streets, first_batch)
 
 
 def test_crops_drawn_for_a_class_limit_are_those_of_the_whole_stream_too(streets):
-    """The first accepted draw of a crop is another for some examples, and a function of seed, epoch and index all the same."""
+    """The first accepted draw of a crop differs for some examples, but still depends only on seed, epoch and index."""
     options = {"crop_size": (16, 16), "max_class_share": 0.5}
     whole = list(itertools.islice(stream(streets, **options).as_numpy_iterator(), 10))
     rest = list(itertools.islice(stream(streets, **options, first_batch=6).as_numpy_iterator(), 4))
@@ -82,7 +82,7 @@ def test_batches_have_static_shapes_and_no_padding_in_time(streets):
 
 def test_evaluation_sees_each_image_once_and_fills_up_with_ignored_ones(streets):
     batches = list(pipeline.evaluation(streets, "val", batch_size=2, replicas=2).as_numpy_iterator())
-    # 3 images, batches of 2, as many for both replicas: 4 examples, the last with nothing to count.
+    # 3 images, batches of 2, the same number for both replicas: 4 examples; the last one has no valid pixels.
     assert len(batches) == 2
     labels = np.concatenate([b["label"] for b in batches])
     assert labels.shape == (4, 32, 48)
@@ -114,5 +114,5 @@ def test_a_record_file_deleted_is_named(tmp_path):
 def test_a_crop_larger_than_the_images_is_said_and_filled(streets, caplog):
     batch = next(iter(stream(streets, crop_size=(40, 64), augment="").as_numpy_iterator()))
     assert "7 of 7 training images are smaller than the crop, 40x64" in caplog.text
-    # Each 32x48 image lies whole inside its crop; the drawn streets hold ignored pixels of their own, so at least:
+    # Each 32x48 image lies completely inside its crop. The drawn streets have ignored pixels too, so at least:
     assert np.all(np.sum(batch["label"] == IGNORE, axis=(1, 2)) >= 40 * 64 - 32 * 48)

@@ -1,4 +1,4 @@
-"""Pointwise colour: composed, it gives what one operation after the other gives."""
+"""Pointwise colour: combined operations give the same result as one operation after the other."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_a_chain_gives_what_its_operations_give_by_themselves():
     chain = "brightness(0.3) | contrast(0.4) | saturation(0.5) | contrast(0.2) | brightness(0.1)"
     got = ops.build(chain, (6, 8), (0.0, 0.0, 0.0))(example(), SEED)["image"]
     by_itself, fold = example(tf.float32), tf.random.experimental.stateless_fold_in
-    # The crop in front, which has the whole image here, is the chain's first operation.
+    # The chain's first operation is the crop, which is the whole image here.
     for i, (name, delta) in enumerate(
         [("brightness", 0.3), ("contrast", 0.4), ("saturation", 0.5), ("contrast", 0.2), ("brightness", 0.1)], 1
     ):
@@ -101,7 +101,7 @@ def test_operations_across_images_are_given_groups_of_four_and_the_first_seed(mo
     given = []
 
     def rolled(batch, seed, by: int = 1):
-        """Every image is its neighbour's."""
+        """Every image is replaced by its neighbour."""
         given.append((batch["image"].shape[0], seed.numpy().tolist()))
         return {k: tf.roll(v, by, 0) for k, v in batch.items()}
 

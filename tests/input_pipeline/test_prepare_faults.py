@@ -143,7 +143,7 @@ def test_jpeg_mask_by_its_name(tree):
 
 
 def png(passes, height, width):
-    """A gray PNG of the rows of `passes`, each a list of arrays; interlaced where there are several."""
+    """A gray PNG of the rows of `passes`, each a list of arrays; interlaced if there are several."""
 
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -155,7 +155,7 @@ def png(passes, height, width):
 
 
 def test_a_mask_with_fewer_rows_than_its_header_says(tree):
-    """PIL gives the missing rows the id 0, sky, without a word."""
+    """PIL silently gives the missing rows the id 0, sky."""
     ids = np.ones(SHAPE, np.uint8)
     path = tree / "trainannot/b.png"
     path.write_bytes(png([ids[:4]], *SHAPE))

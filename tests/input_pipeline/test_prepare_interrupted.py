@@ -12,8 +12,8 @@ from input_pipeline.preparation import cache
 
 SPEC = "streets(train=6, val=2, size=(32, 40))"
 
-# What takes processes of its own is one script, which forks before TensorFlow starts: importing it takes longer than
-# the rest. First two children prepare the same; then, for each moment, one prepares and kills itself there.
+# Tests that need processes share one script, which forks before TensorFlow starts, because importing it takes longer than
+# the rest. First two children prepare the same records; then, for each moment, one prepares and kills itself there.
 FORKS = """
 import os, pathlib, signal, sys
 import input_pipeline
@@ -65,7 +65,7 @@ for moment, arm in moments.items():
 
 @pytest.fixture(scope="module")
 def forks(tmp_path_factory):
-    """(the folder of the caches, what the script printed, its standard error)."""
+    """(the folder of the caches, the script's output, its standard error)."""
     root = tmp_path_factory.mktemp("forks")
     command = [sys.executable, "-c", FORKS, root, SPEC, SPEC.replace("train=6", "train=300")]
     run = subprocess.run(command, capture_output=True, text=True, check=False)

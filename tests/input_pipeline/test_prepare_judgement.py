@@ -1,4 +1,4 @@
-"""What all masks together say: the same words from check and from preparation, which writes nothing then."""
+"""The judgement from all masks together: check and preparation give the same message, and nothing is written."""
 
 import json
 import logging
@@ -32,7 +32,7 @@ def tree(tmp_path):
 
 
 def write(tree, masks, table=TABLE, images=None):
-    """A folder of images whose masks' upper three rows hold the first of two values, the lower three the second."""
+    """A folder of images; the upper three rows of a mask have the first of two values, the lower three the second."""
     for kind in ("images", "masks"):
         (tree / kind).mkdir(parents=True, exist_ok=True)
     (tree / "classes.csv").write_text(table)
@@ -98,7 +98,7 @@ def test_check_finds_it_and_preparation_stops(kind, tree):
 
 
 def test_splits_are_judged_together(tree):
-    """A small val split of which all is ignored is none of these faults where train shows what 255 means."""
+    """A small val split in which everything is ignored is no fault if train shows what 255 means."""
     write(tree, [(0, 1), (1, 255), (0, 255)])
     for name in ("train", "val"):
         (tree / f"{name}.txt").write_text({"train": "m0\nm1\n", "val": "m2\n"}[name])
@@ -134,7 +134,7 @@ def test_what_is_only_likely_stops_nothing_that_was_asked_for(tree):
 
 
 def test_colours_of_a_palette_become_the_right_classes(tree):
-    """The generator 01 through preparation, check and its pictures."""
+    """Generator 01 of ../shared/faults, through preparation, check and its pictures."""
     table = "id,name,r,g,b\n0,ground,40,40,40\n1,house,220,60,60\n"
     palette = Image.frombytes("P", SHAPE[::-1], halves(0, 1).tobytes())
     palette.putpalette([220, 60, 60, 40, 40, 40])
@@ -193,7 +193,7 @@ def deep(i):
 
 
 def test_12_bits_in_16_are_said_and_kept_when_asked(tree, caplog, capsys):
-    """The generator 07."""
+    """Generator 07 of ../shared/faults."""
     images = [deep(i) for i in range(3)]
     for image in images:
         image[0, :2] = 0, 4080
@@ -245,7 +245,7 @@ def test_statistics_of_plain_images_have_no_further_entries(tree):
 
 
 def test_records_made_before_are_found_again(tmp_path):
-    """The name of their folder holds a hash of the source's listing and of the table: it is what it was before."""
+    """The name of their folder has a hash of the source's listing and of the table, which must not change."""
     tree = tmp_path / "data"
     for name in ("images/a.png", "masks/a.png"):
         (tree / name).parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""How images are stored, what becomes of bad examples, and conversion on Beam."""
+"""How images are stored, what happens to bad examples, and conversion on Beam."""
 
 import importlib.util
 import io
@@ -48,7 +48,7 @@ def test_the_bytes_of_the_source_are_kept_unless_asked(tree):
 def test_larger_images_shrink_by_areas_and_their_labels_to_the_nearest(tree):
     examples = contents(prepare(tree, max_size=4))
     example = input_pipeline.decode(examples["0"])
-    # Half of 4 x 8: each pixel is the mean of four; the label's nearest of four equally near is the lower right.
+    # Half of 4 x 8: each pixel is the mean of four. Four label pixels are equally near; the lower right one is taken.
     means = IMAGE.reshape(2, 2, 4, 2, 3).astype(float).mean((1, 3))
     np.testing.assert_allclose(example["image"], means, atol=0.5)
     np.testing.assert_array_equal(example["label"], np.array([0, 1, 255], np.uint8)[MASK[1::2, 1::2]])
@@ -122,7 +122,7 @@ def test_bad_examples_are_left_out_when_asked_and_listed(tree, caplog, capsys):
     assert contents(prepared) == {name: expected[name] for name in ("0", "2")}
     assert (prepared.splits, prepared.skipped) == ({"train": 2}, {"train": 2})
     assert sum(prepared.statistics["train"]["sizes"].values()) == 2
-    # Whoever opens them later is told; mended, they are another source, built anew.
+    # A later run that opens the records logs this too. With repaired files it is another source, which is built again.
     with caplog.at_level(logging.WARNING, "absl"):
         prepare_lib.records(Config(dataset="folder", data_dir=str(prepared.directory)))
     assert "Bad examples were left out: 2 of train" in caplog.text
@@ -153,7 +153,7 @@ def test_statistics_keep_the_weights_and_what_exif_turned(tree, capsys):
 def test_weights_of_a_split_without_labels_are_numbers(tree):
     for path in tree.glob("masks/*"):
         Image.fromarray(np.full((4, 8), 2, np.uint8)).save(path)
-    # 1 / ln(1.02) where no pixel is labelled at all; median frequency gives a class that is nowhere 0.
+    # 1 / ln(1.02) if no pixel is labelled; median frequency gives 0 to a class without pixels.
     assert prepare(tree).statistics["train"]["weights"] == {
         "enet": [pytest.approx(50.4983, rel=1e-5)] * 2,
         "median_frequency": [0, 0],

@@ -1,4 +1,4 @@
-"""Every way of reading through a map gives what the map says, against a loop over pixels."""
+"""Every way of reading through a map gives the same result as a loop over pixels."""
 
 import numpy as np
 import pytest
@@ -14,13 +14,13 @@ def image(height=30, width=40, seed=0):
 
 
 def smooth(height, width):
-    """What JPEG keeps well: slopes of another kind in each channel."""
+    """A picture that JPEG keeps well: different slopes in each channel."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)], -1).astype(np.uint8)
 
 
 def loop(pixels, coefficients, crop):
-    """(image, whether inside): bilinear at each place, the outermost pixels going on outwards, FILL beyond half a pixel."""
+    """(image, whether inside): bilinear at each place, the outermost pixels are repeated for half a pixel, beyond that FILL."""
     a, (height, width) = np.asarray(coefficients, np.float64), pixels.shape[:2]
     found, inside = np.zeros((*crop, 3)), np.zeros(crop, bool)
     for v in range(crop[0]):
@@ -64,7 +64,7 @@ def test_a_map_without_rotation_equals_the_loop(name):
     expected, inside = loop(pixels, used, crop)
     np.testing.assert_array_equal(ones == 1, inside)
     np.testing.assert_array_equal(got[~inside], np.tile(np.float32(FILL), (np.sum(~inside), 1)))
-    # The window's edge pixels have no neighbour beyond it; within they are those of the loop.
+    # The window's edge pixels have no neighbour outside; all others equal those of the loop.
     rows, columns = np.nonzero(inside)
     inner = np.s_[rows.min() + 1 : rows.max(), columns.min() + 1 : columns.max()]
     np.testing.assert_allclose(got[inner], expected[inner], atol=0.02)
@@ -160,7 +160,7 @@ def test_a_jpeg_file_is_decoded_smaller_where_it_shrinks_and_stays_aligned(ratio
     used = sampling.snap(drawn, tf.constant(size), crop, sampling.RESIZE)
     got = sampling.bilinear(encoded, used, tf.constant(size), crop, FILL, sampling.RESIZE).numpy()
     expected, inside = loop(pixels, used.numpy(), crop)
-    # A quarter of a pixel of the result on slopes of 255/320 levels a pixel of the image and less, and rounding of the JPEG.
+    # A quarter of a pixel of the result, on slopes of at most 255/320 levels per pixel of the image, and rounding in the JPEG.
     np.testing.assert_allclose(got[inside], expected[inside], atol=0.25 * ratio * 255 / 251 + 3)
     assert np.abs(np.mean(got[inside] - expected[inside])) < 0.25 * ratio * 255 / 251
 

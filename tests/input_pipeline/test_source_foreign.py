@@ -9,7 +9,7 @@ from tfseg.spec import find, names
 
 
 def test_a_polygon_covers_the_pixels_whose_centres_it_holds():
-    # A triangle 0,0 - 4,0 - 0,4: the centre of column c, row r lies in it where (c + 0.5) + (r + 0.5) < 4.
+    # A triangle 0,0 - 4,0 - 0,4: the centre of column c, row r lies in it if (c + 0.5) + (r + 0.5) < 4.
     region = shapes.polygons([np.array([[0, 0], [4, 0], [0, 4]], float)], (6, 8), 1)
     mask = shapes.paint([region], (6, 8), 0).ids
     rows, columns = np.indices((6, 8))

@@ -1,4 +1,4 @@
-"""The reader of images: of every kind of file the right pixels, which TensorFlow decodes from what is kept of it."""
+"""The reader of images: the right pixels from every kind of file, and TensorFlow decodes the stored bytes to the same."""
 
 import io
 import re
@@ -60,7 +60,7 @@ def exif(orientation):
 
 
 def turned():
-    """What a picture of EXIF orientation 6 is before it is turned clockwise by 90 degrees."""
+    """The stored picture for EXIF orientation 6, before it is turned clockwise by 90 degrees."""
     return np.rot90(RGB)
 
 
@@ -105,7 +105,7 @@ KINDS = {
 
 
 def decoded(encoded):
-    """What training and evaluation see of a record."""
+    """A record as training and evaluation read it."""
     return tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
 
 
@@ -116,7 +116,7 @@ def test_every_kind_is_read_and_kept_right(kind, tmp_path):
     assert pixels.dtype == np.uint8
     np.testing.assert_array_equal(pixels, expected)
     np.testing.assert_array_equal(decoded(encoded), expected)
-    (tmp_path / "file").write_bytes(data)  # the first bytes tell what it is, not the name
+    (tmp_path / "file").write_bytes(data)  # the first bytes decide what it is, not the name
     np.testing.assert_array_equal(files.read_image(tmp_path / "file")[1], expected)
 
 
@@ -154,7 +154,7 @@ def test_every_orientation(orientation, kind, depth):
     stored = RGB[..., 0] if depth == 8 else RGB[..., 0].astype(np.uint16) * 256
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encode(stored, kind, exif=exif(orientation), **options)
-    flipped = {  # EXIF 2.32, 4.6.4: what is done to the stored picture so that it is upright
+    flipped = {  # EXIF 2.32, 4.6.4: the change that makes the stored picture upright
         1: lambda p: p, 2: np.fliplr, 3: lambda p: np.rot90(p, 2), 4: np.flipud,
         5: np.transpose, 6: lambda p: np.rot90(p, -1), 7: lambda p: np.rot90(p, 2).T, 8: np.rot90,
     }  # fmt: skip
@@ -270,7 +270,7 @@ def test_a_tiff_of_more_bands_than_can_be_read_is_refused_by_what_it_holds():
 
 
 RANGES = [
-    # 12 bits in 16, the whole of 16, 8 bits in 16, a dead pixel beside 12 bits, a narrow band as of a thermal camera.
+    # 12 bits in 16, all 16 bits, 8 bits in 16, 12 bits and a dead pixel, a narrow band like that of a thermal camera.
     ((0, 4080, 4000, 16), "0,4095", True),
     ((3, 65000, 64000, 16), "", False),
     ((0, 200, 190, 16), "0,255", True),
@@ -344,7 +344,7 @@ def test_kinds_in_words():
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
 def test_damage_of_any_kind_is_a_fault_and_nothing_else(kind):
-    """Bytes changed anywhere: what is raised is one of FAULTS, of which `reason` makes a sentence."""
+    """Bytes are changed anywhere: the error is one of FAULTS, and `reason` makes a sentence of it."""
     rng, data, said = np.random.default_rng(0), KINDS[kind][0], []
     for _ in range(40):
         damaged = bytearray(data)

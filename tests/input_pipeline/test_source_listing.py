@@ -1,4 +1,4 @@
-"""Which files are listed: links, loops, hidden files; what is said where masks or images are missing; groups."""
+"""Which files are listed (links, loops, hidden files), the messages for missing masks or images, and groups."""
 
 import logging
 import os
@@ -108,7 +108,7 @@ def test_links_that_lead_nowhere_are_named(tmp_path, caplog):
 
 
 def test_images_that_are_a_link_to_the_folder_around_them(tmp_path):
-    """`images -> .`: the images lie loose, masks/ is no folder of images."""
+    """`images -> .`: the images are directly in the folder, and masks/ is not a folder of images."""
     tree(tmp_path, images="{}.png")
     (tmp_path / "images").symlink_to(".")
     found = listing.pairs(tmp_path / "images", tmp_path / "masks")
@@ -303,5 +303,5 @@ def test_the_group_is_an_option_of_folder(tmp_path):
 
 def test_a_file_that_is_no_picture_does_not_stop_the_walk(tmp_path):
     save(tmp_path / "a.png")
-    os.mkfifo(tmp_path / "pipe.png")  # reading it would wait for ever
+    os.mkfifo(tmp_path / "pipe.png")  # reading it would never return
     assert names(listing.pictures(tmp_path), tmp_path) == ["a.png"]

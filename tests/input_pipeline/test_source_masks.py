@@ -1,4 +1,4 @@
-"""The reader of masks, and whether their values are ids or colours, by the evidence of palette, levels and class table."""
+"""Reading masks, and deciding from palette, levels and class table whether their values are ids or colours."""
 
 import io
 
@@ -13,7 +13,7 @@ from input_pipeline.source.masks import Mask
 
 IDS = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
 GROUND, HOUSE, WATER = (40, 40, 40), (220, 60, 60), (60, 60, 220)
-VOC = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]  # the palette of PASCAL VOC, which many tools write whatever it is for
+VOC = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]  # the palette of PASCAL VOC, which many tools write for any data
 
 
 def encode(pixels, kind, **options):
@@ -47,13 +47,13 @@ def labels(mask, table=TABLE):
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 0, 2]])
 def test_a_palette_in_the_tables_colours_is_read_by_them_in_any_order(kind, order):
-    """The generator 01: `quantize`, optipng and ImageMagick number the colours as they please."""
+    """Generator 01 of ../shared/faults: `quantize`, optipng and ImageMagick number the colours in any order."""
     colors = np.array([GROUND, HOUSE, WATER])
     indices = np.argsort(order).astype(np.uint8)[IDS]  # index order[i] is class i's
     mask = masks.look(encode(palette(indices, colors[order]), kind))
     np.testing.assert_array_equal(colors[order][indices], colors[IDS])
     np.testing.assert_array_equal(labels(mask), IDS)
-    # Without colours in the table there are the indices only.
+    # Without colours in the table, only the indices can be used.
     reading = read_by(mask, TABLE[0], None)
     np.testing.assert_array_equal(reading.codes, indices)
 
@@ -73,7 +73,7 @@ def test_a_palette_of_other_colours_whose_first_is_black_is_read_by_index():
     """Black may be a colour of the table: it begins most palettes, so it proves nothing."""
     table = lookups((0, GROUND), (1, HOUSE), (2, WATER), (255, (0, 0, 0)))
     np.testing.assert_array_equal(labels(masks.look(encode(palette(IDS, VOC), "PNG")), table), IDS)
-    # A mask of ground only, with the whole palette beside.
+    # A mask of ground only, but with the whole palette.
     assert (labels(Mask(IDS * 0, np.array(VOC, np.uint8)), table) == 0).all()
     # With all the table's colours in the palette, black is the table's too.
     assert (labels(Mask(IDS * 0, np.array([(0, 0, 0), HOUSE], np.uint8)), table) == 3).all()
@@ -94,7 +94,7 @@ def test_an_id_without_a_colour_in_the_table_goes_with_indices():
             r"index 1 is \(60, 60, 220\), a colour of the table; index 2 is \(1, 2, 3\), no col",
         ),
         ([WATER, (0, 128, 0), (128, 0, 0)], r"index 0 is \(60, 60, 220\), a colour"),
-        # All colours are nearly the table's, in another order: made of a JPEG, say.
+        # All colours are nearly those of the table, in another order, for example from a JPEG.
         ([(221, 61, 58), (41, 40, 39), (60, 59, 222)], r"index 0 is \(221, 61, 58\), no colour"),
     ],
 )
@@ -138,7 +138,7 @@ def test_levels_that_are_ids_and_grays_of_other_classes_are_refused():
 
 
 def test_black_and_white():
-    """White is the object's colour; that 255 is ignored is no row of the table's."""
+    """White is the object's colour; the table has no row that says that 255 is ignored."""
     table = lookups((0, (0, 0, 0)), (1, (255, 255, 255)))
     seen = np.array([[0, 255, 0]], np.uint8)
     for pixels in (seen, seen > 0, np.stack([seen] * 3, -1)):
@@ -156,7 +156,7 @@ def deep(pixels, end=".png"):
 
 @pytest.mark.parametrize("end", [".png", ".tif"])
 def test_16_bit_colour_masks(end):
-    """The generator 04: Pillow halves their values, so that every id below 256 becomes 0."""
+    """Generator 04 of ../shared/faults: Pillow halves these values, so every id below 256 becomes 0."""
     ids = np.array([[0, 1, 300]], np.uint16)
     equal = np.repeat(ids[..., None], 3, 2)
     mask = masks.look(deep(equal, end))
@@ -188,7 +188,7 @@ def test_16_bit_gray_masks_are_exact(kind):
 
 
 def test_ids_below_zero():
-    """The generator 38: rasters mark what has no data by -1."""
+    """Generator 38 of ../shared/faults: rasters mark missing data by -1."""
     ids = np.array([[-1, 0, 2]])
     lookup = files.Lookup({-1: 255, 0: 0, 1: 1, 2: 2})
     for dtype in (np.int16, np.int32):

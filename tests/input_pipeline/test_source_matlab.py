@@ -21,7 +21,7 @@ def array(name, values, stored, matlab_class):
 
 
 def small(code, body):
-    """An element of at most 4 bytes: its size stands in the upper half of its code."""
+    """An element of at most 4 bytes: its size is in the upper half of its code."""
     return struct.pack("<HH", code, len(body)) + body + bytes(4 - len(body))
 
 

@@ -1,4 +1,4 @@
-"""The colours of classes that have none."""
+"""The colours that we choose for classes without one."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ COLORS = np.array([palette.color_of(i) for i in range(palette.COUNT)])
 
 
 def distances(colors):
-    """Euclidean, in 0..255, of each two."""
+    """Euclidean distances of all pairs, in 0..255."""
     apart = np.sqrt(((colors[:, None] - colors[None]) ** 2).sum(-1))
     return apart[~np.eye(len(colors), dtype=bool)]
 

@@ -43,7 +43,7 @@ def test_what_is_no_split_video(names):
 
 
 def test_the_advice_works():
-    """The pattern of the note divides these names by what comes before the running number."""
+    """The pattern in the note groups these names by the part before the running number."""
     import re
 
     from input_pipeline.source import listing, sequences

@@ -1,4 +1,4 @@
-"""Ways of the training stream: caches, workers, the device's part; each gives what the plain stream gives."""
+"""Forms of the training stream (caches, workers, the device's part); each gives the same as the plain stream."""
 
 import itertools
 
@@ -131,7 +131,7 @@ def test_workers_share_each_batch_and_together_give_the_whole(streets, workers):
 
 
 def test_a_worker_decodes_its_own_share_only(streets):
-    """Every example of another worker is damaged, and nothing notices."""
+    """Every example of another worker is damaged, which this worker never notices."""
     ids = [batch["id"] for batch in taken(stream(streets, batch_size=2), 3)]
     others = {name for batch in ids for name in batch[1:]}
     parse = pipeline.records.parse

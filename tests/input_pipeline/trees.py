@@ -1,4 +1,4 @@
-"""What the tests of data sets share: writing the files of a source tree, reading the records made of it."""
+"""Helpers for the tests of data sets: they write the files of a source tree and read its records."""
 
 import pathlib
 

@@ -23,7 +23,7 @@ def test_means_of_cells(size, height, width):
     np.testing.assert_array_equal(again(x), model(x))
 
 
-# 0.5 of 13 x 6 is 6.5 x 3, rounded up and no less than 5; 0.1 of 70 x 81 is 7 x 8.1; 1.5 of 7 x 2 is 10.5 x 3.
+# 0.5 of 13 x 6 is 6.5 x 3, rounded up and at least 5; 0.1 of 70 x 81 is 7 x 8.1; 1.5 of 7 x 2 is 10.5 x 3.
 @pytest.mark.parametrize(
     ("scale", "height", "width", "expected"), [(0.5, 13, 6, (7, 5)), (0.1, 70, 81, (7, 9)), (1.5, 7, 2, (11, 5))]
 )

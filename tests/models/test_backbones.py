@@ -1,4 +1,4 @@
-"""What every backbone promises, whichever family it is of. Without -m slow one of each family: the first in its file."""
+"""The contract of every backbone. Without -m slow, only the first one of each family is tested."""
 
 import keras
 import numpy as np
@@ -23,13 +23,13 @@ SIZES = ((96, 96), (75, 107))
 
 @pytest.fixture(scope="module", params=BACKBONES)
 def spec(request):
-    """Of the module, so that all tests of a backbone follow each other."""
+    """A fixture of the module, so that all tests of a backbone follow each other."""
     return request.param
 
 
 @pytest.fixture(scope="module")
 def features(spec):
-    """The feature maps of a backbone, as a model; tests leave its weights as they are."""
+    """The feature maps of a backbone, as a model; tests do not change its weights."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     inputs = keras.Input((None, None, 3))
@@ -84,7 +84,7 @@ def test_dilation_keeps_the_function(spec, features):
         if not getattr(family, "DILATION_KEEPS_FUNCTION", True):
             continue
         step = backbones.strides(spec)["c5"] // strides["c5"]
-        # Without padding the two end at different pixels of the image: only the inner part is the same.
+        # Without padding, the two maps end at different pixels of the image, so only the inner part is the same.
         height, width = (n - unpadded for n in expected.shape[1:3])
         actual = outputs["c5"][:, ::step, ::step][:, :height, :width]
         np.testing.assert_allclose(actual, expected[:, :height, :width], rtol=1e-4, atol=1e-4 * np.std(expected))
@@ -183,7 +183,7 @@ def test_aligned_maps_of_families_without_padding_lie_where_they_lie_in_the_imag
     for level, stride in backbones.strides(spec).items():
         y, expected = np.asarray(aligned[level]), np.asarray(original[level])
         assert y.shape[1:3] == (-(-99 // stride), -(-130 // stride))  # rounded up
-        # The rows and columns that are missing are zeros on both sides, the odd one at the end.
+        # Missing rows and columns are zeros on both sides; an odd one is at the end.
         top, left = ((n - m) // 2 for n, m in zip(y.shape[1:3], expected.shape[1:3], strict=True))
         bottom, right = top + expected.shape[1], left + expected.shape[2]
         np.testing.assert_array_equal(y[:, top:bottom, left:right], expected)

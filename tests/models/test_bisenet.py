@@ -19,6 +19,6 @@ def test_auxiliary_heads_are_built_on_demand():
     assert models.build("bisenet", 3).aux_weights == {}
     model = models.build("bisenet(auxiliary=True)", 3)
     assert model.aux_weights == {"aux_0": 1.0, "aux_1": 1.0}
-    # 33 x 47 is padded to 64 x 64; the heads' maps, resized to that, are cropped as the logits are.
+    # 33 x 47 is padded to 64 x 64; the heads' maps are resized to this and cropped like the logits.
     outputs = model(np.zeros((1, 33, 47, 3), "float32"))
     assert {name: y.shape for name, y in outputs.items()} == dict.fromkeys(("logits", "aux_0", "aux_1"), (1, 33, 47, 3))

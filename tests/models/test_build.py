@@ -1,4 +1,4 @@
-"""`models.build` around an architecture of one layer, which is registered by lying on the package's path."""
+"""`models.build` with an architecture of one layer, whose file is on the package's path."""
 
 import inspect
 import sys
@@ -121,7 +121,7 @@ def test_pads_to_the_size_that_the_reference_takes_and_crops():
     native.set_weights(model.get_weights())
     outputs = model(x)
     assert outputs["aux_0"].shape == (1, 4, 5, 3)
-    # The zeros lie where a reference pads: around the normalised image, at the mean colour of the pixels.
+    # The zeros are where a reference pads: around the normalised image. They equal the mean colour of the pixels.
     padded = np.full((1, 16, 20, 3), models.IMAGENET_MEAN, np.float32)
     padded[:, :13, :18] = x
     np.testing.assert_allclose(outputs["logits"], native(padded)["logits"][:, :13, :18], atol=1e-4)
@@ -171,7 +171,7 @@ def test_a_mistyped_declaration_is_refused(tmp_path, old, new, message):
 def test_declarations_of_every_architecture(name):
     architecture = specs.find("models", name, models.names())
     specs.check_module(architecture, ["build"], models.HOOKS)
-    # They are given the same call as `build`, so what `build` takes they must take.
+    # They are called with the options of `build`, so they must take the same options.
     options = list(inspect.signature(architecture.build).parameters)[2:]
     for function in ("renames", "backbone_of", "last_step"):
         if hasattr(architecture, function):

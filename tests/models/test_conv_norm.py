@@ -1,4 +1,4 @@
-"""Convolution, batch norm, activation: their names, and what each does."""
+"""Convolution, batch norm, activation: their names, and their effects."""
 
 import keras
 import numpy as np
@@ -41,7 +41,7 @@ def test_a_third_entry_names_the_activation():
 def test_the_norm_comes_before_the_activation(activation, expected):
     x = keras.Input((1, 4, 1))
     model = keras.Model(x, layers.conv_norm(x, 1, 1, "a", activation=activation, epsilon=0.0))
-    # Twice x, less a mean of 4, over a deviation of 1/2, plus 1: 4 x - 7.
+    # Twice x, minus a mean of 4, divided by a deviation of 1/2, plus 1: 4 x - 7.
     model.get_layer("a.0").set_weights([np.full((1, 1, 1, 1), 2.0)])
     model.get_layer("a.1").set_weights([np.array([v]) for v in (1.0, 1.0, 4.0, 0.25)])
     pixels = np.array([1.5, 1.75, 2.25, 3.75]).reshape(1, 1, 4, 1)

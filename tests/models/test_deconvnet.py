@@ -1,4 +1,4 @@
-"""What the contract tests cannot see: how far images are padded."""
+"""A part that the contract tests cannot see: how far images are padded."""
 
 import numpy as np
 import pytest

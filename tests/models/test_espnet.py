@@ -1,4 +1,4 @@
-"""What the parity files do not see: few classes, the sizes of ESPNet-C, and training in two stages."""
+"""Parts that the parity files do not cover: few classes, the sizes of ESPNet-C, and training in two stages."""
 
 import keras
 import numpy as np
@@ -22,13 +22,13 @@ def test_refuses(spec, message):
         models.build(spec, 5)
 
 
-# The authors' counts for 20 classes, whose decoder grows with their square: models/test_models.py expects straight lines.
+# The authors' counts for 20 classes, whose decoder grows with their square; test_models.py expects linear growth.
 @pytest.mark.parametrize(("spec", "expected"), [("espnet", 364_569), ("espnet(skip_channels=19)", 365_109)])
 def test_parameters_of_twenty_classes(spec, expected):
     assert profile.parameters(symbolic.build(spec, 20)) == expected
 
 
-# A fifth of fewer than five classes is nothing: the decoder's pyramid then has a branch for every class.
+# With fewer than five classes, a fifth of them is 0; the decoder's pyramid then has a branch for every class.
 @pytest.mark.parametrize(
     ("classes", "widths"), [(1, [1]), (2, [1, 1]), (4, [1] * 4), (5, [1] * 5), (12, [4, 2, 2, 2, 2])]
 )
@@ -47,7 +47,7 @@ def test_the_encoder_takes_any_size():
     model.set_weights(native.get_weights())
     eighth = native(x)["logits"]
     assert eighth.shape == (1, 10, 14, 5)
-    resized = keras.ops.image.resize(eighth, (73, 105), "bilinear")  # on the half-pixel grid, as PyTorch's default
+    resized = keras.ops.image.resize(eighth, (73, 105), "bilinear")  # on the half-pixel grid, like PyTorch's default
     np.testing.assert_allclose(model(x)["logits"], resized, rtol=1e-4, atol=1e-5)
 
 

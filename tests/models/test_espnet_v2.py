@@ -1,4 +1,4 @@
-"""What the parity files do not see: the other scales, few classes, and the activations that the reference does not use."""
+"""Parts that the parity files do not cover: other scales, few classes, and activations that the reference does not use."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""FPN: how its levels meet, and what begins as the reference's."""
+"""FPN: how its levels are joined, and its initial weights."""
 
 import keras
 import numpy as np

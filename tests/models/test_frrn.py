@@ -1,4 +1,4 @@
-"""What no parity file says: its units as a port runs them, and the grid on which its authors double a resolution."""
+"""Parts without a parity file: the units as in a port, and the grid on which the authors double a resolution."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 from models import frrn, layers, weights
 from tests.parity import fill, test_parity
 
-# Units, channels and scales of the port, whose decoder ends with fewer channels than the authors'.
+# Units, channels and scales of the port, whose decoder ends with fewer channels than that of the authors.
 PORT = {
     "a": (((3, 96, 2), (4, 192, 4), (2, 384, 8), (2, 384, 16)), ((2, 192, 8), (2, 192, 4), (2, 48, 2))),
     "b": (
@@ -37,7 +37,7 @@ def _port(down, up, num_classes):
     for name, levels in (("encoding", down), ("decoding", up)):
         for units, channels, scale in levels:
             taken = layers.max_pool(x, 2) if name == "encoding" else layers.resize(x, scale=2, align_corners=True)
-            for i in range(units):  # every unit sees what the first one sees
+            for i in range(units):  # every unit has the input of the first one
                 unit = f"{name}_frru_{units}_{channels}_{scale}_{i}"
                 x, z = frrn.full_resolution_residual_unit(taken, z, unit, channels, scale)
     x = keras.layers.Concatenate()([layers.resize(x, scale=2, align_corners=True), z])
@@ -48,7 +48,7 @@ def _port(down, up, num_classes):
 
 
 def test_doubles_on_the_grid_of_theano():
-    # Pixel i lies at i / 2: every second one is an input, the others are means of two; the last input goes on.
+    # Pixel i lies at i / 2: every second one is an input, the others are means of two; the last input is repeated.
     rows = np.array([0.0, 4.0, 2.0], "float32").reshape(1, 3, 1, 1)
     columns = np.array([0.0, 40.0], "float32").reshape(1, 1, 2, 1)
     down, right = [0, 2, 4, 3, 2, 2], [0, 20, 40, 40]

@@ -1,4 +1,4 @@
-"""Every network starts as its reference: every tensor by the reference's rule, and the rules by numbers worked out by hand.
+"""Every network starts like its reference: each tensor by the reference's rule; the rules are checked by hand-made numbers.
 
 The facts lie in tests/reference/initial_weights, or in the folder `initial_weights` of the one that REFERENCE_DIR names:
 {"networks": {name: {"spec": .., "entries": [[key of the state dict, rule, deviation, bound], ..]}}}, as a .json or .json.gz.
@@ -20,16 +20,16 @@ from models import backbones, layers, weights
 OWN = pathlib.Path(__file__).parents[1] / "reference"
 FOLDER = pathlib.Path(os.environ.get("REFERENCE_DIR") or OWN) / "initial_weights"
 
-# Ports that our network differs from: what they share starts by the same rules.
+# Ports that differ from our network; the layers that both have start by the same rules.
 WITNESSES = {"frrn_a_guanfuchen": 'frrn(variant="a")', "frrn_b_guanfuchen": 'frrn(variant="b")'}
 ANOTHER_START = {
     "segnet_caffe": "segnet starts as pytorchcv's, whose names it has: uniform, and without Caffe's shift of 0.001"
 }
-# FCN's reference has zeros in what it copies from a trained VGG16. From them the network would never learn.
+# FCN's reference has zeros in the layers that it fills from a trained VGG16. From zeros the network would never learn.
 COPIED = ("conv1_", "conv2_", "conv3_", "conv4_", "conv5_", "fc6.", "fc7.")
 OUR_NAMES = ("deconvnet_caffe",)  # in place of the reference's
 UNIFORM = ("torch_default", "kaiming_uniform", "uniform")
-PARAMETERS = 50_000_000  # of a network that is built in a second
+PARAMETERS = 50_000_000  # for a network that is built in a second
 
 
 def facts():
@@ -44,7 +44,7 @@ def facts():
 
 
 def absent(spec):
-    """The module that a spec needs and that is not there, or ""."""
+    """The missing module that a spec needs, or ""."""
     call = specs.parse(spec)
     backbone = call.kwargs.get("backbone", "resnet18")
     if call.name not in models.names():
@@ -72,7 +72,7 @@ def test_every_tensor_starts_as_the_reference(name):
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     model = models.build(spec, 1000 if specs.parse(spec).name == "classifier" else 12)
-    # A number in place of every tensor: the keys alone are matched.
+    # A number instead of every tensor, because only the keys are matched.
     renames = () if name in OUR_NAMES else None
     found, _ = weights.match(model, dict.fromkeys(rules, np.float32(0)), renames)
     without = [
@@ -104,7 +104,7 @@ def rule_of_each_key(entries):
 
 
 def check(key, values, rule, deviation, bound):
-    """What is wrong with the values that a tensor starts with, or ""."""
+    """The fault of a tensor's initial values, or ""."""
     largest = np.abs(values).max()
     if "no filler" in rule or (rule == "constant(0)" and key.startswith(COPIED) and key.endswith(".weight")):
         return ""
@@ -150,7 +150,7 @@ def test_torch_default(function, limit):
     np.testing.assert_allclose(kernel.std(), limit / 3**0.5, rtol=0.05)
 
 
-# A deviation of sqrt(2 / fan_out): all 64 output channels, whatever the groups, times the taps.
+# A deviation of sqrt(2 / fan_out): all 64 output channels, for any number of groups, times the taps.
 @pytest.mark.parametrize(
     ("function", "fan_out"),
     [

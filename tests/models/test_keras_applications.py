@@ -1,4 +1,4 @@
-"""The backbones that are keras.applications' functions give its numbers, with its weights read from a file like its own."""
+"""Backbones with the function of keras.applications give its numbers, with weights from a file like its own."""
 
 import h5py
 import keras
@@ -35,7 +35,7 @@ def test_same_logits(family, application, size, tmp_path):
     with h5py.File(tmp_path / "published.h5", "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, original)
 
-    # The session has made layers since, so that those without a name are numbered otherwise.
+    # The session has made other layers before, so unnamed layers get other numbers.
     source = make(weights=str(tmp_path / "published.h5"), **arguments)
     (variant,) = family.VARIANTS
     model = classifier(family, variant, (None, None, 3))
@@ -55,7 +55,7 @@ def test_what_does_not_fit_is_named():
 
 
 def _randomize_norms(model):
-    """Statistics and parameters of batch norms other than 0 and 1, which would hide what is missing."""
+    """Sets batch norms to numbers other than 0 and 1, because with these a missing part would not be seen."""
     generator = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -1,4 +1,4 @@
-"""Who decides a cell, what a stage learns from, and what a later stage reads."""
+"""Which stage decides a cell, which pixels a stage learns from, and what a later stage reads."""
 
 import json
 import pathlib
@@ -17,7 +17,7 @@ SHARED = pathlib.Path(__file__).parents[3] / "shared" / "reference" / "beyond" /
 
 
 def cascade(scores, rho):
-    """What the layers make of the scores of three stages: the chosen scores, and the regions that go on."""
+    """The result of the layers for the scores of three stages: the chosen scores, and the regions that go on."""
     first, second, third = (tf.convert_to_tensor(s, tf.float32) for s in scores)
     left = layer_cascade.Exit(rho[0])(first)
     second = layer_cascade.Chosen()([left, second, first])
@@ -188,7 +188,7 @@ def test_every_stage_learns(network):
     found = {path.split("/")[0].split("_")[0] for path in paths}
     assert {"stage2.3", "stage3.3", "block17", "block8", "conv"} <= found
     assert not {"stage1.0", "stage1.1", "stage1.3", "block35"} & found
-    # Nor do the moving statistics of a stage without cells move.
+    # The moving statistics of a stage without cells do not change either.
     moved = [v.path for v in alone.non_trainable_variables if not np.array_equal(v.numpy(), before[v.path])]
     assert any(path.startswith("stage1.1/") for path in moved)
     assert not [path for path in moved if path.startswith(("stage2.1/", "stage3.1/", "conv_7b_bn/"))]

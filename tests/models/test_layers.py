@@ -1,4 +1,4 @@
-"""Each layer against numbers worked out by hand."""
+"""Each layer, compared with numbers worked out by hand."""
 
 import keras
 import numpy as np
@@ -37,7 +37,7 @@ def test_convolution_pads_both_sides_alike(size):
     net = model(lambda x: layers.conv(x, 1, 3, "conv", stride=2, bias=False), (1, 1, size, 1))
     net.get_layer("conv").set_weights([np.array([[0, 0, 0], [1, 10, 100], [0, 0, 0]]).reshape(3, 3, 1, 1)])
     x = row(1, 2, 3, 4, 5, 6, 7)[:, :, :size]
-    # Windows start one before the image: TensorFlow's "same" starts on it where the size is even.
+    # Windows start one before the image: TensorFlow's "same" starts on it if the size is even.
     assert values(net(x)) == [210, 432, 654, 76][: (size + 1) // 2]
 
 
@@ -50,7 +50,7 @@ def test_convolution_pads_both_sides_alike(size):
 )
 @pytest.mark.parametrize(("size", "expected"), [(6, [321, 543, 65]), (7, [210, 432, 654, 76])])
 def test_convolution_pads_as_tensorflow(function, shape, size, expected):
-    """Windows start on the image where the size is even, and one before it where it is odd."""
+    """Windows start on the image if the size is even, and one before it if it is odd."""
     net = model(function, (1, 1, size, 1))
     net.get_layer("conv").set_weights([np.array([[0, 0, 0], [1, 10, 100], [0, 0, 0]]).reshape(shape)])
     assert values(net(row(1, 2, 3, 4, 5, 6, 7)[:, :, :size])) == expected

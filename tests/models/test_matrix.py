@@ -15,9 +15,9 @@ from tests import symbolic
 
 CLASSES = 3
 DECODERS = ("unet", "linknet", "pspnet", "fpn")
-# Of fewer strides; without padding; of one output stride; none.
+# With fewer strides; without padding; with only one output stride; none of these.
 UNUSUAL = ("convnext_tiny", "drn_a_18", "squeezenet1_1", "inception_v3", "xception", "mobilenet_v3_small")
-# What cannot be: {(decoder, backbone): the reason, as the error says it}. Today everything can.
+# Impossible pairs: {(decoder, backbone): the reason in the error}. At present all pairs are possible.
 IMPOSSIBLE = {}
 
 each = pytest.mark.parametrize("decoder", DECODERS)
@@ -68,7 +68,7 @@ def test_backbones_of_other_strides(decoder, backbone):
 @pytest.mark.parametrize("backbone", ["inception_v3", "squeezenet1_1"])
 def test_linknet_has_logits_to_the_edge_without_padding(backbone):
     logits = models.build(spec("linknet", backbone), CLASSES)(images(96, 128, 1))["logits"]
-    # Zeros that only fill up would be probabilities of 1 each.
+    # Without this, zeros of the padding would be probabilities of 1 each.
     np.testing.assert_allclose(np.exp(logits).sum(axis=-1), 1, rtol=1e-4)
 
 

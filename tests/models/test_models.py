@@ -1,4 +1,4 @@
-"""What every architecture promises, whichever file it lies in: a network is tested by being in `models/`."""
+"""The contract of every architecture: each one in `models/` is tested."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ DEFAULT_PARAMETERS, PARAMETERS = 60_000_000, 20_000_000
 
 
 def reference(spec):
-    """REFERENCE of the network's module; {} where it has none, which `test_the_module_has_a_reference` reports."""
+    """REFERENCE of the network's module; {} if it has none, which `test_the_module_has_a_reference` reports."""
     try:
         return getattr(specs.find("models", specs.parse(spec).name), "REFERENCE", {})
     except Exception:  # a file that cannot be imported must not stop the collection of all other networks' tests
@@ -44,18 +44,18 @@ def _marked(spec):
 DEFAULTS = [_marked(name) for name in NAMES]
 SPECS = [_marked(spec) for name in NAMES for spec in variants(name)]
 COUNTED = [spec for name in models.names() for spec in variants(name) if counts(spec)]
-# Of the module's scope: pytest then runs all tests of a network one after another, and one network is held at a time.
+# With module scope, pytest runs all tests of a network one after another, and only one network is in memory at a time.
 each = pytest.mark.parametrize("spec", SPECS, scope="module")
 each_default = pytest.mark.parametrize("spec", DEFAULTS, scope="module")
 
 
 @pytest.fixture(scope="module")
 def network(spec):
-    """Built once for all tests, which leave its weights as they are."""
+    """Built once for all tests, which do not change its weights."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     model = models.build(spec, CLASSES)
-    for variable in model.trainable_variables:  # FCN's score layers start at 0, and would hide what lies before them
+    for variable in model.trainable_variables:  # FCN's score layers start at 0, and would hide the layers before them
         if variable.name == "kernel" and not np.any(variable):
             variable.assign(keras.random.normal(variable.shape, stddev=0.01))
     return model
@@ -181,5 +181,5 @@ def test_exports(network, tmp_path):
 
 
 def _assert_close(actual, expected):
-    """To rounding, of logits that are large before training: their inputs were never normalised by statistics."""
+    """Up to rounding. Logits are large before training, because their inputs are not yet normalised by statistics."""
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4 * np.std(expected))

@@ -1,4 +1,4 @@
-"""Batch norm: Keras' values and gradients, PyTorch's statistics, and the same on two replicas as on one."""
+"""Batch norm: Keras' values and gradients, PyTorch's statistics, and the same result on two replicas as on one."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What the contract tests cannot see: who attends to whom, and the options."""
+"""Parts that the contract tests cannot see: which position attends to which, and the options."""
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def test_attend():
 
 
 def test_attend_to_positions_that_are_alike():
-    """Keys of length 20 in two directions: a like pair has 400 / sqrt(2), an unlike one 0, so that all weight is alike's."""
+    """Keys of length 20 in two directions: equal pairs have 400 / sqrt(2), others 0, so equal ones have all the weight."""
     key = 20.0 * np.array([[[[1, 0], [0, 1], [1, 0], [0, 1]]]], "float32")
     value = np.array([[[[1], [5], [3], [9]]]], "float32")
     np.testing.assert_allclose(np.ravel(ocnet.attend(key, value)), [2, 7, 2, 7])

@@ -1,4 +1,4 @@
-"""What the contract tests cannot see: which attention goes where."""
+"""PSANet: which attention belongs to which position, which the contract tests cannot see."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from models import psanet
 @pytest.mark.parametrize("distribute", [False, True])
 @pytest.mark.parametrize(
     "mask", [(3, 5), (5, 9), (11, 3), (13, 15)]
-)  # smaller than all pairs of 3 x 5, just so, larger
+)  # masks smaller than all pairs of 3 x 5, of the same size, and larger
 def test_aggregation(mask, distribute):
     """Against the definition, pair by pair."""
     generator = np.random.default_rng(0)

@@ -23,7 +23,7 @@ SPECS = {
 def test_golden(name):
     golden = json.loads((FOLDER / f"{name}.golden.json").read_text())
     model = models.build(SPECS[name], golden["num_classes"], normalization=None)
-    weights.load(model, weights.read(FOLDER / golden["checkpoint"]))  # refuses what is left over on either side
+    weights.load(model, weights.read(FOLDER / golden["checkpoint"]))  # refuses entries or variables that are left over
     for case in golden["cases"]:
         x = fill.image(case) * np.float32(golden["input_scale"])
         test_parity.check(np.asarray(model(x)["logits"]), case)

@@ -1,4 +1,4 @@
-"""Region convolution: what is outside a region is read as 0 and does not count."""
+"""Region convolution: pixels outside a region are read as 0 and do not count."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What the contract tests cannot see: the normalisation over channels, and pools that round up."""
+"""Parts that the contract tests cannot see: the normalisation over channels, and pools that round up."""
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def test_pixels_beyond_float16_squared():
 
 
 def test_pools_round_up():
-    # 17 rows: pools give 9, 5, 3 and 2, where rounding down would give 8, 4, 2 and 1 and lose the last row.
+    # 17 rows: pools give 9, 5, 3 and 2. Rounding down would give 8, 4, 2 and 1 and lose the last row.
     model = models.build("segnet_basic", 5, normalization=None)
     image = np.random.default_rng(0).standard_normal((1, 17, 16, 3)).astype("float32")
     pooled = keras.Model(model.input, model.get_layer("conv_decode4").input)

@@ -13,7 +13,7 @@ def run(function, x):
 
 
 def test_shifted_images():
-    # Steps 2 of stride 4: moves of -1 and 1 pixels. A place sees the pixel before it, then the one behind it.
+    # Steps 2 of stride 4: moves of -1 and 1 pixels. A place sees the pixel before it, then the one after it.
     x = np.arange(1.0, 10.0, dtype=np.float32).reshape(1, 3, 3, 1)  # 1 2 3 | 4 5 6 | 7 8 9
     moved = run(lambda x: layers.shifted(x, 2, 4), x)[..., 0]
     assert moved.tolist() == [

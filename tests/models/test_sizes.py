@@ -1,4 +1,4 @@
-"""Sizes that need care: outputs larger than the image, and images smaller than a backbone without padding takes."""
+"""Sizes that need care: outputs larger than the image, and images that are too small for a backbone without padding."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ def images(height, width):
     return np.random.default_rng(0).integers(0, 256, (1, height, width, 3)).astype("float32")
 
 
-# Where every stride rounds up, references enlarge the rounded map as often as they halved the image.
+# If every stride rounds up, references double the rounded map as often as they halved the image.
 @pytest.mark.parametrize(
     ("spec", "size"),
     [
@@ -29,7 +29,7 @@ def test_the_native_output_is_larger_than_the_image(spec, size):
     assert {y.shape for y in models.build(spec, 3)(x).values()} == {(1, *size, 3)}
 
 
-# Without padding they leave nothing of less than 75 pixels.
+# Without padding, nothing is left of an image smaller than 75 pixels.
 @pytest.mark.parametrize("backbone", ["inception_v3", pytest.param("inception_resnet_v2", marks=pytest.mark.slow)])
 def test_small_images_on_backbones_without_padding(backbone, tmp_path):
     keras.utils.set_random_seed(0)
@@ -42,7 +42,7 @@ def test_small_images_on_backbones_without_padding(backbone, tmp_path):
         _, h, w, _ = features[level].shape
         assert 0 < h <= height, level
         assert 0 < w <= width, level
-    # What covers the image alone is what a larger image has there: 75 x 75 with zeros beyond 33 x 47.
+    # The part that covers the image equals that of a larger image: 75 x 75 with zeros beyond 33 x 47.
     padded = np.zeros((1, 75, 75, 3), "float32")
     padded[:, :33, :47] = images(33, 47)
     np.testing.assert_allclose(features["c1"], model(padded)["c1"][:, :17, :24], rtol=1e-4, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Smoothed dilated convolutions against the paper's definition, what they add to a network, and what they refuse."""
+"""Smoothed dilated convolutions: the paper's definition, the weights that they add to a network, and errors."""
 
 import keras
 import numpy as np
@@ -91,7 +91,7 @@ def _copy(source, target):
 
 # The dilated 3x3 of a ResNet-18 at 1/8: 2 in a block, of which the very first of each of the two stages keeps the dilation
 # before it. Of rates 1, 2, 2, 2 and 2, 4, 4, 4 the sum of d^4 is 3 * 16 + 16 + 3 * 256, that of (2d - 1)^2 3 * 9 + 9 + 3 * 49.
-# Where the first is dilated as the others, 4 * 16 + 4 * 256 and 4 * 9 + 4 * 49.
+# If the first is dilated like the others: 4 * 16 + 4 * 256 and 4 * 9 + 4 * 49.
 KEPT, WHOLE = {"gi": 832, "ssc": 183}, {"gi": 1088, "ssc": 232}
 NETWORKS = {
     'deeplab_v3(backbone="resnet18", output_stride=8)': KEPT,

@@ -1,4 +1,4 @@
-"""A strided and dilated depthwise convolution is the dilated one at stride 1, of which it takes every stride-th pixel."""
+"""A strided and dilated depthwise convolution gives every stride-th pixel of the dilated one at stride 1."""
 
 import keras
 import numpy as np

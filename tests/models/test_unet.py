@@ -21,7 +21,7 @@ def test_decoder_doubles_and_appends_the_skip_connection():
     }
     image = np.random.default_rng(0).normal(size=(1, 70, 97, 3)).astype("float32")
     y = {name: np.asarray(value) for name, value in keras.Model(model.input, tensors)(image).items()}
-    # Halves, rounded up: 70 x 97, 35 x 49, 18 x 25, 9 x 13, 5 x 7, 3 x 4. Each pixel twice gives 6 x 8, of which 5 x 7 stay.
+    # Halves, rounded up: 70 x 97, 35 x 49, 18 x 25, 9 x 13, 5 x 7, 3 x 4. Each pixel twice gives 6 x 8, and 5 x 7 are kept.
     up = np.repeat(np.repeat(y["c5"], 2, axis=1), 2, axis=2)[:, :5, :7]
     np.testing.assert_array_equal(y["block"], np.concatenate([up, y["c4"]], axis=-1))
     # The last doubling, of 35 x 49, has no skip connection.

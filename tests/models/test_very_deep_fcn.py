@@ -1,4 +1,4 @@
-"""What only very_deep_fcn does: simulating a high resolution, and dropout in the last residual blocks."""
+"""Parts that only very_deep_fcn has: simulating a high resolution, and dropout in the last residual blocks."""
 
 import keras
 import numpy as np

@@ -36,7 +36,7 @@ def model():
 
 
 def state_dict():
-    """What the torch modules of that model would hold."""
+    """The state dict that the torch modules of that model would have."""
     shapes = {
         "stem.0.conv.weight": (6, 4, 3, 1),
         "stem.0.conv.bias": (6,),

@@ -1,4 +1,4 @@
-"""PyTorch's files without PyTorch: both formats as torch.save writes them, and files that are damaged, lying or hostile."""
+"""PyTorch's files without PyTorch: both formats of torch.save, and files that are damaged, inconsistent or hostile."""
 
 import collections
 import hashlib
@@ -262,7 +262,7 @@ def test_as_torch_reads_them(tmp_path):
     base = torch.arange(24.0).reshape(2, 3, 4)
     state |= {"view": base[1, :, ::2], "transposed": base.permute(2, 0, 1), "parameter": torch.nn.Parameter(base)}
     for legacy in (True, False):
-        if not legacy:  # which torch cannot write in the older format
+        if not legacy:  # torch cannot write this in the older format
             state["uint16"] = torch.tensor([1, 65535], dtype=torch.uint16)
         path = tmp_path / f"{legacy}.pth"
         torch.save(state, path, _use_new_zipfile_serialization=not legacy)

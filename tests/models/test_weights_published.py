@@ -35,7 +35,7 @@ def cache(tmp_path, monkeypatch):
 
 @contextlib.contextmanager
 def server(data, declared=None):
-    """Serves `data` whatever is asked, as of `declared` bytes; gives its address and the paths that were asked for."""
+    """Serves `data` for any path and declares `declared` bytes; gives its address and the requested paths."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -107,7 +107,7 @@ def test_wrong_hash(cache):
 
 @pytest.mark.parametrize("announced", [True, False])
 def test_broken_transfer(cache, announced):
-    """Cut off before the length that the server promised, or unnoticed, where the hash tells."""
+    """Cut off before the length that the server promised, or unnoticed; then the hash shows it."""
     data = safetensors({"a": np.arange(1000.0)})
     error = FileNotFoundError if announced else ValueError
     with server(data[:-100], len(data) if announced else None) as (url, _), pytest.raises(error, match="net-"):
@@ -186,7 +186,7 @@ def test_other_channels(served, channels):
     initialize.load(model, "imagenet")
     rgb = served["conv1.weight"].transpose(2, 3, 1, 0)
     kernel = model.get_layer("conv1").get_weights()[0]
-    # A grey image gives what its RGB form gave, up to which of the three kernels are taken twice.
+    # A grey image gives the same as its RGB form, except for the choice of the kernels that are taken twice.
     if channels == 1:
         np.testing.assert_allclose(kernel[:, :, 0], rgb.sum(axis=2), rtol=1e-6)
     else:
@@ -231,7 +231,7 @@ def test_a_package_has_the_file(package):
 
 
 def test_a_package_that_is_not_installed(package, cache):
-    """Known before the work, and the file itself at its place will do."""
+    """A missing package is reported before the work, and the file in the cache folder can replace it."""
     weights, _ = package
     with pytest.raises(FileNotFoundError) as caught:
         initialize.check(models.build(LITE, 7, (32, 32, 3)), "imagenet")
@@ -260,7 +260,7 @@ def test_the_extra_has_every_package():
 
 
 def test_files_of_keras_applications(tmp_path, monkeypatch):
-    """Their layers are read in order, whatever they are called, by keras.applications itself."""
+    """keras.applications itself reads their layers in order, with any names."""
     trained = keras.applications.Xception(weights=None)
     path = tmp_path / "net.h5"
     with h5py.File(path, "w") as file:
@@ -294,7 +294,7 @@ def test_nothing_to_download():
 
 
 def test_every_published_file_is_named_by_its_hash():
-    """What torchvision, fyu/drn and others put in the name is what we check."""
+    """We check the hash that torchvision, fyu/drn and others have in the file's name."""
     for name in backbones.names():
         try:
             weights = backbones.weights(name)

@@ -1,4 +1,4 @@
-"""What only wide_resnet38 does: strides, pools and dilations of its levels, and its heads."""
+"""Parts that only wide_resnet38 has: strides, pools and dilations of its levels, and its heads."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def convolutions(spec):
 
 
 FIRST = {f"res{level}a_{branch}": (2, 1) for level in (2, 3, 4) for branch in ("branch2a", "branch1")}
-# The first convolution of level 5 keeps the dilation that came before the stride it lost.
+# The first convolution of level 5, which lost its stride, keeps the dilation before it.
 LEVEL_5 = ("5a_branch2b1", *(f"5b{i}_branch2{j}" for i in (1, 2) for j in ("a", "b1")))
 DILATED = {
     **{f"res{name}": (1, 2) for name in LEVEL_5},

@@ -21,12 +21,12 @@ FOLDER = pathlib.Path(__file__).parent
 
 
 def folder():
-    """Where the files are that this run reads."""
+    """The folder with the files that this run reads."""
     return pathlib.Path(os.environ.get("PARITY_DIR") or FOLDER)
 
 
 def read_all(folder=FOLDER):
-    """{name of a file, without its suffix: its content}; `content["spec"]` is None where nothing gives it."""
+    """{name of a file, without its suffix: its content}; `content["spec"]` is None if it is not known."""
     if not folder.is_dir():
         raise FileNotFoundError(f"Expected a folder of parity files. Received: {folder}, which is none.")
     tables = sorted(folder.glob("specs*.json"))
@@ -102,7 +102,7 @@ def image(case):
 
 
 def samples(outputs, count=2048, seed=1):
-    """The values that a case lists: `count` of them in their order, or all where there are no more."""
+    """The values that a case lists: `count` of them in order, or all if there are fewer."""
     flat = np.asarray(outputs, np.float64).reshape(-1)
     if flat.size <= count:
         return flat

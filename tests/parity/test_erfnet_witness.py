@@ -11,7 +11,7 @@ def test_pytorchcv(monkeypatch):
     monkeypatch.setattr(erfnet, "EPSILON", 1e-5)
     ours = fill.read(fill.FOLDER / "erfnet.json.gz")
     witness = fill.read(fill.FOLDER / "witnesses" / "erfnet_pytorchcv.json.gz")
-    # Both register their modules in the order of execution, so entry answers to entry.
+    # Both register their modules in the order of execution, so their entries have the same order.
     keys = [(key, shape) for key, shape, _ in ours["state"] if key not in ours["unused"]]
     assert [shape for _, shape in keys] == [shape for _, shape, _ in witness["state"]]
     arrays = fill.state_dict(witness).values()

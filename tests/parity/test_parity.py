@@ -1,4 +1,4 @@
-"""Every network gives its reference's numbers: one test for all, of the files that `fill.folder()` holds.
+"""Every network gives the numbers of its reference: one test for all files in `fill.folder()`.
 
 `pytest tests/parity -k <module>` runs the files of one network: a test's name begins with its module.
 """
@@ -32,7 +32,7 @@ def modules(spec):
 
 
 def missing(spec):
-    """The module that a spec needs and that is not there, or ""."""
+    """The missing module that a spec needs, or ""."""
     if specs.parse(spec).name not in models.names():
         return f"models/{specs.parse(spec).name}.py"
     backbone = specs.parse(spec).kwargs.get("backbone")
@@ -40,7 +40,7 @@ def missing(spec):
 
 
 def parameter(name, parity, smallest):
-    """A test of one file: its name begins with the module; slow, or skipped, where it has to be."""
+    """A test of one file. Its name begins with the module; it is marked slow or skipped if needed."""
     spec, marks = parity["spec"], []
     if not spec:
         reason = 'which network answers to it is said neither by its key "spec" nor by a specs*.json beside it'
@@ -54,7 +54,7 @@ def parameter(name, parity, smallest):
 
 
 def fast(spec, size, smallest):
-    """Of one family of classifiers the smallest is fast, of other networks also those of few parameters."""
+    """Fast files: the smallest of each family of classifiers, and other networks with few parameters."""
     call = specs.parse(spec)
     if call.name == "classifier":
         return smallest
@@ -73,7 +73,7 @@ def smallest_of_each_module(files):
 FILES = fill.read_all(fill.folder())
 SMALLEST = smallest_of_each_module(FILES)
 NAMES = [parameter(name, parity, SMALLEST) for name, parity in FILES.items()]
-# Counting needs no numbers: no network is too large for it.
+# Counting needs no values of weights, so no network is too large for it.
 COUNTED = [pytest.param(*p.values, id=p.id, marks=[m for m in p.marks if m.name != "slow"]) for p in NAMES]
 
 
@@ -82,7 +82,7 @@ def test_reference(name):
     parity = FILES[name]
     networks = {}
     for case in parity["cases"]:
-        # Where the reference returns its own resolution, the network's own output is compared.
+        # If the reference returns its own resolution, the network's own output is compared.
         native = tuple(case["output_shape"][1:3]) not in ((case["h"], case["w"]), ())
         if native not in networks:
             networks[native] = _network(parity, native)
@@ -104,7 +104,7 @@ def test_size(name):
     unused = sum(np.prod(shape) for key, shape, kind in parity["state"] if key in parity["unused"] and _trained(kind))
     trainable = sum(np.prod(v.shape) for v in model.trainable_variables)
     assert trainable in (parity["trainable_params"], parity["trainable_params"] - unused)
-    # The reference was counted with its auxiliary heads where it runs them in evaluation too; `profile` leaves them out.
+    # If the reference runs its auxiliary heads in evaluation too, they were counted; `profile` leaves them out.
     everything = keras.Model(model.inputs, list(model.output.values()))
     counted = [profile.multiply_accumulates(m) for m in (model, everything)]
     counted.append(counted[-1] + repeated(model, parity))
@@ -127,7 +127,7 @@ def check(outputs, case):
         return
     tolerance = max(20 * case["float32_noise"], 1e-5)
     error = np.abs(fill.samples(outputs) - case["values"]) / case["std"]
-    # Max-unpooling puts a value elsewhere where two inputs of a pool nearly tie.
+    # Max-unpooling puts a value at another place if two inputs of a pool are nearly equal.
     assert np.mean(error <= tolerance) >= 0.999, f"{error.max()=} {np.median(error)=} {tolerance=}"
     y = outputs.astype(np.float64)
     for statistic in ("mean", "std", "min", "max"):
@@ -146,7 +146,7 @@ def _network(parity, native):
     model = models.build(parity["spec"], parity["num_classes"], normalization=None, native_resolution=native)
     try:
         weights.load(model, fill.state_dict(parity))
-    except ValueError:  # the unused heads may be missing, all of them
+    except ValueError:  # all of the unused heads may be missing
         weights.load(model, fill.state_dict(parity, drop=parity["unused"]))
     return model
 

@@ -1,4 +1,4 @@
-"""What the tests of the loop share: a run of seconds on a small drawn data set."""
+"""Helpers for the tests of the loop: a run of seconds on a small drawn data set."""
 
 import keras
 import pytest
@@ -35,7 +35,7 @@ def config(tmp_path, cache):
 
 @pytest.fixture
 def small_network(monkeypatch):
-    """Networks of three convolutions: built in a moment, and without norms, whose statistics are those of a part."""
+    """Networks of three convolutions: quickly built, and without norms, because norms depend on the parts of a batch."""
 
     def build(spec, num_classes, **_):
         inputs = keras.Input((None, None, 3), dtype="float32")
@@ -52,7 +52,7 @@ def small_network(monkeypatch):
 
 @pytest.fixture
 def normed_network(monkeypatch):
-    """As small, with a norm, whose statistics a checkpoint holds too; a real network takes ten times as long to compile."""
+    """The same with a norm, whose statistics are in checkpoints too. A real network takes ten times as long to compile."""
 
     def build(spec, num_classes, **_):
         inputs = keras.Input((None, None, 3), dtype="float32")

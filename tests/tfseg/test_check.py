@@ -1,4 +1,4 @@
-"""--mode=check on small trees: what it says of each fault, its pictures, and its exit status."""
+"""--mode=check on small trees: its message for each fault, its pictures, and its exit status."""
 
 import dataclasses
 import pathlib
@@ -42,7 +42,7 @@ def table(tree, *rows, header="id,name"):
 
 
 def recode(tree, **ids):
-    """Replaces ids of all masks: a=7 writes 7 where class a is; c is in the first row."""
+    """Replaces ids in all masks: a=7 writes 7 for class a; c is in the first row."""
     for path in tree.glob("masks/*/*.png"):
         mask = np.asarray(Image.open(path))
         mask = np.where(mask == 0, ids.get("a", 0), ids.get("b", 1)).astype(np.uint8)
@@ -220,7 +220,7 @@ def test_notes_on_classes_that_never_occur_and_on_exif(tree):
 
 
 def test_frames_of_a_video_in_two_splits_are_noted(tmp_path):
-    """Where chance divides 12 frames and 2 photos; not where their owner does, or the frames stay together."""
+    """If chance divides 12 frames and 2 photos; not if the user divides them, or if the frames stay together."""
     for i, name in enumerate([f"clip_{i:04}" for i in range(12)] + ["cat", "dog"]):
         save(tmp_path / f"images/{name}.png", np.full((*SHAPE, 3), i, np.uint8))
         save(tmp_path / f"masks/{name}.png", (np.indices(SHAPE).sum(0) % 2).astype(np.uint8))
@@ -236,7 +236,7 @@ def test_frames_of_a_video_in_two_splits_are_noted(tmp_path):
 
 
 def test_the_advice_for_an_id_below_0_works(tree):
-    """16-bit masks with -1 for unlabelled, as rasters have: check says `-1,ignore`, and that row is taken."""
+    """16-bit masks with -1 for unlabelled, as in rasters: check suggests `-1,ignore`, and that row works."""
     mask = np.ones(SHAPE, np.int16)
     mask[:3], mask[0] = 0, -1
     for path in tree.glob("masks/*/*.png"):
@@ -277,7 +277,7 @@ def test_the_contact_sheet_shows_images_colours_and_what_is_outside(tree):
     np.testing.assert_array_equal(sheet[top : top + 6, left : left + 8], tile.image)
     shown = sheet[top : top + 6, left + 8 : left + 16]
     assert (shown[0] == OUTSIDE).all()
-    # Two of six pixels along a row are white, where row + column is 0, 1, 6, 7: columns 0, 5 and 6 of row 1.
+    # Two of six pixels along a row are white: those with row + column 0, 1, 6, 7, so columns 0, 5 and 6 of row 1.
     assert (shown[1, [0, 5, 6]] == 255).all()
     dark = [1, 2, 3, 4, 7]
     np.testing.assert_array_equal(shown[1, dark], tile.image[1, dark] // 3)

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, and passed over where they are damaged."""
+"""Checkpoints: they are written completely or not at all, and damaged ones are skipped."""
 
 import os
 import pathlib
@@ -134,10 +134,10 @@ fill(model, 2); checkpoint.save(workdir, values, checkpoint.State(step=2, best_s
 @pytest.mark.parametrize(
     ("moment", "call", "survives"),
     [
-        ("flush", 1, 1),  # the files are written aside, none flushed
+        ("flush", 1, 1),  # the files are written under other names, none is flushed
         ("rename", 1, 1),  # all flushed, not renamed
         ("link", 1, 2),  # `last` is renamed, `best` not begun
-        ("rename", 2, 2),  # `best` is written aside
+        ("rename", 2, 2),  # `best` is written under another name
     ],
 )
 def test_kill_9_during_a_write_leaves_a_whole_checkpoint(tmp_path, moment, call, survives):
@@ -148,7 +148,7 @@ def test_kill_9_during_a_write_leaves_a_whole_checkpoint(tmp_path, moment, call,
     state = checkpoint.restore(tmp_path, values_of(model))
     assert state.step == survives
     np.testing.assert_array_equal(model.weights[0].numpy(), np.full(model.weights[0].shape, survives))
-    # The best is there as well, and the next save clears what the killed one left.
+    # The best one is there too, and the next save removes the files that the killed save left.
     assert checkpoint.latest(tmp_path, "best")[1].step == survives
     checkpoint.save(tmp_path, values_of(model), State(step=3), Config())
     assert not [name for name in os.listdir(tmp_path / "checkpoints") if name.startswith(".")]

@@ -25,7 +25,7 @@ def warnings(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Six images of three bright stripes, each of its class."""
+    """Six images of three bright stripes, each of another class."""
     root = tmp_path / "data"
     mask = np.repeat(np.arange(3, dtype=np.uint8), 16)[None].repeat(32, 0)
     for i in range(6):
@@ -91,7 +91,7 @@ def test_init_from_has_no_effect_on_a_run_and_says_so(run, warnings, tmp_path):
 
 
 def test_columns():
-    # The network knows a, b, c as 0, 1, 2 and has two outputs more.
+    # The network has a, b, c as 0, 1, 2 and two more outputs.
     assert class_names.columns([A, B, C], [A, B, C], 3) == [0, 1, 2]
     assert class_names.columns([A, B, C], [C, A], 5) == [2, 0, 1, 3, 4]
     with pytest.raises(ValueError, match="does not know d"):

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: flagfiles, paths, and a sentence for every failure that is no bug."""
+"""The command line as a user sees it: flagfiles, paths, and one clear sentence for every failure that is not a bug."""
 
 import errno
 import os

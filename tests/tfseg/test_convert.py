@@ -1,4 +1,4 @@
-"""Every tool's export, in its own layout, converted; masks are compared with what the tool would draw, pixel by pixel."""
+"""Converts an export of every tool in its own layout; each mask must equal the tool's own drawing, pixel by pixel."""
 
 import csv
 

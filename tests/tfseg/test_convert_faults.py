@@ -1,4 +1,4 @@
-"""What --mode=convert refuses, and what it says."""
+"""The inputs that --mode=convert refuses, and its messages."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""TF_CONFIG is understood or refused: a worker never trains alone by mistake."""
+"""TF_CONFIG is either read or refused, so a worker never trains alone by mistake."""
 
 import json
 

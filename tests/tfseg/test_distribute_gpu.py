@@ -1,4 +1,4 @@
-"""GPUs that TensorFlow cannot use, by a false nvidia-smi: the machine that runs the tests need not have one."""
+"""GPUs that TensorFlow cannot use, with a false nvidia-smi, so that the tests run on machines without a GPU."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ LISTED = "GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5c2a)\\nGPU 1: NVIDIA A100-SXM
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A function that describes the machine; what it is not told is: no GPU, no driver, no CUDA libraries."""
+    """A function that describes the machine; by default it has no GPU, no driver and no CUDA libraries."""
 
     def describe(smi="exit 9", driver=False, gpus=(), cuda=True, libraries=(), visible=None):
         (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{smi}\n")

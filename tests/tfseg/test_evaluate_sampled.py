@@ -1,4 +1,4 @@
-"""--mode=evaluate with --monte_carlo: the numbers of the whole way, by counting the pixels once more."""
+"""--mode=evaluate with --monte_carlo: all numbers, compared with a second count of the pixels."""
 
 import dataclasses
 import json
@@ -81,7 +81,7 @@ def test_numbers_of_right_and_wrong_pixels(monkeypatch, prepared, cache, tmp_pat
 
 
 def test_classes_in_another_order_and_two_replicas_change_nothing(monkeypatch, prepared, cache, tmp_path):
-    """The masks depend on the place in the batch, so that batches of one image are compared."""
+    """The masks depend on the place in the batch, so batches of one image are compared."""
     options = {"eval_batch_size": 1}
     one, _ = evaluated(monkeypatch, prepared, cache, table(prepared), tmp_path, strategy="one_device", **options)
     other, _ = evaluated(

@@ -15,7 +15,7 @@ CLASSES = [["red", [255, 0, 0], 7], ["green", [0, 255, 0], None], ["blue", [0, 0
 
 @pytest.fixture(scope="module")
 def network():
-    """Its scores are the channels of the image; the convolution aborts the process where an image has no batch."""
+    """Its scores are the channels of the image; the convolution aborts the process if an image has no batch."""
     inputs = keras.Input((None, None, 3), dtype="float32")
     same = keras.layers.Conv2D(3, 1, use_bias=False, kernel_initializer=lambda shape, dtype: np.eye(3)[None, None])
     return keras.Model(inputs, {"logits": same(inputs)})

@@ -44,7 +44,7 @@ def test_patterns(tree):
     assert tree.find("p/a[12].*") == {"a1": "p/a1.png", "a2": "p/a2.tif"}
     assert tree.find("p/**/a*") == {"a1": "p/a1.png", "a2": "p/a2.tif", "b/a3": "p/b/a3.webp"}
     assert tree.find("?/a1.png") == {"p/a1": "p/a1.png", "q/a1": "q/a1.png"}
-    # Brackets that match nothing as a pattern are meant as they are.
+    # Brackets that match nothing as a pattern are taken literally.
     assert tree.find("p/b[0]*.png") == {"b[0]x": "p/b[0]x.png"}
 
 
@@ -77,7 +77,7 @@ def test_predictions_are_no_input(tree, tmp_path, capsys):
     (tmp_path / "link").symlink_to(tmp_path / "p" / "out")
     assert tree.find("p", "link") == expected
     assert tree.find("p/**/*.png", "p/out") == expected
-    # Beside the images: what lies in the folders of predictions, and nothing else.
+    # Beside the images there are only the folders of predictions.
     tree("s/x.png", *(f"s/{name}" for name in own), "s/labels2/y.png")
     assert tree.find("s", "s") == {"x": "s/x.png", "labels2/y": "s/labels2/y.png"}
     # The images may lie below the output.

@@ -13,7 +13,7 @@ from input_pipeline.source import files
 from tfseg import image_files
 
 WIDTH, HEIGHT = 47, 33
-# Of tag 0x0112 (EXIF 2.3, TIFF 6.0): what was done to the upright image, so that turning it as told undoes it.
+# Values of tag 0x0112 (EXIF 2.3, TIFF 6.0) and how the upright image was changed; the turn of the tag undoes this.
 UNDONE = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -1,4 +1,4 @@
-"""--init_from: what fits is loaded, and the log says what was not."""
+"""--init_from: weights that fit are loaded, and the log names the others."""
 
 import json
 
@@ -28,7 +28,7 @@ def filled(model):
 
 
 def torch_state(model):
-    """What PyTorch would hold of a U-Net: its layers are convolutions, norms and transposed convolutions."""
+    """The state dict of a U-Net in PyTorch: its layers are convolutions, norms and transposed convolutions."""
     names = {
         "kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias",
         "moving_mean": "running_mean", "moving_variance": "running_var",

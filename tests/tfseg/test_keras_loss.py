@@ -57,8 +57,8 @@ def network():
 
 
 def step(devices):
-    """The kernel after one step of `fit` at rate 1 on two images, of which the second has a single valid pixel."""
-    # Collectives, the default of several CPU devices, wait for each other for ever where TensorFlow has one thread.
+    """The kernel after one step of `fit` at rate 1 on two images; the second has a single valid pixel."""
+    # With one thread, TensorFlow's collectives (the default for several CPU devices) would wait for each other forever.
     with tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice()).scope():
         model = network()
         model.compile(keras.optimizers.SGD(1.0), loss=losses.keras_loss("cross_entropy"))

@@ -22,7 +22,7 @@ FLAGS = (
 
 
 def start(workdir, folder, flags, cluster=None, index=0):
-    """A training process; one of two workers where `cluster` names their addresses."""
+    """A training process; one of two workers if `cluster` has their addresses."""
     env = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"} | {"CUDA_VISIBLE_DEVICES": ""}
     if cluster:
         env["TF_CONFIG"] = json.dumps({"cluster": {"worker": cluster}, "task": {"type": "worker", "index": index}})
@@ -50,7 +50,7 @@ def losses(workdir):
 
 
 def test_two_workers_compute_what_one_process_does(tmp_path):
-    """Had both read the same examples, or each counted its own pixels only, the losses would differ."""
+    """If both read the same examples, or each counted only its own pixels, the losses would differ."""
     one, two = tmp_path / "one", tmp_path / "two"
     flags = ["--steps=4", "--eval_every=1"]
     assert start(one, tmp_path, flags).wait(timeout=600) == 0
@@ -60,9 +60,9 @@ def test_two_workers_compute_what_one_process_does(tmp_path):
     assert losses(two) == pytest.approx(losses(one), rel=1e-4)
     results = [json.loads((w / "evaluation_val.json").read_text()) for w in (one, two)]
     assert results[1]["images"] == results[0]["images"] == 3
-    # Rounding may turn pixels whose two best classes tie: of 3 x 32 x 48, a thousandth.
+    # Rounding may change pixels whose two best classes are equal: a thousandth of 3 x 32 x 48.
     assert results[1]["pixel_accuracy"] == pytest.approx(results[0]["pixel_accuracy"], abs=1e-3)
-    # Only the chief writes: one line a step, no file of another process left in the workdir.
+    # Only the chief writes: one line per step, and the workdir has no file of another process.
     assert len((two / "metrics.jsonl").read_text().splitlines()) == len(
         (one / "metrics.jsonl").read_text().splitlines()
     )

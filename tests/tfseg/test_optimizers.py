@@ -119,10 +119,10 @@ def test_rmsprop_by_hand():
 
 
 def test_adam_and_adamw_by_hand():
-    # The first step of Adam is lr * sign(gradient), whatever the decay adds to the gradient;
+    # The first step of Adam is lr * sign(gradient), and the decay that is added to the gradient does not change it;
     assert after("adam", [5.0]) == pytest.approx(1.9, rel=1e-5)
     assert after("adam", [5.0], weight_decay=0.5) == pytest.approx(1.9, rel=1e-5)
-    # AdamW takes lr * decay * 2 = 0.1 off the kernel beside it.
+    # AdamW also subtracts lr * decay * 2 = 0.1 from the kernel.
     assert after("adamw", [5.0], weight_decay=0.5) == pytest.approx(1.8, rel=1e-5)
 
 
@@ -195,7 +195,7 @@ def test_a_frozen_backbone_stays_and_the_rest_moves():
 
 
 def test_a_plain_checkpoint_is_keras_own(tmp_path):
-    """A run that began with Keras' optimizer, as before the backbone's rate was there, goes on."""
+    """A run that began with Keras' optimizer, before the backbone's rate existed, can be resumed."""
     model = dense(2.0)
     plain = keras.optimizers.SGD(optimizers.Schedule("constant", 0.1, 1), momentum=0.5)
     plain.build(model.trainable_variables)
@@ -205,7 +205,7 @@ def test_a_plain_checkpoint_is_keras_own(tmp_path):
     optimizer = build("sgd(momentum=0.5)", again)
     tf.train.Checkpoint(model=again, optimizer=optimizer).read(path).assert_existing_objects_matched()
     optimizer.apply([tf.constant([[1.0]])])
-    # As test_sgd_by_hand: momentum and weight are there, and the count of steps.
+    # As in test_sgd_by_hand: momentum, weight and the count of steps are restored.
     assert again.trainable_variables[0].numpy().item() == pytest.approx(1.75)
     assert int(optimizer.iterations.numpy()) == 2
 

@@ -97,7 +97,7 @@ def test_confusion_picture(classes):
 
 
 def test_confusion_picture_rows_are_labels():
-    # Of label 0 all is right, of label 1 all is taken for 0, label 2 has no pixels: gray.
+    # All pixels of label 0 are right, all of label 1 are predicted as 0, and label 2 has no pixels: gray.
     picture = check(pictures.confusion_picture([[5, 0, 0], [7, 0, 0], [0, 0, 0]], NAMES))
     right, wrong, pale = (np.argwhere(has(picture, c)) for c in (plots.RIGHT, plots.WRONG, plots.PALE))
     assert np.ptp(right, 0).max() < 40  # one cell
@@ -129,6 +129,6 @@ def test_costs_are_drawn_with_every_name():
     rows = [{"model": f"network {i}", "parameters": 10**i, "p50_ms": 2.0**i, "gmacs": i} for i in range(5, 9)]
     picture = pictures.costs_picture([*rows, rows[0]], lambda row: row["model"])
     assert picture.shape == (640, 960, 3)
-    # The largest dot has a diameter of 30 pixels, of which half a pixel at each end is its white edge: 14.5**2 * pi = 661,
+    # The largest dot has a diameter of 30 pixels, with half a pixel of white edge at each end: 14.5**2 * pi = 661,
     # without the mixed pixels of its smooth edge.
     assert 550 < has(picture[:200, 700:], (70, 130, 180)).sum() < 661

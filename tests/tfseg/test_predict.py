@@ -57,7 +57,7 @@ def test_label_maps_colours_and_overlays(run, tmp_path, capsys):
 
 @pytest.mark.parametrize("kind", ["png", "tif", "webp", "bmp"])
 def test_files_are_read_as_preparation_reads_them(run, tmp_path, kind):
-    """Palette and gray too: 200 everywhere in gray is a tie of the channels, whose first is the label."""
+    """Palette and gray too: 200 everywhere in gray makes all channels equal, and then the first one is the label."""
     image = Image.fromarray(PIXELS)
     image.save(tmp_path / "in" / f"rgb.{kind}", **({"lossless": True} if kind == "webp" else {}))
     if kind != "webp":
@@ -113,7 +113,7 @@ def test_out_of_memory_names_the_image_and_the_others_are_predicted(run, tmp_pat
 
     def full(image):
         if image.shape[2] > 10:
-            raise MemoryError  # TensorFlow makes its ResourceExhaustedError of it
+            raise MemoryError  # TensorFlow turns this into a ResourceExhaustedError
         return tf.cast(image, tf.float32)
 
     def build(spec, model):

@@ -1,4 +1,4 @@
-"""What is wrong with the options is said before anything is prepared or written."""
+"""Faults of the options are reported before anything is prepared or written."""
 
 import dataclasses
 import os

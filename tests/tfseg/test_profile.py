@@ -1,4 +1,4 @@
-"""--mode=profile; that its MACs are those of the reference networks is in tests/parity."""
+"""--mode=profile. tests/parity compares its MACs with those of the reference networks."""
 
 import csv
 

@@ -33,7 +33,7 @@ def test_the_slower_of_stream_and_step_is_named(cache, device, tmp_path, capsys,
 def test_a_rate_is_of_images(monkeypatch):
     clock = iter([0.0, 2.0, 5.5, 5.5])
     monkeypatch.setattr(profile_input.time, "perf_counter", lambda: next(clock))
-    # Two calls of 4 images, after one that does not count, until 5 seconds are over: 8 images in 5.5 s.
+    # After one call that does not count, two calls of 4 images until 5 seconds are over: 8 images in 5.5 s.
     calls = []
     assert profile_input.rate(lambda: calls.append(1), 4, 1) == pytest.approx(8 / 5.5)
     assert len(calls) == 3

@@ -1,4 +1,4 @@
-"""What is shown of TensorFlow's own lines: nothing, unless the program crashes."""
+"""TensorFlow's own lines are not shown, unless the program crashes."""
 
 import fcntl
 import os
@@ -90,12 +90,12 @@ def test_a_crash_shows_everything(end, status, shown, tmp_path):
 
 
 def test_what_the_program_leaves_running_holds_nothing_of_its_own(tmp_path):
-    """A lock on an open file, as `flock 9` of a shell has it, is free when the program has ended."""
+    """A lock on an open file, like `flock 9` in a shell, is free after the program has ended."""
     program = PROGRAM.format(root=str(ROOT), log=str(tmp_path / "log.txt"), end="subprocess.Popen(['sleep', '5'])")
     program = program.replace("import ctypes", "import subprocess, ctypes").replace("copy_to(", "(")
     with open(tmp_path / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # `sleep` keeps stderr open, and so the process beside the program; it gets no other descriptor.
+        # `sleep` keeps stderr open, and with it the second process. It gets no other descriptor.
         done = subprocess.Popen([sys.executable, "-c", program], pass_fds=[lock.fileno()], stderr=subprocess.DEVNULL)
         assert done.wait() == 0
     with open(tmp_path / "lock") as lock:

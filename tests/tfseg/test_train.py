@@ -1,4 +1,4 @@
-"""The loop on a small drawn data set: replicas, resume to the bit, faults."""
+"""The loop on a small drawn data set: replicas, exact resume, faults."""
 
 import dataclasses
 import json
@@ -101,7 +101,7 @@ def test_two_replicas_equal_one(config, tmp_path):
     """Loss, gradients (through the weights after a step) and metrics; crops with unequal numbers of valid pixels."""
     # Zoomed out, a crop holds a random share of ignored pixels: the mean over replicas would not be the mean over pixels.
     # SGD, since Adam divides by the gradient's own size and would turn rounding into steps.
-    # With seed 0 two values of a pool tie but for rounding, and the gradient of one replica takes another way.
+    # With seed 0 two values of a pool are equal except for rounding, and the gradient of one replica goes to the other one.
     config = dataclasses.replace(
         config, steps=3, augment="affine(scale=(0.3, 1.0))", optimizer="sgd", clip_norm=0.5, weight_decay=1e-3, seed=1
     )
@@ -119,7 +119,7 @@ def test_two_replicas_equal_one(config, tmp_path):
     for key, value in expected.items():
         if value.dtype == np.float32:
             np.testing.assert_allclose(got[key], value, atol=1e-5 * max(1.0, np.abs(value).max()), err_msg=key)
-    # Rounding may turn a pixel whose two best classes tie: of 3 x 32 x 48 pixels, one at most.
+    # Rounding may change a pixel whose two best classes are equal: at most one of 3 x 32 x 48 pixels.
     assert results[0]["pixel_accuracy"] == pytest.approx(results[1]["pixel_accuracy"], abs=1.1 / (3 * 32 * 48))
 
 

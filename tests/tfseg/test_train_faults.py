@@ -29,7 +29,7 @@ def test_a_workdir_that_cannot_be_made(config, tmp_path):
 
 
 def _train_with_little_room(config, room):
-    """In a process of its own: files that would be larger than `room` bytes cannot be written, as on a full disk."""
+    """Runs in its own process. As on a full disk, no file can become larger than `room` bytes."""
     import resource
     import signal
 
@@ -54,7 +54,7 @@ def test_a_full_disk(config):
     assert checkpoint.latest(config.workdir, "last")[1].step == 2
     for key, value in weights(config).items():
         assert value.tobytes() == before[key].tobytes(), key
-    train.train(dataclasses.replace(config, steps=4))  # with room again it goes on
+    train.train(dataclasses.replace(config, steps=4))  # with enough room it resumes
     assert checkpoint.latest(config.workdir, "last")[1].step == 4
     assert not [f for f in folder.iterdir() if f.name.startswith(".")]
 

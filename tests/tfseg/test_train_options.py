@@ -1,4 +1,4 @@
-"""What the loop does by option: parts of a batch, averages, precision, XLA, patience, recovery."""
+"""Options of the loop: parts of a batch, averages, precision, XLA, patience, recovery."""
 
 import dataclasses
 import os
@@ -59,7 +59,7 @@ def test_the_average_of_the_weights_is_evaluated_and_resumed(config, normed_netw
             np.testing.assert_allclose(now, decay * before + (1 - decay) * value, rtol=1e-5, atol=1e-7)
     assert not np.allclose(average[3][0], model[3][0])
 
-    # Stopped after step 2 and gone on with: the same averages.
+    # Stopped after step 2 and resumed: the same averages.
     again = dataclasses.replace(config, workdir=str(tmp_path / "again"))
     train.train(dataclasses.replace(again, steps=2, schedule="constant"))
     os.rename(tmp_path / "again", tmp_path / "stopped")
@@ -110,7 +110,7 @@ def test_the_scale_grows_and_falls_by_hand(monkeypatch):
     for finite in (True, True, True, True, False, True, True, True, False, False):
         scale.update(tf.constant(finite))
         seen.append(float(scale.value) / 2**15)
-    # Doubled at the third good step; halved at the bad one, which begins the count anew; and so on.
+    # Doubled at the third good step, halved at the bad one, which restarts the count, and so on.
     assert seen == [1, 1, 2, 2, 1, 1, 1, 2, 1, 0.5]
 
 
@@ -193,7 +193,7 @@ def test_auxiliary_losses_are_computed_where_the_model_says():
     kept, scaled = train._at_one_size(logits, label, "output")
     assert kept is logits
     np.testing.assert_array_equal(scaled[0], [[5, 7], [13, 15]])
-    # The logits' way: output pixel i lies at (i - 0.5) / 2 of the input, 0, 0.25, 0.75, 1 within its borders.
+    # As the logits are resized: output pixel i lies at (i - 0.5) / 2 of the input, 0, 0.25, 0.75, 1 within its borders.
     resized, kept = train._at_one_size(logits, label, "label")
     assert kept is label
     np.testing.assert_allclose(resized[0, 0, :, 0], [0, 0.25, 0.75, 1])

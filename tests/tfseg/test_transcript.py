@@ -1,4 +1,4 @@
-"""What a training says and keeps: stdout, stderr, log.txt and environment.json of the program."""
+"""The output and the notes of a training: stdout, stderr, log.txt and environment.json."""
 
 import json
 import os

@@ -20,7 +20,7 @@ CLASSES = [["road", [128, 64, 128], 7], ["car", [0, 0, 142], 26], ["sky", [70, 1
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """The network whose weights lie in the zoo as zoo:tiny."""
+    """The network whose weights are in the zoo as zoo:tiny."""
     keras.utils.set_random_seed(1)
     model = models.build(MODEL, 3, normalization=None)
     file = tmp_path / "zoo" / "tiny.safetensors"
@@ -66,7 +66,7 @@ def test_prediction_needs_nothing_else(tiny, tmp_path):
     )
     raw = np.array([row[2] for row in CLASSES])
     expected = raw[np.argmax(tiny(image[np.newaxis].astype("float32"))["logits"][0], -1)]
-    assert np.mean(cv2.imread(str(label), cv2.IMREAD_UNCHANGED) == expected) > 0.99  # but for ties
+    assert np.mean(cv2.imread(str(label), cv2.IMREAD_UNCHANGED) == expected) > 0.99  # except for ties
     rows = json.loads((out / "classes.json").read_text())
     assert [row["name"] for row in rows] == ["road", "car", "sky"]
 

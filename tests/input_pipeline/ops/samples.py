@@ -1,4 +1,4 @@
-"""What the tests of augmentations share."""
+"""Helpers for the tests of augmentations."""
 
 import numpy as np
 import tensorflow as tf

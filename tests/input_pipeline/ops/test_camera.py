@@ -61,7 +61,7 @@ def test_jpeg_is_what_the_file_shows_and_worse_the_lower_its_quality():
     assert np.abs(worst).mean() > np.abs(best).mean() > 0
     file = tf.io.encode_jpeg(tf.cast(given["image"], tf.uint8), quality=10)
     np.testing.assert_array_equal(worst + given["image"], tf.cast(tf.io.decode_jpeg(file), tf.float32))
-    # One colour is stored exactly but for rounding, and what is out of range is clipped before.
+    # A single colour is stored exactly except for rounding, and values out of range are clipped before.
     flat = camera.jpeg(picture(np.full((16, 16, 3), 300.0)), seeds(1)[0], share=1.0)["image"]
     np.testing.assert_allclose(flat, 255, atol=2)
 

@@ -1,4 +1,4 @@
-"""Colour: values derived by hand; the label and the crop are the contract's."""
+"""Colour: values derived by hand. The contract tests cover the label and the crop."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_saturation_by_hand():
 
 
 def drawn(count):
-    """As the chain draws them: numbers of neighbouring seeds are folded into one another."""
+    """Numbers as the chain draws them, where neighbouring seeds give independent numbers."""
     return [tf.random.experimental.stateless_fold_in(seed, 1) for seed in seeds(count)]
 
 
@@ -76,7 +76,7 @@ def pointwise_turn(given, share):
 
 
 def test_gamma_by_hand():
-    # The exponent g is ln(v / 255) / ln(64 / 255) of what becomes of 64; 0 and 255 stay; the other pixel has the same g.
+    # If 64 becomes v, the exponent g is ln(v / 255) / ln(64 / 255). 0 and 255 stay; the other pixel has the same g.
     given, exponents = colors((0, 64, 255), (128, 32, 16)), []
     for seed in drawn(60):
         image = color.gamma(given, seed, 2.0)["image"].numpy()[0]
@@ -111,7 +111,7 @@ def test_channel_shuffle_by_hand():
         seen.append(tuple(order))
     assert len(set(seen)) == 6
     assert max(seen.count(order) for order in set(seen)) < 20 + 3.5 * np.sqrt(20 * 5 / 6)
-    # On none of the images nothing is done.
+    # With probability 0 nothing is changed.
     np.testing.assert_array_equal(color.channel_shuffle(given, seeds(1)[0], 0.0)["image"], given["image"])
 
 

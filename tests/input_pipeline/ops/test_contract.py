@@ -1,4 +1,4 @@
-"""What the stream relies on, for every augmentation there is: one is tested by being in `input_pipeline/ops/`.
+"""The contract of every augmentation, which the stream relies on: each one in `input_pipeline/ops/` is tested.
 
 The test file of its module, tests/input_pipeline/ops/test_<module>.py, tests what it does, and may bring CHAINS, further
 specs for which the properties below must hold; those of an augmentation's defaults hold without.
@@ -22,7 +22,7 @@ from tests.input_pipeline.ops.samples import FILL, SIZE, example, group_of, seed
 
 
 def own(name):
-    """The test file of the augmentation's module, None where there is none."""
+    """The test file of the augmentation's module, None if there is none."""
     module = f"{__package__}.test_{ops.names()[name].__module__.rpartition('.')[2]}"
     return importlib.import_module(module) if importlib.util.find_spec(module) else None
 
@@ -61,7 +61,7 @@ def test_eager_and_tf_data_agree(chain):
     streamed = tf.data.Dataset.from_tensors(example()).map(lambda x: augment(x, seeds(3)[2])).get_single_element()
     eager = augment(example(), seeds(3)[2])
     np.testing.assert_allclose(streamed["image"], eager["image"], atol=1e-3)
-    # A label may differ where a coordinate lies on the border of two pixels, to rounding.
+    # A label may differ if rounding decides on which side of the border of two pixels a coordinate lies.
     assert np.mean(streamed["label"] != eager["label"]) < 0.01
 
 
@@ -90,7 +90,7 @@ def test_same_seed_same_result_other_seed_another(chain):
 
 @functools.cache
 def compiled(name, size):
-    """`augment(members, seeds) -> list of examples`: a group mixed as it is; each member cropped and augmented by other ops."""
+    """`augment(members, seeds) -> list of examples`: a group that is only mixed, or also cropped and augmented by other ops."""
     if name in ACROSS:
         mixed = tf.function(ops.mix(name, ops.GROUP))
 
@@ -111,13 +111,13 @@ def groups(count):
 
 
 def as_floats(members):
-    """Members as the chain hands them to ops across images."""
+    """Members in the form in which ops that mix images get them."""
     return [x | {"image": tf.cast(x["image"], tf.float32)} for x in members]
 
 
 @pytest.mark.parametrize("name", ACROSS)
 def test_a_group_has_the_ids_of_its_members_and_differs_from_seed_to_seed(name):
-    """Member i has the ids 10 i..10 i + 3, of which the last is rare, and the id IGNORE."""
+    """Member i has the ids 10 i..10 i + 3, the last of which is rare, and the id IGNORE."""
     members = []
     for i in range(ops.GROUP):
         given = example(seed=i)
@@ -173,7 +173,7 @@ def test_a_drawn_grid_stays_aligned_to_a_quarter_pixel(name):
             if valid.sum() < 1000 or not {0, 1} <= set(label[valid]):
                 continue
             wanted = smooth((label == 1).astype(float))
-            # Whatever was done to the colours: dark is 0 and light 1, by the pixels of each class.
+            # For any change of the colours: dark is 0 and light is 1, by the pixels of each class.
             dark, light = (np.mean(image[valid & (label == k)]) for k in (0, 1))
             found = smooth((image - dark) / (light - dark))
             slopes = np.stack([axis[valid] for axis in np.gradient(wanted)] + [wanted[valid], np.ones(valid.sum())], 1)
@@ -185,7 +185,7 @@ def test_a_drawn_grid_stays_aligned_to_a_quarter_pixel(name):
 
 @pytest.mark.parametrize("name", ops.names())
 def test_boxes_follow_their_objects(name):
-    """Each member paints two objects of classes of its own; afterwards a box is around what is left of its object."""
+    """Each member paints two objects of its own classes. Afterwards each box is around the rest of its object."""
     members, count = [], 0
     for i in range(ops.GROUP):
         label, first, second = np.zeros((40, 60), np.uint8), (10 + i, 5, 30, 25 - i), (40, 20 - i, 55, 38)
@@ -241,7 +241,7 @@ def test_the_stream_does_what_a_chain_does_by_itself(streets):
     drawn = [fold(fold(run, tf.constant(n // 7, tf.int64)), tf.constant(n % 7, tf.int64)) for n in (4, 5, 6, 7)]
     members = [{k: tf.constant(v) for k, v in stored[name.decode()].items()} for name in batch["id"]]
     expected = group_of(EVERY, (24, 32), streets.statistics["train"]["mean"])(members, drawn)
-    # A JPEG file made of an image that differs by rounding may differ by a level or two.
+    # If images differ by rounding, their JPEG files may differ by a level or two.
     assert np.mean(np.abs(batch["image"] - expected["image"]) > 1e-3) < 0.1
     np.testing.assert_array_equal(batch["label"], expected["label"])
 

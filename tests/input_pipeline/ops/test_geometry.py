@@ -103,7 +103,7 @@ def test_warp_equals_a_loop_over_pixels():
 
 @functools.cache
 def compiled(chain, size, limit):
-    """A graph, since hundreds of draws take seconds otherwise; that it gives the same is the contract's test."""
+    """A graph, because hundreds of draws would take seconds without it. A contract test shows that it gives the same."""
     return tf.function(ops.build(chain, size, FILL, limit))
 
 
@@ -111,7 +111,7 @@ def columns(seed, chain="", limit=1.0):
     """The crop of a 30 x 40 label of two columns' blocks, 0 left of column 30 and 1 from there on, 24 x 8 pixels."""
     label = np.repeat((np.arange(40) >= 30)[None], 30, 0).astype(np.uint8)
     augment = compiled(chain, (24, 8), limit)
-    # The first channel holds the column, so that the image says where the crop is.
+    # The first channel is the column, so that the image shows where the crop is.
     image = np.repeat(np.repeat(np.arange(40, dtype=np.uint8)[None, :, None], 30, 0), 3, -1)
     return augment({"image": tf.constant(image), "label": tf.constant(label)}, seed)
 
@@ -138,14 +138,14 @@ def test_the_crop_that_is_redrawn_keeps_zoom_and_flip_and_is_a_function_of_the_s
     for seed in seeds(12):
         first, taken, again = columns(seed, chain), columns(seed, chain, 0.75), columns(seed, chain, 0.75)
         np.testing.assert_array_equal(taken["image"], again["image"])
-        # Columns of the image a column of the crop, where the crop is inside: 1 / zoom, negative where mirrored.
+        # Columns of the image per column of the crop, if the crop is inside: 1 / zoom, negative if mirrored.
         slopes = [np.median(np.diff(x["image"].numpy()[12, :, 0])) for x in (first, taken)]
         if all(np.all(x["label"] != IGNORE) for x in (first, taken)):
             assert slopes[0] == pytest.approx(slopes[1], abs=1e-2)
 
 
 def test_ignored_pixels_have_no_share_and_a_crop_without_valid_ones_is_drawn_again():
-    # By hand: 3 of 4 valid pixels are of class 2, whatever is ignored; none valid counts as a whole share.
+    # By hand: 3 of 4 valid pixels are of class 2; ignored ones do not count. Without valid pixels the share is 1.
     assert geometry._largest_share(tf.constant([[2, 2, 2, 5], [255, 255, 255, 255]], tf.uint8)) == 0.75
     assert geometry._largest_share(tf.constant([[255, 255]], tf.uint8)) == 1.0
 

@@ -26,7 +26,7 @@ def plain(count=4):
 
 
 def places():
-    """As `plain`, but the image holds the place of each pixel: the column, the row, and 10 times the number of the image."""
+    """Like `plain`, but the image shows the place of each pixel: the column, the row, and 10 times the number of the image."""
     batch = plain()
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     image = np.stack([np.stack([x, y, 0 * x + 10 * i], -1) for i in range(4)]).astype(np.float32)
@@ -111,7 +111,7 @@ def test_copy_paste_puts_the_rare_classes_of_an_image_that_shows_them_in():
             for i in (0, 2, 3):
                 np.testing.assert_array_equal(result[i], np.where(label[1] == 1, 1, label[i]))
             np.testing.assert_array_equal(result[1], label[1])  # no other image shows class 1
-    # With both, each of the others shows one of them; image 0 is given either.
+    # With both, each of the others shows one of them; image 0 gets either of the two.
     given = {int(call("copy_paste", batch, seed, share=1.0, rare=(1, 2))["label"][0].max()) for seed in seeds(20)}
     assert given == {1, 2}
     assert call("copy_paste", batch, seeds(1)[0], share=1.0, rare=(9,))["label"].tolist() == label.tolist()

@@ -1,4 +1,4 @@
-"""rand_augment: what is drawn, how often and how strongly."""
+"""rand_augment: which operations are drawn, how often and how strong they are."""
 
 import numpy as np
 import pytest

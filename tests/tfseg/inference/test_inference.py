@@ -12,7 +12,7 @@ SIZES = [(13, 17), (8, 20), (1, 3)]
 
 @pytest.fixture(scope="module")
 def model():
-    """Two convolutions: what it sees at a border, a scale or mirrored is another thing."""
+    """Two convolutions, whose result changes at a border, at another scale and in a mirrored image."""
     inputs = keras.Input((None, None, 3))
     x = keras.layers.Rescaling(1 / 255)(inputs)
     kernels = [keras.initializers.RandomNormal(stddev=1.0, seed=seed) for seed in (0, 1)]
@@ -81,7 +81,7 @@ def naive_multi_scale(predict, x, scales, flip):
 
 
 def check(spec, model, size, expected):
-    """Eagerly, of float images, and in graphs that know all sizes and none."""
+    """Eagerly, for float images, and in graphs with known and with unknown sizes."""
     run, x = inference.build(spec, model), images(size)
     graph = tf.function(run, input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
     for scores in (run(x), run(x.astype("float32")), tf.function(run)(x), graph(x)):
@@ -212,7 +212,7 @@ def test_windows_are_finished_piece_by_piece(model):
         return tf.argmax(scores, -1, tf.int32)
 
     np.testing.assert_array_equal(run(x, finish), tf.argmax(run(x), -1))
-    # The first call asks for the type alone. Rows of windows begin at 0, 4 and 5, so 4, 1 and 8 rows are finished.
+    # The first call only asks for the type. Rows of windows begin at 0, 4 and 5, so 4, 1 and 8 rows are finished.
     assert sizes == [1, 2 * 4 * 17, 2 * 1 * 17, 2 * 8 * 17]
 
 

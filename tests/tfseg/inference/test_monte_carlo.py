@@ -104,7 +104,7 @@ def test_the_graph_does_not_grow_with_the_samples():
 
 @pytest.mark.parametrize("spec", ["sliding_window(size=(6, 7))", "multi_scale(scales=(1.0, 0.5))"])
 def test_in_chains_it_samples_the_whole_chain(spec):
-    """One sample has neither disagreement nor variance; of more, each pass of the chain is one."""
+    """One sample has neither disagreement nor variance. With more samples, each pass of the chain is one."""
     model = network()
     scores, one = inference.build_sampled(spec, model, 1)(IMAGE)
     assert scores.shape == (2, 9, 12, 5)

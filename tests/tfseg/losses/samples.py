@@ -1,4 +1,4 @@
-"""What the tests of losses share: small batches, and the parts of a second implementation in float64."""
+"""Helpers for the tests of losses: small batches, and the parts of a second implementation in float64."""
 
 import math
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 CLASSES = 3
 WEIGHTS = (1.0, 2.0, 0.5)  # of `batch`'s classes
 
-# Pixels whose label has a known probability: softmax([log a, log b]) = (a, b) where a + b = 1.
+# Pixels whose label has a known probability: softmax([log a, log b]) = (a, b) if a + b = 1.
 #   image 0: 0.9, 0.8, 0.6, 0.5, ignored    image 1: 0.9, 0.2, ignored, ignored, ignored
 FIRST = np.array([[0.9, 0.2, 0.6, 0.5, 0.01], [0.9, 0.8, 0.01, 0.01, 0.01]])  # the probability of class 0
 LOGITS = np.log(np.stack([FIRST, 1 - FIRST], -1)).astype("float32")[:, None]

@@ -37,7 +37,7 @@ def reference(logits, label, pixels, class_weights=(1, 1, 1)):
 
 
 def test_selection_does_not_hide_nan():
-    """Wherever it stands and whatever its sign, which some sorts put first and some last."""
+    """At any position and with any sign, because some sorts put NaN first and some last."""
     compiled = tf.function(bootstrapped_cross_entropy, jit_compile=True)
     for nan in (math.nan, -math.nan):
         for x in range(4):

@@ -1,4 +1,4 @@
-"""What the loop relies on, for every loss there is: a loss is tested by being in `tfseg/losses/`.
+"""The contract of every loss, which the loop relies on: each one in `tfseg/losses/` is tested.
 
 Its own test file, tests/tfseg/losses/test_<name>.py, brings what only it can say:
 
@@ -29,7 +29,7 @@ def find(name):
 
 
 def own(name):
-    """The loss's own test file, None where there is none."""
+    """The loss's own test file, None if there is none."""
     module = f"tests.tfseg.losses.test_{name}"
     return importlib.import_module(module) if importlib.util.find_spec(module) else None
 
@@ -131,7 +131,7 @@ def test_no_valid_pixel(name, options):
 
 @pytest.mark.parametrize(("name", "options"), [p for p in PAIRS if p[1] not in getattr(own(p[0]), "OF_THE_BATCH", ())])
 def test_halves_sum_to_the_whole(name, options):
-    """So that the gradients of two replicas are those of one."""
+    """This makes the gradients of two replicas equal to those of one."""
     logits, label = samples.batch()
     label[1] = 255  # so that the first half has two valid pixels in one image: a mean of means gets it wrong
     halves = [samples.run(find(name), logits[part], label[part], **options) for part in (slice(2), slice(2, 4))]

@@ -36,7 +36,7 @@ def test_an_unknown_id_does_not_go_unnoticed():
 
 
 def test_float32_suffices_for_a_large_image():
-    """200 000 pixels against float64: sums over an image must not eat the digits."""
+    """200 000 pixels against float64: sums over an image must not lose digits."""
     rng = np.random.default_rng(3)
     label = rng.integers(0, 3, (1, 400, 500)).astype("uint8")
     logits = rng.normal(size=(*label.shape, 3)).astype("float32")

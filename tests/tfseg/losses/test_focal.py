@@ -45,7 +45,7 @@ def test_gradient_where_the_network_is_certain(gamma):
 
 
 def test_it_keeps_its_digits_near_certainty():
-    # 1 - q = 1 / (1 + e^12) = 6.14e-6, of which 1 - float32(q) keeps two digits; -log q = log(1 + e^-12)
+    # 1 - q = 1 / (1 + e^12) = 6.14e-6, and 1 - float32(q) keeps only two digits of it; -log q = log(1 + e^-12)
     expected = (1 / (1 + math.exp(12))) ** 2 * math.log1p(math.exp(-12))
     total, _ = values(focal, np.array([[[[12.0, 0]]]], "float32"), np.array([[[0]]]))
     assert total == pytest.approx(expected, rel=1e-4)

@@ -56,7 +56,7 @@ def reference(logits, label, threshold, min_kept, class_weights=(1, 1, 1)):
 
 @pytest.mark.parametrize("options", [{"min_kept": 0}, {"threshold": None}])
 def test_selection_does_not_hide_nan(options):
-    """Wherever it stands and whatever its sign, which some sorts put first and some last."""
+    """At any position and with any sign, because some sorts put NaN first and some last."""
     compiled = tf.function(ohem_cross_entropy, jit_compile=True)
     for nan in (math.nan, -math.nan):
         for x in range(4):

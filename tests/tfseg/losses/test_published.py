@@ -1,4 +1,4 @@
-"""Losses against PyTorch's and segmentation_models_pytorch's, value and gradient to 1e-5, where those are installed.
+"""Losses against PyTorch's and segmentation_models_pytorch's, value and gradient to 1e-5, if those are installed.
 
     pip install torch segmentation-models-pytorch
 
@@ -65,7 +65,7 @@ def test_cross_entropy(weights, smoothing):
 
 @pytest.fixture
 def published(monkeypatch):
-    # torch's GPU builds bring triton, which aborts the process where TensorFlow is loaded already; nothing here needs it.
+    # torch's GPU builds contain triton, which aborts the process if TensorFlow is already loaded; no test here needs it.
     monkeypatch.setitem(sys.modules, "triton", None)
     return pytest.importorskip("segmentation_models_pytorch", reason="needs segmentation-models-pytorch").losses
 

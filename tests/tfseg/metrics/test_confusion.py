@@ -1,4 +1,4 @@
-"""The matrix, the dictionary of all metrics and its table; the metrics themselves are tested in files of their own."""
+"""The matrix, the dictionary of all metrics and its table; each metric has its own test file."""
 
 import json
 
@@ -69,7 +69,7 @@ def test_sum_over_replicas():
 
 
 def test_compute():
-    """Every metric: the numbers first, then those that have one a class, by name."""
+    """Every metric: first single numbers, then metrics with one number per class, by name."""
     result = metrics.compute(CONFUSION, NAMES)
     of_classes = [name for name, value in result.items() if isinstance(value, dict)]
     assert list(result) == [*(n for n in metrics.names() if n not in of_classes), *of_classes]

@@ -1,4 +1,4 @@
-"""What evaluation relies on, for every metric there is: a metric is tested by being in `tfseg/metrics/`.
+"""The contract of every metric, which evaluation relies on: each one in `tfseg/metrics/` is tested.
 
 Its own test file, tests/tfseg/metrics/test_<name>.py, brings CASES: [(confusion, value), ..], derived by hand; `value` is a
 number, or one a class, and NaN where it is not defined. A metric that reads no confusion matrix is tested there alone.
@@ -21,7 +21,7 @@ def find(name):
 
 
 def own(name):
-    """The metric's own test file, None where there is none."""
+    """The metric's own test file, None if there is none."""
     module = f"tests.tfseg.metrics.test_{name}"
     return importlib.import_module(module) if importlib.util.find_spec(module) else None
 
@@ -52,12 +52,12 @@ def test_values_by_hand(name):
             value = list(value.values()) if isinstance(value, dict) else value
             np.testing.assert_allclose(
                 np.array(value, float), expected, rtol=1e-6
-            )  # None, of what is not defined, is NaN
+            )  # None stands for NaN, which means not defined
 
 
 @pytest.mark.parametrize("name", OF_CONFUSION)
 def test_bounds(name):
-    """For every metric there is: perfect is 1, nothing is None, and ignored extra columns only lower it."""
+    """For every metric: a perfect result is 1, without pixels it is None, and ignored extra columns only lower it."""
     perfect, empty = (metrics.compute(m, NAMES)[name] for m in (np.diag([5, 1, 2]), np.zeros((3, 3), "int64")))
     assert perfect in (1.0, dict.fromkeys(NAMES, 1.0))
     assert empty in (None, dict.fromkeys(NAMES))
