@@ -55,7 +55,7 @@ def read(tree: Tree) -> Export:
             return found[0].read(tree)
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise ValueError(
-                f"Expected {found[0].TITLE}. Received: {tree.root}, which has another content ({error!r}). Export it again."
+                f"Expected {found[0].TITLE}. Received: {tree.root}, which is something else ({error!r}). Export it again."
             ) from error
     if found:
         titles = ", ".join(tool.TITLE for tool in found)
