@@ -79,7 +79,7 @@ def renames(*, p=2, q=8, decoder=True, skip_channels=STEM):
 
 
 def concatenate(maps):
-    """The maps behind one another."""
+    """Concatenates the maps along their channels."""
     return keras.layers.Concatenate()(maps)
 
 

@@ -76,7 +76,7 @@ def convert(config: config_lib.Config) -> pathlib.Path:
         faults = export.faults + [done.fault for done in written if done.fault]
         if faults and (not config.skip_bad or all(done.fault for done in written)):
             raise ValueError(
-                f"Expected annotations and images without a fault. Received: {len(faults)} at fault in {export.title}; mend "
+                f"Expected annotations and images without a fault. Received: {len(faults)} at fault in {export.title}; repair "
                 f"or remove them, or leave them out with --skip_bad; nothing was written:\n  " + some(faults, "\n  ")
             )
         _write_classes(incomplete / "classes.csv", export.classes)
