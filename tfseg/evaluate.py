@@ -18,6 +18,7 @@ from tfseg import (
     checkpoint,
     class_names,
     distribute,
+    environment,
     inference,
     initialize,
     losses,
@@ -29,6 +30,7 @@ from tfseg import (
     uncertainty,
 )
 from tfseg import config as config_lib
+from tfseg import report as report_lib
 
 
 def evaluator(
@@ -41,6 +43,7 @@ def evaluator(
     samples: int = 0,
     order: Sequence[int] = (),
     unlabelled: bool = False,
+    watch: Callable | None = None,
 ) -> Callable:
     """Makes `evaluate(stop=None) -> confusion matrix` (int64 [classes, classes], rows label, columns prediction).
 
@@ -49,8 +52,9 @@ def evaluator(
     `config.inference`, without auxiliary outputs. With `samples`, of dropout, the dict has "monte_carlo", the numbers of
     uncertainty.py; `order` is then, for each class of the data set, its id in the network, and the network's other ids
     (blank: they are the same). With `unlabelled` the dict has "unlabelled", the predictions of pixels without a label (int64
-    [classes]). The function may be called again whenever the weights have changed. It returns None if
-    `stop()` became true meanwhile.
+    [classes]). The function may be called again whenever the weights have changed. It returns None if `stop()` became true
+    meanwhile. `watch(id, image, label, prediction)` is called for each example of this process, with the ids of the data
+    set; examples that only fill up the last batch come too, and their labels are IGNORE everywhere.
     """
     replicas = strategy.num_replicas_in_sync
     batch_size = config.eval_batch_size or max(1, config.batch_size // replicas)
@@ -76,10 +80,10 @@ def evaluator(
             confusion = metrics.confusion_matrix(label, prediction, num_classes)
             tallied = uncertainty.count(maps, label, tf.gather(ids_in_data, prediction), num_classes) if samples else ()
             ignored = metrics.unlabelled(label, prediction, num_classes) if unlabelled else ()
-            return confusion, sums, tallied, ignored
+            return (confusion, sums, tallied, ignored), tf.gather(ids_in_data, prediction) if watch else ()
 
-        counted = strategy.run(replica_count, (batch["image"], batch["label"]))
-        return tf.nest.map_structure(lambda value: strategy.reduce("SUM", value, axis=None), counted)
+        counted, predictions = strategy.run(replica_count, (batch["image"], batch["label"]))
+        return tf.nest.map_structure(lambda value: strategy.reduce("SUM", value, axis=None), counted), predictions
 
     def evaluate(stop=None):
         confusion, sums = np.zeros([num_classes, num_classes], np.int64), np.zeros([len(terms), 2])
@@ -88,9 +92,14 @@ def evaluator(
         for batch in progress.over(pipeline.readable(distributed, prepared), f"evaluate {split}", total, "batches"):
             if stop and stop():
                 return None
-            counted, summed, tallied, ignored = count(batch)
+            (counted, summed, tallied, ignored), predictions = count(batch)
             confusion += counted.numpy()
             sums += np.reshape(summed, sums.shape)
+            if watch:
+                shown = (batch["id"], batch["image"], batch["label"], predictions)
+                for parts in zip(*map(strategy.experimental_local_results, shown), strict=True):
+                    for example in zip(*(part.numpy() for part in parts), strict=True):
+                        watch(*example)
             tally = [a + b.numpy() for a, b in zip(tally or (0, 0), tallied, strict=True)] if samples else ()
             without_label += ignored.numpy() if unlabelled else 0
         found = _losses(terms, sums) if terms else {}
@@ -139,7 +148,8 @@ def save(workdir: pathlib.Path, split: str, result: dict) -> pathlib.Path:
 def evaluate(config: config_lib.Config) -> dict:
     """--mode=evaluate: evaluates the best checkpoint of a workdir, or --model with --init_from, on --split.
 
-    The classes of the network and of the data set are matched by their names.
+    The classes of the network and of the data set are matched by their names. A workdir gets the numbers as JSON, and the
+    report as HTML.
     """
     preflight.check_inference(config)
     preflight.check_sampling(config)
@@ -162,8 +172,18 @@ def evaluate(config: config_lib.Config) -> dict:
         order = class_names.columns(state.class_table(), prepared.classes, outputs)
     print(f"Data         {prepared.splits[config.split]} images of {config.split} in {prepared.directory}")
     print(f"Devices      {overview.device_line(strategy, config.precision)}")
+    gallery = report_lib.Gallery(prepared.classes, outputs) if config.workdir else None
     compute = evaluator(
-        model, prepared, strategy, config, config.split, (), config.monte_carlo, order or (), unlabelled=True
+        model,
+        prepared,
+        strategy,
+        config,
+        config.split,
+        (),
+        config.monte_carlo,
+        order or (),
+        True,
+        gallery and gallery.add,
     )
     confusion, found = compute()
     unlabelled = found.pop("unlabelled")
@@ -177,7 +197,9 @@ def evaluate(config: config_lib.Config) -> dict:
         print(uncertainty.table(found["monte_carlo"]))
     if config.workdir:
         pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
-        print(f"Written to {save(pathlib.Path(config.workdir), config.split, result)}.")
+        numbers = save(pathlib.Path(config.workdir), config.split, result)
+        page = report_lib.write(config, result, confusion, gallery, prepared.classes, environment.describe(strategy))
+        print(f"Written to {numbers} and {page}.")
     return result
 
 

@@ -30,6 +30,15 @@ def test_colorize():
     assert pictures.colorize(LABEL, np.zeros((256, 3), "uint8")).shape == (2, 2, 3)
 
 
+def test_error_map():
+    image = np.full((2, 2, 3), 90, "uint8")
+    red, gray, black = (214, 39, 40), (200, 200, 200), (0, 0, 0)  # gray is 170 + 90 / 3
+    drawn = pictures.error_map(image, LABEL, np.array([[0, 2], [2, 2]]))
+    np.testing.assert_array_equal(drawn, [[gray, red], [gray, black]])
+    with pytest.raises(ValueError, match="of one size"):
+        pictures.error_map(image, LABEL, np.zeros((2, 3), int))
+
+
 def test_overlay():
     image = np.full((2, 2, 3), 100, "uint8")
     # 0.75 * 100 + 0.25 * color; the ignored pixel stays 100

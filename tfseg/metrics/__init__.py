@@ -14,6 +14,8 @@ from input_pipeline import IGNORE
 from tfseg import spec as specs
 from tfseg import tables
 
+NOT_IN_TABLE = ("dice",)  # it says what the IoU says, 2 IoU / (1 + IoU), and the table must fit a terminal
+
 
 def names() -> list[str]:
     """The names of all metrics."""
@@ -74,7 +76,7 @@ def compute(confusion, class_names) -> dict:
             of the labels and have no score of their own.
 
     Returns:
-        {metric: 0..1, or {class name: 0..1}}, with None for what is not defined.
+        {metric: 0..1 (kappa: -1..1), or {class name: 0..1}}, with None for what is not defined.
 
     Raises:
         ValueError: where the matrix has too few classes, or labels beyond the class names.
@@ -123,14 +125,15 @@ def compute_with_unlabelled(confusion, unlabelled, class_names) -> dict:
 
 
 def table(metrics: dict, confusion=None) -> str:
-    """The metrics as a table in percent, with "-" for values that are not defined.
+    """The metrics as a table in percent, less NOT_IN_TABLE, with "-" for values that are not defined.
 
     Args:
         metrics: from `compute`; other keys are ignored.
         confusion: the matrix that they were computed from, to show the share of the pixels of each class; None: no such column.
     """
-    numbers = {n: metrics[n] for n in names() if n in metrics and not isinstance(metrics[n], dict)}
-    columns = {n: metrics[n] for n in names() if n in metrics and isinstance(metrics[n], dict)}
+    shown = [n for n in names() if n in metrics and n not in NOT_IN_TABLE]
+    columns = {n: metrics[n] for n in shown if isinstance(metrics[n], dict)}
+    numbers = {n: metrics[n] for n in shown if n not in columns}
     classes = list(next(iter(columns.values()), {}))
     if confusion is not None:
         pixels = np.asarray(confusion)[: len(classes)].sum(1)

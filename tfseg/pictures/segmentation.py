@@ -8,6 +8,7 @@ from tfseg.pictures import text
 from tfseg.pictures.text import BLACK, WHITE
 
 GRAY = (150, 150, 150)
+RED = (214, 39, 40)
 MARGIN, GAP, SWATCH = 10, 18, 14
 
 
@@ -40,6 +41,27 @@ def overlay(image, label, colors, opacity=0.5):
     known = ((label >= 0) & (label < len(colors)))[..., None]
     mixed = (1 - opacity) * image.astype(np.float32) + opacity * colorize(label, colors)
     return np.where(known, np.rint(mixed), image).astype(np.uint8)
+
+
+def error_map(image, label, prediction):
+    """Where a prediction is wrong: those pixels are red, right ones a pale gray image, ignored ones black.
+
+    Args:
+        image: RGB uint8 [H, W, 3].
+        label: integer [H, W]; IGNORE does not count.
+        prediction: integer [H, W].
+    """
+    image, label, prediction = np.asarray(image), np.asarray(label), np.asarray(prediction)
+    if not image.shape[:2] == label.shape == prediction.shape:
+        raise ValueError(
+            "Expected an image, a label map and a prediction of one size. "
+            f"Received: {image.shape}, {label.shape} and {prediction.shape}."
+        )
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    drawn = np.repeat((170 + gray // 3)[..., None], 3, axis=-1)
+    drawn[label != prediction] = RED
+    drawn[label == IGNORE] = BLACK
+    return drawn
 
 
 def legend(names, colors, width=480):

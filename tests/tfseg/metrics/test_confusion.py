@@ -153,6 +153,14 @@ def test_table():
     ]
 
 
+def test_table_of_all_metrics_fits_a_terminal_and_leaves_out_dice():
+    lines = metrics.table(metrics.compute(CONFUSION, NAMES), CONFUSION).split("\n")
+    assert lines[0].split("  ")[0] == "class"
+    assert lines[0].split() == ["class", *(w for n in ("iou", "precision", "recall", "pixels") for w in (n, "%"))]
+    assert lines[2].split() == ["car", "33.33", "50.00", "50.00", "25.00"]
+    assert max(map(len, lines)) <= 80
+
+
 def test_table_of_nothing():
     empty = np.zeros((3, 3), "int64")
     lines = metrics.table(metrics.compute(empty, NAMES), empty).split("\n")

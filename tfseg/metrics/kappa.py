@@ -1,0 +1,21 @@
+"""Cohen's kappa."""
+
+import numpy as np
+
+
+def kappa(confusion):
+    """(accuracy - chance) / (1 - chance), where chance is the accuracy of labels and predictions drawn independently.
+
+    Cohen, Educational and Psychological Measurement 20, 1960. 1 is perfect, 0 is no better than chance, and below 0, down
+    to -1, is worse than chance. NaN if there is no labelled pixel, or if labels and predictions all have one and the same
+    class, since chance is then 1.
+
+    Args:
+        confusion: int [classes, predicted classes].
+    """
+    total = confusion.sum()
+    if not total:
+        return np.nan
+    share = confusion / total  # not products of counts: of 1e10 pixels they are too large for int64
+    chance = share.sum(1) @ share.sum(0)[: len(share)]
+    return (np.trace(confusion) / total - chance) / (1 - chance) if chance < 1 else np.nan
