@@ -173,6 +173,7 @@ def test_evaluate_writes_it(monkeypatch, cache, tmp_path, strategy):
 
     monkeypatch.setattr(report.Gallery, "add", watched)
     monkeypatch.setattr(evaluate, "trained_model", trained_model)
+    monkeypatch.setattr(evaluate, "_is_run", lambda config: True)
     options = {"workdir": str(tmp_path), "batch_size": 2, "strategy": strategy}
     result = evaluate.evaluate(Config(mode="evaluate", dataset=STREETS, cache_dir=cache, **options))
     assert json.loads((tmp_path / "evaluation_val.json").read_text()) == result
