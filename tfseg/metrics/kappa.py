@@ -1,5 +1,7 @@
 """Cohen's kappa."""
 
+import math
+
 import numpy as np
 
 
@@ -16,6 +18,8 @@ def kappa(confusion):
     total = confusion.sum()
     if not total:
         return np.nan
-    share = confusion / total  # not products of counts: of 1e10 pixels they are too large for int64
-    chance = share.sum(1) @ share.sum(0)[: len(share)]
+    # Sums of counts are exact, so that the order in memory does not change the last bit. Products of counts would not fit into
+    # int64 for 1e10 pixels.
+    labels, predictions = confusion.sum(1) / total, confusion.sum(0)[: len(confusion)] / total
+    chance = math.fsum(labels * predictions)
     return (np.trace(confusion) / total - chance) / (1 - chance) if chance < 1 else np.nan

@@ -17,3 +17,8 @@ CASES = [
 
 def test_more_pixels_than_products_in_int64_hold():
     assert kappa(np.int64(10**10) * np.array(CONFUSION)) == pytest.approx(3 / 5)
+
+
+def test_the_order_in_memory_does_not_change_it():
+    confusion = np.random.default_rng(0).integers(0, 1000, (11, 11))
+    assert kappa(np.asfortranarray(confusion)) == kappa(confusion)
