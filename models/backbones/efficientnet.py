@@ -87,24 +87,41 @@ WEIGHTS = {
 
 def channels(variant):
     """Of the five feature maps."""
-    width = VARIANTS[variant].width
+    return channels_of(VARIANTS[variant].width)
+
+
+def channels_of(width):
+    """The channels of the five feature maps, for a factor of the width."""
     return {f"c{i}": scaled(c, width) for i, c in enumerate((16, 24, 40, 112, 320), start=1)}
 
 
 def build(inputs, variant, output_stride=32):
     """Table 1 up to its last stage; a feature map is the last one of its resolution."""
     v = VARIANTS[variant]
-    (_, *plan) = _dilation.plan((2, *(stride for _, _, stride, _, _ in STAGES)), output_stride)
     x = layers.conv_norm(inputs, scaled(32, v.width), 3, "features.0", activation="silu", stride=2, **v.norm)
     depths = [math.ceil(repetitions * v.depth) for *_, repetitions in STAGES]
+
+    def next_block(x, stage, i, done, expansion, kernel, filters, stride, dilation, drop):
+        return block(x, expansion, kernel, filters, f"features.{stage}.{i}.block", v, stride, dilation, drop)
+
+    return stages(x, v.width, depths, output_stride, next_block)
+
+
+def stages(x, width, depths, output_stride, next_block):
+    """The stages of table 1 behind the stem `x`, as the feature maps; a feature map is the last one of its resolution.
+
+    `next_block(x, stage, i, done, expansion, kernel, filters, stride, dilation, drop)` computes block `i` of a stage, which
+    `done` blocks precede.
+    """
+    (_, *plan) = _dilation.plan((2, *(stride for _, _, stride, _, _ in STAGES)), output_stride)
     features, level, done = {}, 1, 0
-    for stage, (row, (stride, first, dilation)) in enumerate(zip(STAGES, plan, strict=True), start=1):
+    for stage, (row, depth, (stride, first, dilation)) in enumerate(zip(STAGES, depths, plan, strict=True), start=1):
         expansion, kernel, nominal, filters, _ = row
         level += nominal > 1
-        for i in range(depths[stage - 1]):
+        for i in range(depth):
             where = (stride, first) if i == 0 else (1, dilation)
             drop = STOCHASTIC_DEPTH * done / sum(depths)
-            x = block(x, expansion, kernel, scaled(filters, v.width), f"features.{stage}.{i}.block", v, *where, drop)
+            x = next_block(x, stage, i, done, expansion, kernel, scaled(filters, width), *where, drop)
             done += 1
         features[f"c{level}"] = x
     return features

@@ -16,8 +16,7 @@ import math
 import keras
 
 from models import layers
-from models.backbones import Weights, _dilation
-from models.backbones.efficientnet import STAGES, STOCHASTIC_DEPTH, scaled
+from models.backbones import Weights, efficientnet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,30 +74,20 @@ depthwise_conv_norm = functools.partial(layers.depthwise_conv_norm, activation=l
 
 def channels(variant):
     """Of the five feature maps."""
-    width = VARIANTS[variant].width
-    return {f"c{i}": scaled(c, width) for i, c in enumerate((16, 24, 40, 112, 320), start=1)}
+    return efficientnet.channels_of(VARIANTS[variant].width)
 
 
 def build(inputs, variant, output_stride=32):
     """Table 1 of EfficientNet up to its last stage; a feature map is the last one of its resolution."""
     v = VARIANTS[variant]
-    (_, *plan) = _dilation.plan((2, *(stride for _, _, stride, _, _ in STAGES)), output_stride)
     x = conv_norm(inputs, 32, 3, "lite", ("_conv_stem", "_bn0"), stride=2)
-    depths = [
-        repetitions if i in (0, 6) else math.ceil(repetitions * v.depth) for i, (*_, repetitions) in enumerate(STAGES)
-    ]
-    features, level, done = {}, 1, 0
-    for (expansion, kernel, nominal, filters, _), depth, (stride, first, dilation) in zip(
-        STAGES, depths, plan, strict=True
-    ):
-        level += nominal > 1
-        for i in range(depth):
-            where = (stride, first) if i == 0 else (1, dilation)
-            drop = STOCHASTIC_DEPTH * done / sum(depths)
-            x = block(x, expansion, kernel, scaled(filters, v.width), f"lite._blocks.{done}", *where, drop)
-            done += 1
-        features[f"c{level}"] = x
-    return features
+    repetitions = [n for *_, n in efficientnet.STAGES]
+    depths = [n if i in (0, 6) else math.ceil(n * v.depth) for i, n in enumerate(repetitions)]
+
+    def next_block(x, stage, i, done, expansion, kernel, filters, stride, dilation, drop):
+        return block(x, expansion, kernel, filters, f"lite._blocks.{done}", stride, dilation, drop)
+
+    return efficientnet.stages(x, v.width, depths, output_stride, next_block)
 
 
 def head(features, num_classes, variant):

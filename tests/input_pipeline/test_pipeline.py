@@ -93,14 +93,15 @@ def test_evaluation_sees_each_image_once_and_fills_up_with_ignored_ones(streets)
         np.testing.assert_array_equal(label, example["label"])
 
 
-def test_a_damaged_record_is_named_with_what_to_do(tmp_path):
+@pytest.mark.parametrize(("cache", "batches"), [("none", 4), ("memory", 8)])  # two and four epochs
+def test_a_damaged_record_is_named_with_what_to_do(tmp_path, cache, batches):
     prepared = input_pipeline.prepare("streets(train=4, val=1, size=(32, 48))", cache_dir=str(tmp_path))
     (shard,) = prepared.directory.glob("*train*.tfrecord*")
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 255
     shard.write_bytes(content)
     with pytest.raises(ValueError, match=rf"{shard.name}.*--mode=prepare --overwrite"):
-        list(pipeline.readable(stream(prepared).take(4), prepared))
+        list(pipeline.readable(stream(prepared, cache=cache).take(batches), prepared))
 
 
 def test_a_record_file_deleted_is_named(tmp_path):

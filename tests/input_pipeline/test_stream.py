@@ -229,13 +229,3 @@ def test_several_shards_are_read_in_the_same_order_every_time(streets, tmp_path)
     first, again = ([b["id"].tolist() for b in taken(stream(sharded), 6)] for _ in range(2))
     assert first == again
     assert len({name for batch in first for name in batch}) == 7
-
-
-def test_a_damaged_record_in_a_stream_of_several_epochs_is_named(tmp_path):
-    prepared = input_pipeline.prepare("streets(train=4, val=1, size=(32, 48))", cache_dir=str(tmp_path))
-    (shard,) = prepared.directory.glob("*train*.tfrecord*")
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 255
-    shard.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{shard.name}.*--mode=prepare --overwrite"):
-        list(pipeline.readable(stream(prepared, cache="memory").take(4), prepared))

@@ -1,4 +1,4 @@
-"""--init_from=zoo:<name>, with a zoo of one tiny network; tests/test_zoo_entries.py evaluates the real one."""
+"""--init_from=zoo:<name>, with a zoo of one tiny network."""
 
 import dataclasses
 import hashlib
