@@ -1,12 +1,13 @@
 """--mode=evaluate, and the only definition of evaluation, which training and export use too.
 
-Every image counts once, at the size of its label, in one int64 confusion matrix, which is summed over batches and replicas. All
-metrics are computed from this matrix.
+Every image counts once, at the size of its label, in one int64 confusion matrix, which is summed over batches and replicas.
+Most metrics are computed from this matrix. What else is counted, in the same pass, is a table of `counts.Count`.
 """
 
 import json
 import pathlib
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -21,7 +22,6 @@ from tfseg import (
     environment,
     inference,
     initialize,
-    losses,
     metrics,
     network,
     overview,
@@ -30,6 +30,7 @@ from tfseg import (
     uncertainty,
 )
 from tfseg import config as config_lib
+from tfseg import counts as counts_lib
 from tfseg import report as report_lib
 
 
@@ -39,22 +40,28 @@ def evaluator(
     strategy: tf.distribute.Strategy,
     config: config_lib.Config,
     split: str,
-    terms: Sequence[losses.Term] = (),
+    counts: Mapping[str, counts_lib.Count] = types.MappingProxyType({}),
+    *,
     samples: int = 0,
     order: Sequence[int] = (),
-    unlabelled: bool = False,
-    watch: Callable | None = None,
+    watchers: Sequence[Callable] = (),
 ) -> Callable:
-    """Makes `evaluate(stop=None) -> confusion matrix` (int64 [classes, classes], rows label, columns prediction).
+    """Makes `evaluate(stop=None) -> {name: total}`, which counts a split.
 
-    With `terms` it returns (confusion matrix, {"loss": .., "logits/<term>": ..}): for each term its weight times its sum over
-    the split divided by its count over the split, and the sum of the terms. They are computed from the scores of
-    `config.inference`, without auxiliary outputs. With `samples`, of dropout, the dict has "monte_carlo", the numbers of
-    uncertainty.py; `order` is then, for each class of the data set, its id in the network, and the network's other ids
-    (blank: they are the same). With `unlabelled` the dict has "unlabelled", the predictions of pixels without a label (int64
-    [classes]). The function may be called again whenever the weights have changed. It returns None if `stop()` became true
-    meanwhile. `watch(id, image, label, prediction)` is called for each example of this process, with the ids of the data
-    set; examples that only fill up the last batch come too, and their labels are IGNORE everywhere.
+    The totals are "confusion" (int64 [C, C], rows are labels, columns predictions), "unlabelled" (the predictions of pixels
+    without a label, int64 [C]), and those of `counts` by their names. The function may be called again whenever the weights
+    have changed. It returns None if `stop()` became true meanwhile.
+
+    Args:
+        model: with the output "logits"; C is the number of its classes.
+        prepared, split: the images.
+        strategy, config: how they are computed; `config.inference` says how an image becomes scores.
+        counts: what to count besides; losses, uncertainty, the metrics of --metrics.
+        samples: how many samples of dropout make the scores; 0: none.
+        order: for each class of the data set, its id in the network, and then the network's other ids (blank: they are the
+            same). All that is counted has the ids of the data set.
+        watchers: each is called for every example of this process as `watch(id, image, label, prediction)`, with NumPy
+            arrays. Examples that only fill up the last batch come too, and their labels are IGNORE everywhere.
     """
     replicas = strategy.num_replicas_in_sync
     batch_size = config.eval_batch_size or max(1, config.batch_size // replicas)
@@ -66,74 +73,65 @@ def evaluator(
     total = -(-prepared.splits[split] // (replicas * batches().element_spec["label"].shape[0]))
     num_classes = model.output["logits"].shape[-1]
     if samples:
-        sampled = inference.build_sampled(config.inference, model, samples, config.seed)
+        scores = inference.build_sampled(config.inference, model, samples, config.seed)
     else:
-        scores = inference.build(config.inference, model)
-    ids_in_data = np.argsort(order).astype(np.int32) if len(order) else np.arange(num_classes, dtype=np.int32)
+        whole = inference.build(config.inference, model)
+        scores = lambda image: (whole(image), {})  # noqa: E731
+    reordered = list(order) != sorted(order)
+    ids_in_data = np.argsort(order).astype(np.int32)
+    table = {"confusion": counts_lib.confusion(num_classes), "unlabelled": counts_lib.unlabelled(num_classes), **counts}
 
     @tf.function
     def count(batch):
-        def replica_count(image, label):
-            logits, maps = sampled(image) if samples else (scores(image), {})
+        def of_replica(image, label):
+            logits, uncertain = scores(image)
+            # The prediction before the classes are put into another order, which would change what becomes of a draw.
             prediction = tf.argmax(logits, axis=-1, output_type=tf.int32)
-            sums = [tf.stack(term.function(logits, label)) for term in terms]
-            confusion = metrics.confusion_matrix(label, prediction, num_classes)
-            tallied = uncertainty.count(maps, label, tf.gather(ids_in_data, prediction), num_classes) if samples else ()
-            ignored = metrics.unlabelled(label, prediction, num_classes) if unlabelled else ()
-            return (confusion, sums, tallied, ignored), tf.gather(ids_in_data, prediction) if watch else ()
+            if reordered:
+                prediction, logits = tf.gather(ids_in_data, prediction), tf.gather(logits, order, axis=-1)
+            seen = counts_lib.Seen(image, label, logits, prediction, uncertain)
+            return {name: kind.update(seen) for name, kind in table.items()}, prediction if watchers else ()
 
-        counted, predictions = strategy.run(replica_count, (batch["image"], batch["label"]))
+        counted, predictions = strategy.run(of_replica, (batch["image"], batch["label"]))
         return tf.nest.map_structure(lambda value: strategy.reduce("SUM", value, axis=None), counted), predictions
 
     def evaluate(stop=None):
-        confusion, sums = np.zeros([num_classes, num_classes], np.int64), np.zeros([len(terms), 2])
-        tally, without_label = (), np.zeros(num_classes, np.int64)
+        totals = {name: kind.zero for name, kind in table.items()}
         distributed = strategy.distribute_datasets_from_function(batches)
         for batch in progress.over(pipeline.readable(distributed, prepared), f"evaluate {split}", total, "batches"):
             if stop and stop():
                 return None
-            (counted, summed, tallied, ignored), predictions = count(batch)
-            confusion += counted.numpy()
-            sums += np.reshape(summed, sums.shape)
-            if watch:
+            counted, predictions = count(batch)
+            totals = counts_lib.add(totals, counted)
+            if watchers:
                 shown = (batch["id"], batch["image"], batch["label"], predictions)
                 for parts in zip(*map(strategy.experimental_local_results, shown), strict=True):
                     for example in zip(*(part.numpy() for part in parts), strict=True):
-                        watch(*example)
-            tally = [a + b.numpy() for a, b in zip(tally or (0, 0), tallied, strict=True)] if samples else ()
-            without_label += ignored.numpy() if unlabelled else 0
-        found = _losses(terms, sums) if terms else {}
-        if samples:
-            found["monte_carlo"] = {"samples": samples, "seed": config.seed, **uncertainty.numbers(*tally)}
-        if unlabelled:
-            found["unlabelled"] = without_label
-        return (confusion, found) if found else confusion
+                        for watch in watchers:
+                            watch(*example)
+        return totals
 
     return evaluate
 
 
-def _losses(terms, sums):
-    """{"loss": .., "logits/<term>": ..} from the (sum, count) of each term; a term with a count of 0 is 0."""
-    parts = {f"logits/{t.name}": t.weight * (n and s / n) for t, (s, n) in zip(terms, sums.tolist(), strict=True)}
-    return {"loss": sum(parts.values()), **parts}
-
-
 def report(
-    confusion: np.ndarray,
+    totals: dict,
     prepared: "input_pipeline.Prepared",
     split: str,
     step: int,
-    unlabelled: np.ndarray | None = None,
+    counts: Mapping[str, counts_lib.Count] = types.MappingProxyType({}),
 ) -> dict:
     """The contents of the evaluation file: `miou`, `pixel_accuracy`, ..., `iou` by class name, `images`, `step`.
 
-    With the predictions of pixels without a label, also `with_unlabelled`: `miou` and `iou` by the other convention.
+    `with_unlabelled` has `miou` and `iou` by the other convention. What each of `counts` has to say follows.
     """
     names = [c.name for c in prepared.classes]
-    result = metrics.compute(confusion, names)
-    if unlabelled is not None:
-        result["with_unlabelled"] = metrics.compute_with_unlabelled(confusion, unlabelled, names)
-    return {**result, "images": prepared.splits[split], "step": step}
+    result = metrics.compute(totals["confusion"], names)
+    result["with_unlabelled"] = metrics.compute_with_unlabelled(totals["confusion"], totals["unlabelled"], names)
+    result |= {"images": prepared.splits[split], "step": step}
+    for name, kind in counts.items():
+        result |= kind.values(totals[name])
+    return result
 
 
 def save(workdir: pathlib.Path, split: str, result: dict) -> pathlib.Path:
@@ -173,28 +171,19 @@ def evaluate(config: config_lib.Config) -> dict:
     print(f"Data         {prepared.splits[config.split]} images of {config.split} in {prepared.directory}")
     print(f"Devices      {overview.device_line(strategy, config.precision)}")
     gallery = report_lib.Gallery(prepared.classes, outputs) if config.workdir else None
-    compute = evaluator(
-        model,
-        prepared,
-        strategy,
-        config,
-        config.split,
-        (),
-        config.monte_carlo,
-        order or (),
-        True,
-        gallery and gallery.add,
-    )
-    confusion, found = compute()
-    unlabelled = found.pop("unlabelled")
-    if order:
-        confusion, unlabelled = confusion[:, order], unlabelled[order]
-    result = {**report(confusion, prepared, config.split, state.step, unlabelled), **found}
+    counts = {}
+    if config.monte_carlo:
+        counts["monte_carlo"] = uncertainty.counted(config.monte_carlo, config.seed, outputs)
+    what = (model, prepared, strategy, config, config.split, counts)
+    watchers = [gallery.add] if gallery else []
+    totals = evaluator(*what, samples=config.monte_carlo, order=order or (), watchers=watchers)()
+    confusion = totals["confusion"]
+    result = report(totals, prepared, config.split, state.step, counts)
     print(metrics.table(result, confusion))
-    if unlabelled.any():
+    if totals["unlabelled"].any():
         print(f"miou with unlabelled pixels in the unions {metrics.percent(result['with_unlabelled']['miou'])} %")
     if config.monte_carlo:
-        print(uncertainty.table(found["monte_carlo"]))
+        print(uncertainty.table(result["monte_carlo"]))
     if config.workdir:
         pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
         numbers = save(pathlib.Path(config.workdir), config.split, result)

@@ -13,6 +13,7 @@ from input_pipeline import pipeline, progress
 from tfseg import (
     checkpoint,
     class_weights,
+    counts,
     distribute,
     environment,
     initialize,
@@ -200,8 +201,9 @@ def run(
     batches = pipeline.readable(strategy.distribute_datasets_from_function(stream), prepared)
     evaluated = model if average is None else average
     # The plain terms: for validation images of many sizes, compiled ones would be compiled many times.
-    what = (evaluated, prepared, strategy, config, "val", plain_terms)
-    evaluate = evaluate_lib.evaluator(*what, unlabelled=True) if "val" in prepared.splits else None
+    validation_losses = counts.losses(plain_terms)
+    what = (evaluated, prepared, strategy, config, "val", {"losses": validation_losses})
+    evaluate = evaluate_lib.evaluator(*what) if "val" in prepared.splits else None
     log = summaries.Log(output, config, prepared, state.step)
     bar = progress.bar("train", total_steps, "steps", state.step, leave=True)
     agree = distribute.agreement(strategy)
@@ -230,9 +232,8 @@ def run(
                 if not signal:
                     state.evaluated = state.step
                     if found is not None:
-                        confusion, val_losses = found
-                        unlabelled = val_losses.pop("unlabelled")
-                        result = evaluate_lib.report(confusion, prepared, "val", state.step, unlabelled)
+                        confusion, val_losses = found["confusion"], validation_losses.values(found["losses"])
+                        result = evaluate_lib.report(found, prepared, "val", state.step)
                         state.stale += 1
                         if result["miou"] is not None and result["miou"] > state.best:
                             state.best, state.best_step, state.stale = result["miou"], state.step, 0

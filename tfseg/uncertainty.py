@@ -4,11 +4,22 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline import IGNORE
+from tfseg import counts as counts_lib
 from tfseg import tables
 from tfseg.inference import monte_carlo
 
 # Of one kind of uncertainty. Most values lie near 0: bin b begins at largest * (b / BINS)**4, so that these are told apart.
 BINS, POWER = 4096, 4
+
+
+def counted(samples: int, seed: int, num_classes: int) -> counts_lib.Count:
+    """ "monte_carlo" of the evaluation file: what `numbers` returns of `samples` samples that `seed` repeats."""
+    kinds = len(monte_carlo.KINDS)
+    return counts_lib.Count(
+        (np.zeros([kinds, 2, BINS], np.int64), np.zeros([kinds, 2])),
+        lambda seen: count(seen.uncertainty, seen.label, seen.prediction, num_classes),
+        lambda total: {"monte_carlo": {"samples": samples, "seed": seed, **numbers(*total)}},
+    )
 
 
 def count(uncertainty: dict, label, prediction, num_classes: int):

@@ -94,7 +94,7 @@ def test_only_hyperparameters_that_say_something():
 @pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
 def test_the_validation_loss_is_that_of_all_pixels_of_the_split(config, strategy):
     """Three images in batches of two over two replicas: the fill-up counts nothing, and no image counts twice."""
-    from tfseg import distribute, evaluate
+    from tfseg import counts, distribute, evaluate
 
     config = dataclasses.replace(config, strategy=strategy, eval_batch_size=2)
     prepared = input_pipeline.prepare(STREETS, cache_dir=config.cache_dir)
@@ -104,10 +104,13 @@ def test_the_validation_loss_is_that_of_all_pixels_of_the_split(config, strategy
         inputs = tf.keras.Input((None, None, 3))
         logits = tf.keras.layers.Conv2D(prepared.num_classes, 1, name="logits")(inputs / 255.0)
         model = tf.keras.Model(inputs, {"logits": logits})
-    confusion, found = evaluate.evaluator(model, prepared, distributed, config, "val", [term])()
+    count = counts.losses([term])
+    totals = evaluate.evaluator(model, prepared, distributed, config, "val", {"losses": count})()
+    found = count.values(totals["losses"])
     total, count = 0.0, 0.0
     for batch in pipeline.evaluation(prepared, "val", 1):
         one = term.function(model(batch["image"])["logits"], batch["label"])
         total, count = total + float(one[0]), count + float(one[1])
     assert found["loss"] == found["logits/cross_entropy"] == pytest.approx(3 * total / count, rel=1e-5)
-    np.testing.assert_array_equal(confusion, evaluate.evaluator(model, prepared, distributed, config, "val")())
+    only = evaluate.evaluator(model, prepared, distributed, config, "val")()
+    np.testing.assert_array_equal(totals["confusion"], only["confusion"])
