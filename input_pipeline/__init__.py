@@ -13,14 +13,31 @@ from input_pipeline.preparation.counts import CLASS_WEIGHTS
 from input_pipeline.records import Prepared, decode
 from input_pipeline.source.class_tables import Class
 from input_pipeline.source.files import IGNORE
+from tfseg.spec import find
 from tfseg.spec import names as modules
 
-__all__ = ["CLASS_WEIGHTS", "IGNORE", "Class", "Prepared", "check_source", "dataset", "decode", "names", "prepare"]
+__all__ = [
+    "CLASS_WEIGHTS",
+    "IGNORE",
+    "Class",
+    "Prepared",
+    "categories",
+    "check_source",
+    "dataset",
+    "decode",
+    "names",
+    "prepare",
+]
 
 
 def names() -> list[str]:
     """The data sets that a spec may name."""
     return modules(PACKAGE)
+
+
+def categories(name: str) -> dict[str, tuple[str, ...]]:
+    """The groups of classes that the file of a data set declares as CATEGORIES, by their names; {} for any other name."""
+    return getattr(find(PACKAGE, name), "CATEGORIES", {}) if name in names() else {}
 
 
 def dataset(spec: str, split: str, data_dir: str = "", cache_dir: str = "") -> tf.data.Dataset:

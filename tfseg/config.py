@@ -170,6 +170,11 @@ class Config:
     monte_carlo: int = _option(
         0, "Samples with dropout on, in evaluate and predict: mean probabilities, and their uncertainty; 0: no dropout."
     )
+    metrics: str = _option(
+        "calibration | image_iou",
+        "What evaluations count besides the confusion matrix: `boundary_iou(width=0.02) | boundary_f1(width=0.0075) | "
+        "calibration(bins=15) | image_iou`; a width is a share of the image's diagonal, or pixels from 1 on. Blank: nothing.",
+    )
     checkpoint: str = _option("best", "Which weights of the workdir to use.", ("best", "last"))
     images: str = _option("", "Images to predict: a file, a folder or a quoted pattern.")
     output_dir: str = _option("", "Where predictions go, or an export.")
@@ -245,13 +250,22 @@ def load(workdir: str) -> Config:
     path = pathlib.Path(workdir) / "flags"
     if not path.is_file():
         raise FileNotFoundError(f"Expected the workdir of a run, with its options in {path}. Received: no such file.")
+    return parse(path.read_text(), str(path))
+
+
+def parse(text: str, source: str) -> Config:
+    """The options of `Config.text()`; `source` is where the text is from.
+
+    Raises:
+        ValueError: where a line is no option of this version.
+    """
     flag_values = flags.FlagValues()
     define_flags(flag_values)
     try:
-        flag_values(["load", *path.read_text().splitlines()])
+        flag_values(["load", *text.splitlines()])
     except flags.Error as error:
         raise ValueError(
-            f"Expected the options of a run of this version of tfseg in {path}. Received: {error}. Use the version that made "
+            f"Expected the options of a run of this version of tfseg in {source}. Received: {error}. Use the version that made "
             "the run, or remove these lines from the file."
         ) from error
     return dataclasses.replace(from_flags(flag_values), overwrite=False)  # --overwrite holds for one command only.

@@ -126,7 +126,7 @@ def report(
     `with_unlabelled` has `miou` and `iou` by the other convention. What each of `counts` has to say follows.
     """
     names = [c.name for c in prepared.classes]
-    result = metrics.compute(totals["confusion"], names)
+    result = metrics.compute(totals["confusion"], names, input_pipeline.categories(prepared.name))
     result["with_unlabelled"] = metrics.compute_with_unlabelled(totals["confusion"], totals["unlabelled"], names)
     result |= {"images": prepared.splits[split], "step": step}
     for name, kind in counts.items():
@@ -151,6 +151,7 @@ def evaluate(config: config_lib.Config) -> dict:
     """
     preflight.check_inference(config)
     preflight.check_sampling(config)
+    preflight.check_metrics(config)
     if not _is_run(config):
         _check_given(config)
         preflight.check_network(config)
@@ -171,7 +172,7 @@ def evaluate(config: config_lib.Config) -> dict:
     print(f"Data         {prepared.splits[config.split]} images of {config.split} in {prepared.directory}")
     print(f"Devices      {overview.device_line(strategy, config.precision)}")
     gallery = report_lib.Gallery(prepared.classes, outputs) if config.workdir else None
-    counts = {}
+    counts = metrics.build(config.metrics, [c.name for c in prepared.classes])
     if config.monte_carlo:
         counts["monte_carlo"] = uncertainty.counted(config.monte_carlo, config.seed, outputs)
     what = (model, prepared, strategy, config, config.split, counts)
@@ -187,7 +188,10 @@ def evaluate(config: config_lib.Config) -> dict:
     if config.workdir:
         pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
         numbers = save(pathlib.Path(config.workdir), config.split, result)
-        page = report_lib.write(config, result, confusion, gallery, prepared.classes, environment.describe(strategy))
+        sections = [kind.section(result) for kind in counts.values()]
+        page = report_lib.write(
+            config, result, confusion, gallery, prepared.classes, environment.describe(strategy), sections
+        )
         print(f"Written to {numbers} and {page}.")
     return result
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 import input_pipeline
 import models
 from input_pipeline import ops, pipeline
-from tfseg import class_weights, inference, initialize, losses, network, optimizers, prepare
+from tfseg import class_weights, inference, initialize, losses, metrics, network, optimizers, prepare
 from tfseg import config as config_lib
 
 CLASSES, SIZE = 3, (8, 8)  # of the example that the options are tried on; the size is in pixels
@@ -35,6 +35,7 @@ def check(config: config_lib.Config, replicas: int) -> None:
     with trial("optimizer", config.optimizer):
         _try_optimizer(config)
     check_inference(config)
+    check_metrics(config)
     model = check_network(config)
     if config.freeze or config.backbone_learning_rate != 1:
         initialize.backbone_layers(model)
@@ -68,6 +69,12 @@ def check_inference(config: config_lib.Config) -> None:
     stand_in = types.SimpleNamespace(output={"logits": tf.zeros([1, 1, 1, CLASSES])})
     with trial("inference", config.inference):
         inference.build(config.inference, stand_in)
+
+
+def check_metrics(config: config_lib.Config) -> None:
+    """Raises ValueError if --metrics is not a chain of metrics with valid options."""
+    with trial("metrics", config.metrics):
+        metrics.build(config.metrics, [str(i) for i in range(CLASSES)])
 
 
 def check_sampling(config: config_lib.Config) -> None:

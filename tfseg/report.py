@@ -3,38 +3,33 @@
 The page's form is report.html, a template of the standard library's `string.Template`.
 """
 
-import base64
 import html
 import json
 import pathlib
-import statistics
-import string
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 import input_pipeline
 from tfseg import config as config_lib
-from tfseg import metrics, pictures, uncertainty
+from tfseg import metrics, page_parts, pictures
 from tfseg.metrics.miou import miou
 
 SHOWN = 4  # best and worst images
-WIDTH = 480  # of a picture at most, pixels
 MANY = 25  # classes; the cells of a larger confusion matrix are small and without numbers
-BINS = 20  # of the histogram of the images' mIoU
-NAMES = {"miou": "mean IoU", "iou": "IoU", "frequency_weighted_iou": "frequency-weighted IoU"}
+WORDS = {"iou": "IoU", "f1": "F1"}
+NAMES = {"miou": "mean IoU", "frequency_weighted_iou": "frequency-weighted IoU"}
 
 
 class Gallery:
-    """The mIoU of every image, and pictures of the best and worst ones; `add` takes one image after the other.
+    """Pictures of the images with the best and the worst mIoU; `add` takes one image after the other.
 
-    It keeps one number for each image, and pictures of 2 * SHOWN images.
+    It keeps 2 * SHOWN images, however many there are.
     """
 
     def __init__(self, classes: Sequence["input_pipeline.Class"], outputs: int):
         """Begins without images; `outputs` is the number of classes of the network."""
-        self.scores, self.best, self.worst = [], [], []
+        self.images, self.best, self.worst = 0, [], []
         self._count, self._outputs = len(classes), outputs
         self._colors = np.array([c.color for c in classes], np.uint8)
 
@@ -50,8 +45,8 @@ class Gallery:
         confusion = metrics.confusion_matrix(label, prediction, self._outputs).numpy()[: self._count]
         if not confusion.any():
             return
-        score, place = float(miou(confusion)), len(self.scores)
-        self.scores.append(score)
+        score, place = float(miou(confusion)), self.images
+        self.images += 1
         drawn = None
         for kept, rank in ((self.best, -score), (self.worst, score)):
             if len(kept) == SHOWN and rank >= kept[-1][0]:
@@ -63,16 +58,16 @@ class Gallery:
 
     def chosen(self) -> tuple[list, list]:
         """(best, worst), each a list of (id, mIoU, {caption: encoded picture}); no image is in both."""
-        half = len(self.scores) // 2
-        kept = self.best[: len(self.scores) - half], self.worst[:half]
+        half = self.images // 2
+        kept = self.best[: self.images - half], self.worst[:half]
         return tuple([entry[2:] for entry in part] for part in kept)
 
     def _tiles(self, image, label, prediction):
         return {
-            "image": _encoded(image, ".jpg"),
-            "label": _encoded(pictures.colorize(label, self._colors), ".png"),
-            "prediction": _encoded(pictures.colorize(prediction, self._colors), ".png"),
-            "error map": _encoded(pictures.error_map(image, label, prediction), ".jpg"),
+            "image": page_parts.encoded(image, ".jpg"),
+            "label": page_parts.encoded(pictures.colorize(label, self._colors), ".png"),
+            "prediction": page_parts.encoded(pictures.colorize(prediction, self._colors), ".png"),
+            "error map": page_parts.encoded(pictures.error_map(image, label, prediction), ".jpg"),
         }
 
 
@@ -83,6 +78,7 @@ def write(
     gallery: Gallery,
     classes: Sequence["input_pipeline.Class"],
     environment: dict,
+    sections: Sequence[str] = (),
 ) -> pathlib.Path:
     """Writes the page, first under another name, and returns its path.
 
@@ -93,11 +89,10 @@ def write(
         gallery: that has seen the images.
         classes: of the data set.
         environment: of `environment.describe`.
+        sections: further parts of the page, HTML with a heading each.
     """
     path = pathlib.Path(config.workdir) / f"report_{config.split}.html"
-    aside = path.with_suffix(".writing")
-    aside.write_text(page(config, result, confusion, gallery, classes, environment), encoding="utf-8")
-    aside.replace(path)
+    page_parts.write(path, page(config, result, confusion, gallery, classes, environment, sections))
     return path
 
 
@@ -108,21 +103,21 @@ def page(
     gallery: Gallery,
     classes: Sequence["input_pipeline.Class"],
     environment: dict,
+    sections: Sequence[str] = (),
 ) -> str:
     """The page as HTML; the arguments are those of `write`."""
-    template = string.Template((pathlib.Path(__file__).parent / "report.html").read_text(encoding="utf-8"))
     best, worst = gallery.chosen()
-    return template.substitute(
-        title=html.escape(f"{config.model} on {config.dataset}, {config.split}"),
-        about=html.escape(f"{result['images']} images, weights of step {result['step']}, inference {config.inference}"),
+    return page_parts.page(
+        "report.html",
+        title=f"{config.model} on {config.dataset}, {config.split}",
+        about=f"{result['images']} images, weights of step {result['step']}, inference {config.inference}",
         cards=_cards(result),
         classes=_class_table(result, confusion, classes),
-        uncertainty=_uncertainty(result),
+        categories=_category_table(result),
         size="confusion many" if len(classes) > MANY else "confusion",
         confusion=_confusion_table(confusion, [c.name for c in classes]),
-        distribution=_distribution(gallery.scores),
-        bars=_bars(gallery.scores),
-        legend="".join(f"<span>{_swatch(c)}{html.escape(c.name)}</span>" for c in classes),
+        sections="\n".join(sections),
+        legend=page_parts.legend(classes),
         best=_figures(best),
         worst=_figures(worst),
         flags=html.escape(config.text()),
@@ -131,16 +126,13 @@ def page(
 
 
 def _cards(result):
-    numbers = {name: result[name] for name in metrics.names() if name in result and not isinstance(result[name], dict)}
+    numbers = metrics.numbers(result)
     first = sorted(numbers, key=lambda name: name != "miou")
-    return "\n".join(
-        f'<div class="card"><b>{metrics.percent(numbers[name])}</b><span>{html.escape(_name(name))} %</span></div>'
-        for name in first
-    )
+    return [(metrics.percent(numbers[name]), f"{_name(name)} %") for name in first]
 
 
 def _class_table(result, confusion, classes):
-    columns = {name: result[name] for name in metrics.names() if isinstance(result.get(name), dict)}
+    columns = metrics.by_class(result)
     pixels = np.asarray(confusion)[: len(classes)].sum(1)
     shares = (pixels / max(pixels.sum(), 1)).tolist()
     columns["pixels"] = {c.name: share for c, share in zip(classes, shares, strict=True)}
@@ -150,7 +142,7 @@ def _class_table(result, confusion, classes):
     for c in classes:
         name, values = html.escape(c.name), [column[c.name] for column in columns.values()]
         cells = (f'<td data-v="{"" if v is None else v}">{metrics.percent(v)}</td>' for v in values)
-        rows.append(f'<tr><td data-v="{name}">{_swatch(c)}{name}</td>{"".join(cells)}</tr>')
+        rows.append(f'<tr><td data-v="{name}">{page_parts.swatch(c)}{name}</td>{"".join(cells)}</tr>')
     return f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>"
 
 
@@ -182,58 +174,20 @@ def _confusion_table(confusion, names):
     return f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>"
 
 
-def _uncertainty(result):
-    if "monte_carlo" not in result:
+def _category_table(result):
+    if "category_iou" not in result:
         return ""
-    return f"<h2>Uncertainty</h2>\n<pre>{html.escape(uncertainty.table(result['monte_carlo']))}</pre>"
-
-
-def _distribution(scores):
-    if not scores:
-        return "No image has a labelled pixel."
-    numbers = {"lowest": min(scores), "median": statistics.median(scores), "highest": max(scores)}
-    said = ", ".join(f"{name} {metrics.percent(value)}" for name, value in numbers.items())
-    return f"Mean IoU in percent of {len(scores)} images with labelled pixels: {said}."
-
-
-def _bars(scores):
-    counts = np.histogram(scores, BINS, (0, 1))[0].tolist()
-    width, most = 100 // BINS, max(*counts, 1)
-    bars = (
-        f'<div style="height:{100 * n / most:.1f}%" title="{width * i} to {width * (i + 1)} %: {n} images"></div>'
-        for i, n in enumerate(counts)
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{metrics.percent(value)}</td></tr>"
+        for name, value in result["category_iou"].items()
     )
-    ends = "<span>0 %</span><span>mean IoU of an image</span><span>100 %</span>"
-    return f'<div class="bars">{"".join(bars)}</div>\n<div class="scale">{ends}</div>'
+    head = '<thead><tr><th scope="col">category</th><th scope="col">IoU</th></tr></thead>'
+    return f'<h2>Categories</h2>\n<div class="wide"><table class="categories">{head}<tbody>{rows}</tbody></table></div>'
 
 
 def _figures(entries):
-    if not entries:
-        return "<p>None.</p>"
-    return "\n".join(_figure(*entry) for entry in entries)
-
-
-def _figure(name, score, tiles):
-    name = html.escape(name)
-    shown = (f'<div>{what}<img src="{data}" alt="{what} of {name}"></div>' for what, data in tiles.items())
-    caption = f"<figcaption><b>{metrics.percent(score)} %</b> {name}</figcaption>"
-    return f'<figure>{caption}<div class="tiles">{"".join(shown)}</div></figure>'
-
-
-def _swatch(c):
-    return '<i class="swatch" style="background:rgb({},{},{})"></i>'.format(*c.color)
+    return page_parts.figures((name, f"<b>{metrics.percent(score)} %</b>", tiles) for name, score, tiles in entries)
 
 
 def _name(name):
-    return NAMES.get(name, name.replace("_", " "))
-
-
-def _encoded(picture, suffix):
-    """The picture, RGB uint8 [height, width, 3], as a data URL, no wider than WIDTH."""
-    height, width = picture.shape[:2]
-    if width > WIDTH:
-        size = (WIDTH, max(1, round(height * WIDTH / width)))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
-    kind = {".jpg": "jpeg", ".png": "png"}[suffix]
-    return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"
+    return NAMES.get(name, " ".join(WORDS.get(word, word) for word in name.split("_")))

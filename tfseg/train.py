@@ -18,6 +18,7 @@ from tfseg import (
     environment,
     initialize,
     losses,
+    metrics,
     network,
     optimizers,
     overview,
@@ -201,8 +202,9 @@ def run(
     batches = pipeline.readable(strategy.distribute_datasets_from_function(stream), prepared)
     evaluated = model if average is None else average
     # The plain terms: for validation images of many sizes, compiled ones would be compiled many times.
+    counted = metrics.build(config.metrics, [c.name for c in prepared.classes])
     validation_losses = counts.losses(plain_terms)
-    what = (evaluated, prepared, strategy, config, "val", {"losses": validation_losses})
+    what = (evaluated, prepared, strategy, config, "val", {**counted, "losses": validation_losses})
     evaluate = evaluate_lib.evaluator(*what) if "val" in prepared.splits else None
     log = summaries.Log(output, config, prepared, state.step)
     bar = progress.bar("train", total_steps, "steps", state.step, leave=True)
@@ -233,7 +235,7 @@ def run(
                     state.evaluated = state.step
                     if found is not None:
                         confusion, val_losses = found["confusion"], validation_losses.values(found["losses"])
-                        result = evaluate_lib.report(found, prepared, "val", state.step)
+                        result = evaluate_lib.report(found, prepared, "val", state.step, counted)
                         state.stale += 1
                         if result["miou"] is not None and result["miou"] > state.best:
                             state.best, state.best_step, state.stale = result["miou"], state.step, 0

@@ -1,5 +1,7 @@
 """Says how well uncertainty tells wrong pixels from right ones, from counts that merge over batches, replicas and images."""
 
+import html
+
 import numpy as np
 import tensorflow as tf
 
@@ -19,6 +21,7 @@ def counted(samples: int, seed: int, num_classes: int) -> counts_lib.Count:
         (np.zeros([kinds, 2, BINS], np.int64), np.zeros([kinds, 2])),
         lambda seen: count(seen.uncertainty, seen.label, seen.prediction, num_classes),
         lambda total: {"monte_carlo": {"samples": samples, "seed": seed, **numbers(*total)}},
+        lambda result: f"<h2>Uncertainty</h2>\n<pre>{html.escape(table(result['monte_carlo']))}</pre>",
     )
 
 

@@ -1,11 +1,18 @@
-"""Metrics, all computed from one confusion matrix. Each file holds one, a function with the file's name.
+"""Metrics. Each file holds one, a function with the file's name; what it needs is said by its parameters.
 
-    def name(confusion) -> a number, or one number for each class
+    def name(confusion) -> a number, or one number for each class          always computed
+    def name(confusion, categories) -> a number, or one a category         for data sets whose classes have categories
+    def name(classes, *, <options>) -> counts.Count                        that --metrics may name
 
 `confusion` is an int64 NumPy matrix [classes, predicted classes]: rows are labels, columns are predictions. A network may have
 more classes than the data set; these are extra columns at the end. A value that is not defined, such as the IoU of a class that
-is neither in the labels nor in the predictions, is NaN; `compute` returns None for it.
+is neither in the labels nor in the predictions, is NaN; `compute` returns None for it. `categories` are lists of class ids.
+
+A metric of the third kind counts something besides the confusion matrix; `classes` are the names of the data set's classes.
 """
+
+import inspect
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -17,9 +24,43 @@ from tfseg import tables
 NOT_IN_TABLE = ("dice",)  # it says what the IoU says, 2 IoU / (1 + IoU), and the table must fit a terminal
 
 
-def names() -> list[str]:
-    """The names of all metrics."""
-    return specs.names(__name__)
+def names(reads: str = "") -> list[str]:
+    """The names of all metrics, or of those whose last parameter without a default is `reads`.
+
+    That is "confusion", "categories" or "classes".
+    """
+    found = specs.names(__name__)
+    return [name for name in found if _reads(name)[-1] == reads] if reads else found
+
+
+def _reads(name):
+    """The parameters without a default."""
+    parameters = inspect.signature(specs.function(__name__, name)).parameters.values()
+    return [p.name for p in parameters if p.default is p.empty]
+
+
+def build(spec: str, classes: Sequence[str]) -> dict:
+    """What --metrics names: {name: counts.Count}, in the order of the spec.
+
+    Args:
+        spec: a chain such as `boundary_iou(width=0.02) | calibration`; blank: none.
+        classes: names of the data set's classes.
+
+    Raises:
+        ValueError: for an unknown metric or option, one that is always computed, or one that is named twice.
+    """
+    found, counted = {}, names("classes")
+    for call in specs.parse_chain(spec):
+        if call.name in found:
+            raise ValueError(f"Expected each metric once in --metrics. Received: {call.name} twice in {spec!r}.")
+        if call.name not in counted and call.name in names():
+            raise ValueError(
+                f"Expected in --metrics only what is not always computed: {', '.join(counted)}. Received: {call.name}. "
+                "Leave it out."
+            )
+        specs.choose(dict.fromkeys(counted), call.name, "a metric", spec)
+        found[call.name] = specs.apply(specs.function(__name__, call.name), call, list(classes))
+    return found
 
 
 def confusion_matrix(label, prediction, num_classes: int):
@@ -67,16 +108,18 @@ def _count(counted, cell, cells):
         return tf.cast(count, tf.int64)
 
 
-def compute(confusion, class_names) -> dict:
+def compute(confusion, class_names, categories: Mapping[str, Sequence[str]] | None = None) -> dict:
     """Every metric of a confusion matrix.
 
     Args:
         confusion: integer [C, C] of a network of C classes.
         class_names: of the data set, no more than C. The network's extra classes are always wrong: they count as misses
             of the labels and have no score of their own.
+        categories: {name: names of its classes}; classes that the data set does not have are left out. Without categories
+            their metrics are left out.
 
     Returns:
-        {metric: 0..1 (kappa: -1..1), or {class name: 0..1}}, with None for what is not defined.
+        {metric: 0..1 (kappa: -1..1), or {name of the class or category: 0..1}}, with None for what is not defined.
 
     Raises:
         ValueError: where the matrix has too few classes, or labels beyond the class names.
@@ -90,11 +133,18 @@ def compute(confusion, class_names) -> dict:
         )
     if len(set(class_names)) < classes:
         raise ValueError(f"Expected names that differ. Received: class_names={list(class_names)}.")
+    groups = {
+        name: [class_names.index(c) for c in members if c in class_names]
+        for name, members in (categories or {}).items()
+    }
+    groups = {name: ids for name, ids in groups.items() if ids}
     metrics, of_classes = {}, {}
-    for name in names():
-        value = specs.function(__name__, name)(confusion[:classes])
+    for name in names("confusion") + (names("categories") if groups else []):
+        with_groups = "categories" in _reads(name)
+        others = (list(groups.values()),) if with_groups else ()
+        value = specs.function(__name__, name)(confusion[:classes], *others)
         if np.ndim(value):
-            of_classes[name] = dict(zip(class_names, map(_number, value), strict=True))
+            of_classes[name] = dict(zip(groups if with_groups else class_names, map(_number, value), strict=True))
         else:
             metrics[name] = _number(value)
     return metrics | of_classes
@@ -124,16 +174,14 @@ def compute_with_unlabelled(confusion, unlabelled, class_names) -> dict:
     return {"miou": mean, "iou": of_classes}
 
 
-def table(metrics: dict, confusion=None) -> str:
+def table(result: dict, confusion=None) -> str:
     """The metrics as a table in percent, less NOT_IN_TABLE, with "-" for values that are not defined.
 
     Args:
-        metrics: from `compute`; other keys are ignored.
+        result: from `compute` and from counts: numbers and, for a column, numbers by class. Other values are left out.
         confusion: the matrix that they were computed from, to show the share of the pixels of each class; None: no such column.
     """
-    shown = [n for n in names() if n in metrics and n not in NOT_IN_TABLE]
-    columns = {n: metrics[n] for n in shown if isinstance(metrics[n], dict)}
-    numbers = {n: metrics[n] for n in shown if n not in columns}
+    columns = {name: values for name, values in by_class(result).items() if name not in NOT_IN_TABLE}
     classes = list(next(iter(columns.values()), {}))
     if confusion is not None:
         pixels = np.asarray(confusion)[: len(classes)].sum(1)
@@ -141,8 +189,19 @@ def table(metrics: dict, confusion=None) -> str:
         columns["pixels"] = dict(zip(classes, shares, strict=True))
     rows = [[name, *(percent(column[name]) for column in columns.values())] for name in classes]
     rows += [[]] * bool(classes)
-    rows += [[name, percent(value)] for name, value in numbers.items()]
+    rows += [[name, percent(value)] for name, value in numbers(result).items()]
     return tables.text(["class", *(f"{n} %" for n in columns)], rows)
+
+
+def numbers(result: dict) -> dict:
+    """The single numbers of an evaluation: those that are 0..1, and None for one that is not defined."""
+    return {name: value for name, value in result.items() if value is None or isinstance(value, float)}
+
+
+def by_class(result: dict) -> dict:
+    """The metrics of an evaluation that have a number for each class."""
+    classes = list(result.get("iou", ()))
+    return {name: value for name, value in result.items() if isinstance(value, dict) and list(value) == classes}
 
 
 def _number(value):
