@@ -22,6 +22,7 @@ PERHAPS_PATHS = ("init_from", "class_weights")
 MODES = {
     "train": "trains --model on --dataset; the same command resumes a run that was stopped",
     "evaluate": "mIoU and the other metrics of a run's best checkpoint on --split",
+    "compare": "two runs of --workdirs class by class and image by image, or the table of many runs",
     "predict": "label maps, colours and overlays of --images, into --output_dir",
     "export": "a SavedModel of a run, into --output_dir; the same as export.py",
     "prepare": "builds the records of --dataset from --data_dir and prints its statistics",
@@ -174,6 +175,9 @@ class Config:
         "calibration | image_iou",
         "What evaluations count besides the confusion matrix: `boundary_iou(width=0.02) | boundary_f1(width=0.0075) | "
         "calibration(bins=15) | image_iou`; a width is a share of the image's diagonal, or pixels from 1 on. Blank: nothing.",
+    )
+    workdirs: str = _option(
+        "", "Runs to compare: two, `runs/a,runs/b`, or a quoted pattern, 'runs/*', for the table of all of them."
     )
     checkpoint: str = _option("best", "Which weights of the workdir to use.", ("best", "last"))
     images: str = _option("", "Images to predict: a file, a folder or a quoted pattern.")

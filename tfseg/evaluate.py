@@ -4,6 +4,7 @@ Every image counts once, at the size of its label, in one int64 confusion matrix
 Most metrics are computed from this matrix. What else is counted, in the same pass, is a table of `counts.Count`.
 """
 
+import contextlib
 import json
 import pathlib
 import types
@@ -20,6 +21,7 @@ from tfseg import (
     class_names,
     distribute,
     environment,
+    image_counts,
     inference,
     initialize,
     metrics,
@@ -146,8 +148,8 @@ def save(workdir: pathlib.Path, split: str, result: dict) -> pathlib.Path:
 def evaluate(config: config_lib.Config) -> dict:
     """--mode=evaluate: evaluates the best checkpoint of a workdir, or --model with --init_from, on --split.
 
-    The classes of the network and of the data set are matched by their names. A workdir gets the numbers as JSON, and the
-    report as HTML.
+    The classes of the network and of the data set are matched by their names. A workdir gets the numbers as JSON, the report as
+    HTML, and what was counted in each image, for --mode=compare.
     """
     preflight.check_inference(config)
     preflight.check_sampling(config)
@@ -176,8 +178,9 @@ def evaluate(config: config_lib.Config) -> dict:
     if config.monte_carlo:
         counts["monte_carlo"] = uncertainty.counted(config.monte_carlo, config.seed, outputs)
     what = (model, prepared, strategy, config, config.split, counts)
-    watchers = [gallery.add] if gallery else []
-    totals = evaluator(*what, samples=config.monte_carlo, order=order or (), watchers=watchers)()
+    with _image_counts(config, prepared, strategy, state.step) as images:
+        watchers = [kept.add for kept in (gallery, images) if kept]
+        totals = evaluator(*what, samples=config.monte_carlo, order=order or (), watchers=watchers)()
     confusion = totals["confusion"]
     result = report(totals, prepared, config.split, state.step, counts)
     print(metrics.table(result, confusion))
@@ -194,6 +197,20 @@ def evaluate(config: config_lib.Config) -> dict:
         )
         print(f"Written to {numbers} and {page}.")
     return result
+
+
+def _image_counts(config, prepared, strategy, step):
+    """The writer of what is counted in each image, a context; None inside it if this process does not see every image."""
+    if not config.workdir or isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return contextlib.nullcontext()
+    pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
+    return image_counts.Writer(
+        image_counts.path(config.workdir, config.split),
+        classes=[c.name for c in prepared.classes],
+        split=config.split,
+        step=step,
+        flags=config.text(),
+    )
 
 
 def trained_model(config: config_lib.Config, num_classes: int = 0) -> tuple[keras.Model, checkpoint.State]:
