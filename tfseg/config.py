@@ -176,6 +176,14 @@ class Config:
         "What evaluations count besides the confusion matrix: `boundary_iou(width=0.02) | boundary_f1(width=0.0075) | "
         "calibration(bins=15) | image_iou`; a width is a share of the image's diagonal, or pixels from 1 on. Blank: nothing.",
     )
+    attack: str = _option(
+        "",
+        "With evaluate: `pgd(eps=8, steps=30, target='shift')` attacks the first 50 images, and says what it reached.",
+    )
+    consistency: str = _option(
+        "",
+        "With evaluate: `patches(size=(180, 240), pairs=50)` says how much predictions of overlapping windows agree.",
+    )
     workdirs: str = _option(
         "", "Runs to compare: two, `runs/a,runs/b`, or a quoted pattern, 'runs/*', for the table of all of them."
     )

@@ -29,6 +29,7 @@ from tfseg import (
     overview,
     preflight,
     prepare,
+    robustness,
     uncertainty,
 )
 from tfseg import config as config_lib
@@ -154,12 +155,14 @@ def evaluate(config: config_lib.Config) -> dict:
     preflight.check_inference(config)
     preflight.check_sampling(config)
     preflight.check_metrics(config)
+    attack, checked = robustness.build(config)
     if not _is_run(config):
         _check_given(config)
         preflight.check_network(config)
     prepared = prepare.records(config)
     if config.split not in prepared.splits:
         raise ValueError(f"Expected --split to be one of {sorted(prepared.splits)}. Received: {config.split!r}.")
+    robustness.check_sizes(checked, prepared, config.split)
     strategy = distribute.build(config.strategy)
     with strategy.scope():
         model, state = trained_model(config, prepared.num_classes)
@@ -188,10 +191,13 @@ def evaluate(config: config_lib.Config) -> dict:
         print(f"miou with unlabelled pixels in the unions {metrics.percent(result['with_unlabelled']['miou'])} %")
     if config.monte_carlo:
         print(uncertainty.table(result["monte_carlo"]))
+    if attack or checked:
+        result["robustness"] = robustness.measure(model, prepared, config.split, attack, checked, config.seed)
+        print(robustness.table(result["robustness"]))
     if config.workdir:
         pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
         numbers = save(pathlib.Path(config.workdir), config.split, result)
-        sections = [kind.section(result) for kind in counts.values()]
+        sections = [*(kind.section(result) for kind in counts.values()), robustness.section(result)]
         page = report_lib.write(
             config, result, confusion, gallery, prepared.classes, environment.describe(strategy), sections
         )
