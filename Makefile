@@ -3,6 +3,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 	$$p -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 RUN := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_ENABLE_ONEDNN_OPTS ?= 1
 # TensorFlow sees an NVIDIA GPU only together with its CUDA libraries. requirements-gpu.txt adds them where there is a driver, on
 # the only system whose TensorFlow is published with CUDA. `make setup GPU=` does without, `make setup GPU=-gpu` always adds them.
 GPU := $(shell test "$$(uname -sm)" = "Linux x86_64" && nvidia-smi >/dev/null 2>&1 && echo -gpu)

@@ -7,6 +7,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # `pytest -n 2`; threads of several pro
     for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
 
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in the programs (tfseg/command_line.py)
+
 import pytest
 import tensorflow as tf
 

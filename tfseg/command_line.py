@@ -23,6 +23,9 @@ OF_A_RUN = ("evaluate", "predict", "export")
 
 def run(mode: str = "") -> None:
     """Runs the program: parses the command line and calls `main`. `mode` is the default of --mode."""
+    # Before TensorFlow is imported. It uses oneDNN by itself only on CPUs with AVX-512 VNNI or AMX. On one with AVX2 a
+    # training step of U-Net on EfficientNet-Lite0 takes 0.64 of the time with it (8 images of 240x320: 5.2 and 3.3 s).
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     config.define_flags()
     if mode:
         flags.FLAGS.set_default("mode", mode)

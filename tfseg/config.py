@@ -152,6 +152,9 @@ class Config:
         "`device`: augmentation after the geometry runs in the step, which gets uint8 crops: for fast accelerators.",
         ("host", "device"),
     )
+    profile_steps: str = _option(
+        "", "FIRST:LAST: steps of this training, from 1, that TensorFlow's profiler traces for TensorBoard, e.g. 10:20."
+    )
     profile: str = _option(
         "network",
         "With --mode=profile: `input` compares the rates of the stream and of the step.",

@@ -1,7 +1,7 @@
 """Gradients: computed part by part to save memory, scaled for float16, and checked to be finite."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -79,6 +79,24 @@ def _split(batch, parts):
 
 def _add(before, values):
     return list(values) if before is None else [a + b for a, b in zip(before, values, strict=True)]
+
+
+def module_norms(kind: str, values: Sequence[tf.Tensor], variables: Sequence) -> dict[str, tf.Tensor]:
+    """{"norms/<kind>/<module>": the L2 norm of the values of the module's variables}; 0 where it is not finite.
+
+    A module is what layers have in common before the first dot of their names, such as a backbone or a decoder.
+
+    Args:
+        kind: `gradient` or `weight`.
+        values: a tensor for each variable.
+        variables: of the network, which name the modules.
+    """
+    squares = {}
+    for value, variable in zip(values, variables, strict=True):
+        module = variable.path.split("/")[-2].split(".")[0]
+        squares.setdefault(module, []).append(2.0 * tf.nn.l2_loss(tf.cast(value, tf.float32)))
+    norms = {f"norms/{kind}/{module}": tf.sqrt(tf.add_n(parts)) for module, parts in squares.items()}
+    return {name: tf.where(tf.math.is_finite(norm), norm, 0.0) for name, norm in norms.items()}
 
 
 def check_finite(steps: list[tuple], workdir: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ import tensorflow as tf
 import input_pipeline
 import models
 from input_pipeline import ops, pipeline
-from tfseg import class_weights, inference, initialize, losses, metrics, network, optimizers, prepare
+from tfseg import class_weights, inference, initialize, losses, metrics, network, optimizers, prepare, summaries
 from tfseg import config as config_lib
 
 CLASSES, SIZE = 3, (8, 8)  # of the example that the options are tried on; the size is in pixels
@@ -52,6 +52,8 @@ def check_network(config: config_lib.Config) -> keras.Model:
 
 def check_combinations(config: config_lib.Config, replicas: int) -> None:
     """Raises ValueError if options contradict each other or do not fit the number of devices."""
+    if config.profile_steps:
+        summaries.traced_steps(config.profile_steps)
     if config.batch_size % (replicas * config.accumulate_steps):
         raise ValueError(
             f"Expected --batch_size to be a multiple of the {replicas} replicas times --accumulate_steps="

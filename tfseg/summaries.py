@@ -7,6 +7,8 @@ import pathlib
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import summary as custom_scalar
 from tensorboard.plugins.hparams import api as hparams_api
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
@@ -15,11 +17,12 @@ import input_pipeline
 from tfseg import config as config_lib
 from tfseg import pictures
 
+NORMS = "norms/"  # of modules: they are in TensorBoard, and not in metrics.jsonl
 PANELS = 4  # Pictures of the val split, the same ones at every evaluation.
 # Options that say where and how a run is computed, and not what: no hyperparameters.
 NO_HPARAMS = (
     ("mode", *config_lib.PATHS, "overwrite", "skip_bad", "eval_every", "checkpoint_every", "log_every", "keep")
-    + ("strategy", "steps_per_call", "split", "eval_batch_size", "metrics", "attack", "consistency", "workdirs", "checkpoint")
+    + ("strategy", "steps_per_call", "profile_steps", "split", "eval_batch_size", "metrics", "attack", "consistency", "workdirs", "checkpoint")
 )  # fmt: skip
 FIRST_HPARAMS = (
     "dataset",
@@ -60,6 +63,8 @@ class Log:
         with self._eval.as_default():  # beside the metrics, whose last values TensorBoard's table shows
             tf.summary.experimental.write_raw_pb(_table().SerializeToString(), step=0)
             hparams_api.hparams(hparams(config))
+            # The tab "Custom scalars" draws the IoU of all classes into one chart, beside the losses of both splits.
+            tf.summary.experimental.write_raw_pb(_charts().SerializeToString(), step=0)
 
     def __enter__(self):
         return self
@@ -74,7 +79,7 @@ class Log:
         with self._train.as_default(step):
             for name, value in values.items():
                 tf.summary.scalar(tag(name), value)
-        self._write({"step": step, **values})
+        self._write({"step": step, **{name: value for name, value in values.items() if not name.startswith(NORMS)}})
 
     def evaluation(
         self,
@@ -118,8 +123,56 @@ class Log:
         self._lines.flush()
 
 
+class Trace:
+    """TensorBoard's profiler over some steps (`--profile_steps`); to be used in a `with` statement, which ends it.
+
+    The trace is in <workdir>/plugins/profile: TensorBoard shows it where the package tensorboard-plugin-profile is installed.
+    """
+
+    def __init__(self, steps: str, workdir: pathlib.Path):
+        """Args: steps: `first:last`, both are traced, or blank for none. workdir: of the run."""
+        self._first, self._last = traced_steps(steps) if steps else (0, -1)
+        self._workdir, self._running = str(workdir), False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stop()
+
+    def before(self, step: int) -> None:
+        """To be called before each step, or each call of several, with its number from 1."""
+        if self._running and step > self._last:
+            self._stop()
+        if not self._running and self._first <= step <= self._last:
+            tf.profiler.experimental.start(self._workdir)
+            self._running = True
+
+    def _stop(self):
+        if self._running:
+            tf.profiler.experimental.stop()
+            self._running = False
+
+
+def traced_steps(text: str) -> tuple[int, int]:
+    """The steps that `10:20` names, from the first to the last.
+
+    Raises:
+        ValueError: if the text is not two numbers from 1, the first not above the second.
+    """
+    first, colon, last = text.partition(":")
+    if not (colon and first.strip().isdecimal() and last.strip().isdecimal() and 1 <= int(first) <= int(last)):
+        raise ValueError(f"Expected --profile_steps=FIRST:LAST, steps from 1, such as 10:20. Received: {text!r}.")
+    return int(first), int(last)
+
+
 def tag(name: str) -> str:
-    """TensorBoard's tag of a number: `loss` -> `loss/total`, `logits/dice` -> `loss/dice`, others -> `rates/<name>`."""
+    """TensorBoard's tag of a number: `loss` -> `loss/total`, `logits/dice` -> `loss/dice`, others -> `rates/<name>`.
+
+    Names that start with `norms/` stay.
+    """
+    if name.startswith(NORMS):
+        return name
     output, _, term = name.rpartition("/")
     if output:
         return f"loss/{term}" if output == "logits" else f"loss/{output}/{term}"
@@ -151,6 +204,15 @@ def _table():
         for name, shown in TABLE_METRICS.items()
     ]
     return hparams_summary.experiment_pb(columns, metrics)
+
+
+def _charts():
+    """The charts of TensorBoard's tab "Custom scalars"."""
+    charts = [
+        layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=[pattern]))
+        for title, pattern in (("IoU of every class", "iou/.*"), ("loss", "loss/total"), ("mIoU", "metrics/miou"))
+    ]
+    return custom_scalar.pb(layout_pb2.Layout(category=[layout_pb2.Category(title="tfseg", chart=charts)]))
 
 
 def _open_after(path, step):

@@ -157,8 +157,10 @@ def run(
         gradients = tf.distribute.get_replica_context().all_reduce("SUM", gradients)
         gradients = [gradient / loss_scale for gradient in gradients] if scale else gradients
         norm = tf.linalg.global_norm(gradients)
+        norms = gradients_lib.module_norms("gradient", gradients, model.trainable_variables)
+        norms = {name: norm / replicas for name, norm in {"gradient_norm": norm, **norms}.items()}
         gradients = optimizers.clip(gradients, norm, config.clip_norm)
-        return gradients, {"loss": tf.add_n(list(parts.values())), "gradient_norm": norm / replicas, **parts}
+        return gradients, {"loss": tf.add_n(list(parts.values())), **norms, **parts}
 
     @tf.function
     def train_step(batches):
@@ -182,6 +184,12 @@ def run(
                 optimizers.follow(average, model, config.ema_decay, optimizer.iterations)
             numbers.append(logged)
         return numbers
+
+    @tf.function
+    def weight_norms():
+        return gradients_lib.module_norms(
+            "weight", [v.value for v in model.trainable_variables], model.trainable_variables
+        )
 
     # --- The loop -------------------------------------------------------------------------------------------------------
     def stream(context):
@@ -215,7 +223,8 @@ def run(
         gradients_lib.check_finite(unlogged, folder)
         checkpoint.save(output, values, state, config)
 
-    with bar, log, Interruption() as interruption:
+    trace = summaries.Trace(config.profile_steps, output)
+    with bar, log, trace, Interruption() as interruption:
         if not state.step and config.recover:
             save()
         # In seconds: when the last line of the log was written, and how long the loop has waited for data since then.
@@ -256,6 +265,7 @@ def run(
                 break
             pauses = (eval_steps, config.log_every, config.checkpoint_every)
             ahead = min(total_steps - state.step, *(n - state.step % n for n in pauses if n))
+            trace.before(state.step + 1)
             asked = time.monotonic()
             some = [next(batches) for _ in range(config.steps_per_call if config.steps_per_call <= ahead else 1)]
             waited += time.monotonic() - asked
@@ -269,7 +279,8 @@ def run(
                 elapsed = time.monotonic() - clock
                 rate, means["data_wait"] = len(unlogged) * config.batch_size / elapsed, waited / elapsed
                 means["learning_rate"] = float(schedule(state.step - 1))
-                log.training(state.step, {**means, "images_per_second": rate})
+                weights = {name: float(norm) for name, norm in weight_norms().items()}
+                log.training(state.step, {**means, "images_per_second": rate, **weights})
                 bar.set_postfix(overview.beside_the_bar(means, rate))
                 unlogged.clear()
                 clock, waited = time.monotonic(), 0.0

@@ -39,7 +39,7 @@ def small_network(monkeypatch):
 
     def build(spec, num_classes, **_):
         inputs = keras.Input((None, None, 3), dtype="float32")
-        x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(inputs / 255.0)
+        x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="conv")(inputs / 255.0)
         logits = keras.layers.Conv2D(num_classes, 1, dtype="float32", name="logits")(x)
         # Not 1x1: for one image and so few channels the gradient of that kernel overruns its memory (TF 2.21, oneDNN, CPU).
         aux = keras.layers.Conv2D(num_classes, 3, strides=2, padding="same", dtype="float32", name="aux_0")(x)

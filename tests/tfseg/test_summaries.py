@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import os
+import pathlib
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,7 +16,7 @@ import input_pipeline
 from input_pipeline import pipeline
 from tests.tfseg.conftest import STREETS
 from tfseg import config as config_lib
-from tfseg import losses, summaries, train
+from tfseg import gradients, losses, summaries, train
 
 
 def events(workdir, run):
@@ -38,6 +40,7 @@ def value(accumulator, tag):
         ("images_per_second", "rates/images_per_second"),
         ("gradient_norm", "rates/gradient_norm"),
         ("loss_scale", "rates/loss_scale"),
+        ("norms/gradient/decoder", "norms/gradient/decoder"),
     ],
 )
 def test_tags(name, tag):
@@ -51,9 +54,10 @@ def test_a_run_in_tensorboard(config, small_network):
     assert set(training.Tags()["tensors"]) == {
         "flags", "loss/total", "loss/cross_entropy", "loss/dice", "loss/aux_0/cross_entropy", "loss/aux_0/dice",
         "rates/learning_rate", "rates/gradient_norm", "rates/images_per_second", "rates/data_wait",
+        *(f"norms/{kind}/{module}" for kind in ("gradient", "weight") for module in ("conv", "logits", "aux_0")),
     }  # fmt: skip
     tags = set(evaluation.Tags()["tensors"])
-    assert {t for t in tags if not t.startswith(("iou/", "pictures/", "_hparams_/"))} == {
+    assert {t for t in tags if not t.startswith(("iou/", "pictures/", "_hparams_/", "custom_scalars"))} == {
         "loss/total", "loss/cross_entropy", "loss/dice",
         "metrics/miou", "metrics/pixel_accuracy", "metrics/kappa", "metrics/mean_accuracy", "metrics/frequency_weighted_iou",
     }  # fmt: skip
@@ -114,3 +118,37 @@ def test_the_validation_loss_is_that_of_all_pixels_of_the_split(config, strategy
     assert found["loss"] == found["logits/cross_entropy"] == pytest.approx(3 * total / count, rel=1e-5)
     only = evaluate.evaluator(model, prepared, distributed, config, "val")()
     np.testing.assert_array_equal(totals["confusion"], only["confusion"])
+
+
+def test_norms_of_modules():
+    """A module is what comes before the first dot: 3 and 4 make a norm of 5; what is not finite is 0."""
+    inputs = keras.Input((2,))
+    x = keras.layers.Dense(1, use_bias=False, name="decoder.0")(inputs)
+    x = keras.layers.Dense(1, use_bias=False, name="decoder.1.conv")(x)
+    model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False, name="head")(x))
+    values = [tf.constant([[3.0], [0.0]]), tf.constant([[4.0]]), tf.constant([[np.nan]])]
+    norms = gradients.module_norms("gradient", values, model.trainable_variables)
+    assert {name: float(norm) for name, norm in norms.items()} == {
+        "norms/gradient/decoder": 5.0,
+        "norms/gradient/head": 0.0,
+    }
+
+
+def test_norms_are_not_in_the_file_of_numbers(config, small_network):
+    train.train(config)
+    lines = [json.loads(line) for line in (pathlib.Path(config.workdir) / "metrics.jsonl").read_text().splitlines()]
+    assert lines
+    assert not [name for line in lines for name in line if name.startswith("norms/")]
+
+
+def test_steps_are_traced(config, small_network):
+    """From step 2 to step 3: one trace."""
+    train.train(dataclasses.replace(config, profile_steps="2:3"))
+    (trace,) = pathlib.Path(config.workdir).glob("plugins/profile/*/*.xplane.pb")
+    assert trace.stat().st_size > 0
+
+
+@pytest.mark.parametrize("steps", ["10", "3:2", "0:4", "a:b", "1:2:3"])
+def test_steps_to_trace_are_checked(config, steps):
+    with pytest.raises(ValueError, match="FIRST:LAST"):
+        train.train(dataclasses.replace(config, profile_steps=steps))

@@ -1,0 +1,87 @@
+"""A run becomes an entry of the zoo."""
+
+import dataclasses
+import json
+
+import pytest
+
+from tests.tfseg.conftest import STREETS
+from tfseg import checkpoint, config, evaluate, train, zoo
+from tools import release
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The options of a run of two steps on drawn streets."""
+    folder = tmp_path_factory.mktemp("release")
+    options = config.Config(
+        workdir=str(folder / "run"),
+        dataset=STREETS,
+        cache_dir=str(folder / "cache"),
+        model="unet(width=2)",
+        crop_size=(32, 32),
+        batch_size=4,
+        steps=2,
+        strategy="one_device",
+    )
+    train.train(options)
+    return options
+
+
+@pytest.fixture(autouse=True)
+def empty_zoo(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "FOLDER", tmp_path / "zoo")
+
+
+def test_an_entry_says_all_and_gives_its_score(run, tmp_path):
+    release.release(run.workdir, "streets_tiny", "", "none", half=True, recompute_norms=False)
+    entry = zoo.find("zoo:streets_tiny")
+    options = config.Config(
+        mode="evaluate",
+        dataset=STREETS,
+        cache_dir=run.cache_dir,
+        workdir=str(tmp_path / "again"),
+        init_from="zoo:streets_tiny",
+    )
+    assert evaluate.evaluate(zoo.completed(options))["miou"] == entry.miou
+    card = (zoo.FOLDER / "streets_tiny.md").read_text()
+    for text in (
+        "--init_from=zoo:streets_tiny",
+        "--model='unet(width=2)'",
+        "--steps=2",
+        f"| mIoU | {100 * entry.miou:.2f} |",
+        "| road |",
+        "float16",
+    ):
+        assert text in card
+    assert run.workdir not in card  # no path of this machine
+    assert run.cache_dir not in card
+    assert json.loads((zoo.FOLDER / "streets_tiny.json").read_text())["miou"] == entry.miou
+
+
+def test_a_score_below_the_runs_is_refused(run, monkeypatch):
+    folder, state = checkpoint.latest(run.workdir)
+    monkeypatch.setattr(checkpoint, "latest", lambda workdir: (folder, dataclasses.replace(state, best=1.0)))
+    with pytest.raises(ValueError, match=r"at least the run's mIoU, 1\.0"):
+        release.release(run.workdir, "streets_tiny", "", "none")
+    assert not list(zoo.FOLDER.glob("*.safetensors"))
+    assert json.loads((zoo.FOLDER / "index.json").read_text()) == {}
+
+
+def test_norms_are_computed_again_from_the_train_split(run, monkeypatch):
+    """With a mark of 0 for the run, since the statistics of two steps of training may give any score."""
+    folder, state = checkpoint.latest(run.workdir)
+    monkeypatch.setattr(checkpoint, "latest", lambda workdir: (folder, dataclasses.replace(state, best=0.0)))
+    release.release(run.workdir, "kept", "", "none")
+    release.release(run.workdir, "again", "", "none", recompute_norms=True)
+    kept, again = (release_arrays(name) for name in ("kept", "again"))
+    changed = {key for key in kept if (kept[key] != again[key]).any()}
+    assert changed
+    assert all("running_" in key for key in changed)
+    assert "computed again" in (zoo.FOLDER / "again.md").read_text()
+
+
+def release_arrays(name):
+    from safetensors.numpy import load_file
+
+    return load_file(zoo.FOLDER / f"{name}.safetensors")
