@@ -15,6 +15,7 @@ import tensorflow as tf
 import input_pipeline
 from input_pipeline import pipeline, progress
 from tfseg import (
+    artefact,
     checkpoint,
     class_names,
     distribute,
@@ -148,12 +149,16 @@ def save(workdir: pathlib.Path, split: str, result: dict) -> pathlib.Path:
 def evaluate(config: config_lib.Config) -> dict:
     """--mode=evaluate: evaluates the best checkpoint of a workdir, or --model with --init_from, on --split.
 
-    The classes of the network and of the data set are matched by their names. A workdir gets the numbers as JSON, and the
-    report as HTML.
+    Or it evaluates an exported network, which --saved_model, --tflite, --onnx or another format names. The classes of the
+    network and of the data set are matched by their names. A workdir gets the numbers as JSON, and the report as HTML; an
+    exported network gets the numbers beside it.
     """
+    exported = artefact.given(config)
+    if exported:
+        config = artefact.settled(config)
     preflight.check_inference(config)
     preflight.check_sampling(config)
-    if not _is_run(config):
+    if not exported and not _is_run(config):
         _check_given(config)
         preflight.check_network(config)
     prepared = prepare.records(config)
@@ -195,6 +200,8 @@ def evaluate(config: config_lib.Config) -> dict:
         print(f"miou with unlabelled pixels in the unions {metrics.percent(result['with_unlabelled']['miou'])} %")
     if config.monte_carlo:
         print(uncertainty.table(found["monte_carlo"]))
+    if exported:
+        print(f"Written to {save(exported.folder, config.split, result)}.")
     if config.workdir:
         pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
         numbers = save(pathlib.Path(config.workdir), config.split, result)
@@ -206,10 +213,14 @@ def evaluate(config: config_lib.Config) -> dict:
 def trained_model(config: config_lib.Config, num_classes: int = 0) -> tuple[keras.Model, checkpoint.State]:
     """The network with the weights of the checkpoint in --workdir, or of --init_from if there is no run.
 
+    If --saved_model, --tflite, --onnx or another format names an exported network, it is that one.
+
     Args:
         config: the options; `model` and `normalization` say what to build.
         num_classes: used if neither the options nor a checkpoint say how many classes the network has.
     """
+    if exported := artefact.given(config):
+        return artefact.opened(exported)
     if _is_run(config):
         folder, state = checkpoint.latest(config.workdir, config.checkpoint)
         model = network.build(config, config.num_classes or state.num_classes)
