@@ -27,6 +27,8 @@ OF_OTHERS = {
     "git": {"depth"},
     "benchmarks": {"networks", "turns", "steps", "size", "batch", "threads"},
     "tools": set(),
+    "client.py": {"url", "grpc"},
+    "batching": {"enable_batching", "batching_parameters_file"},
 }
 every_page = pytest.mark.parametrize("path", [README, *PAGES], ids=lambda path: path.name)
 

@@ -76,12 +76,14 @@ import tensorflow as tf
 loaded = tf.saved_model.load(sys.argv[1])
 png = tf.io.read_file(sys.argv[2])
 image = tf.io.decode_png(png, channels=3)
-a = loaded.signatures["serving_default"](image=image[None])
-b = loaded.signatures["encoded"](data=png[None])
-assert a["probabilities"].shape == (1, 50, 41, 10) and a["label"].dtype == tf.int32
-assert abs(float(tf.reduce_sum(a["probabilities"])) - 50 * 41) < 0.1
-tf.debugging.assert_equal(a["label"], b["label"])
-tf.io.write_file(sys.argv[3], tf.io.encode_png(tf.cast(a["label"][0], tf.uint8)[..., None]))
+a = loaded.signatures["predict_images"](images=image[None])
+b = loaded.signatures["serving_default"](image_bytes=png[None])
+assert set(a) == set(b) == {"classes", "confidence"} and a["classes"].dtype == tf.uint8
+assert a["confidence"].shape == (1, 50, 41) and 0.1 <= float(tf.reduce_min(a["confidence"])) < 1
+tf.debugging.assert_equal(a["classes"], b["classes"])
+c = loaded.signatures["probabilities"](images=image[None])["probabilities"]
+assert c.shape == (1, 50, 41, 10) and abs(float(tf.reduce_sum(c)) - 50 * 41) < 0.1
+tf.io.write_file(sys.argv[3], loaded.signatures["png"](image_bytes=png[None])["png_bytes"][0])
 foreign = {"keras", "models", "tfseg", "input_pipeline"} & {m for m in sys.modules if not m.startswith("tensorflow")}
 print("foreign:", sorted(foreign - {"keras"}))
 """
@@ -89,7 +91,16 @@ print("foreign:", sorted(foreign - {"keras"}))
 
 def test_the_saved_model_predicts_in_a_process_with_tensorflow_only(trained, tmp_path):
     workdir, _ = trained
-    printed = run("export.py", f"--workdir={workdir}", f"--output_dir={tmp_path / 'model'}")
+    printed = run(
+        "export.py",
+        f"--workdir={workdir}",
+        f"--output_dir={tmp_path / 'model'}",
+        "--outputs=probabilities",
+        "--evaluate",
+    )
+    live = json.loads((workdir / "evaluation_val.json").read_text())
+    exported = json.loads((tmp_path / "model" / "assets.extra" / "evaluation_val.json").read_text())
+    assert abs(exported["miou"] - live["miou"]) < 1e-4
     assert "largest difference to the live model" in printed
     image = np.random.default_rng(1).integers(0, 256, (50, 41, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "image.png"), image)

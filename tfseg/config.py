@@ -12,9 +12,11 @@ import typing
 
 from absl import flags
 
+from tfseg import exports
+
 # Options that name a file or a folder: `~` is the home folder, and a relative path becomes absolute, so that a workdir
 # can be used from any folder. Those of the second row may also hold a word that is no path.
-PATHS = ("workdir", "data_dir", "cache_dir", "images", "output_dir")
+PATHS = ("workdir", "data_dir", "cache_dir", "images", "output_dir", *exports.names())
 PERHAPS_PATHS = ("init_from", "class_weights")
 
 
@@ -24,7 +26,7 @@ MODES = {
     "evaluate": "mIoU and the other metrics of a run's best checkpoint on --split",
     "compare": "two runs of --workdirs class by class and image by image, or the table of many runs",
     "predict": "label maps, colours and overlays of --images, into --output_dir",
-    "export": "a SavedModel of a run, into --output_dir; the same as export.py",
+    "export": "a run's network for other programs, into --output_dir; the same as export.py",
     "prepare": "builds the records of --dataset from --data_dir and prints its statistics",
     "check": "reports what is wrong with a data set's images and masks",
     "convert": "turns what labelme, COCO, CVAT, Roboflow and other tools export into images and masks",
@@ -199,6 +201,33 @@ class Config:
         ("train", "raw"),
     )
 
+    _section("Export")
+    format: str = _option("saved_model", "What an export is written as.", tuple(exports.names()))
+    quantize: str = _option(
+        "none",
+        "Smaller numbers in an export: `float16` and `dynamic` (8 bits) of the weights, `int8` of the activations too.",
+        ("none", "dynamic", "float16", "int8"),
+    )
+    outputs: str = _option(
+        "",
+        "What an export gives: logits,probabilities,classes,confidence or some of them; blank: logits. A SavedModel always has "
+        "classes and confidence, and a signature for each of the others.",
+    )
+    export_size: tuple[int, int] = _option(
+        (0, 0),
+        "HEIGHT,WIDTH of an export's images, where one is fixed; 0,0: any, or for tflite that of the split's images.",
+    )
+    model_version: int = _option(
+        0, "Folder below --output_dir for an export, as TensorFlow Serving wants it; 0: --output_dir itself."
+    )
+    max_pixels: int = _option(2**24, "Most pixels of a request that a SavedModel accepts, over its images.")
+    evaluate: bool = _option(False, "Evaluate an export on --split after it is written.")
+    saved_model: str = _option("", "A SavedModel to evaluate.")
+    tflite: str = _option("", "A TensorFlow Lite file to evaluate.")
+    onnx: str = _option("", "An ONNX file to evaluate.")
+    openvino: str = _option("", "An OpenVINO .xml file to evaluate.")
+    keras: str = _option("", "A .keras file to evaluate.")
+
     def __post_init__(self):
         for name in (*PATHS, *PERHAPS_PATHS):
             object.__setattr__(self, name, _absolute(name, getattr(self, name)))
@@ -207,11 +236,17 @@ class Config:
         for name in (
             ("num_classes", "steps", "epochs", "warmup_steps", "weight_decay", "clip_norm", "eval_every", "monte_carlo")
             + ("checkpoint_every", "eval_batch_size", "patience", "recover", "backbone_learning_rate", "max_size")
+            + ("model_version",)
         ):  # fmt: skip
             self._check(name, getattr(self, name) >= 0, "0 or more")
         self._check("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
         self._check("crop_max_class_share", 0 < self.crop_max_class_share <= 1, "in (0, 1]")
         self._check("crop_size", len(self.crop_size) == 2 and min(self.crop_size) > 0, "HEIGHT,WIDTH in pixels")
+        size = self.export_size
+        self._check(
+            "export_size", len(size) == 2 and (min(size) > 0 or not any(size)), "HEIGHT,WIDTH in pixels, or 0,0"
+        )
+        self._check("max_pixels", self.max_pixels > 0, "a positive number")
         self._check("image_range", _is_range(self.image_range), "blank or LOW,HIGH, two numbers, the lower first")
         for field in dataclasses.fields(self):
             choices = field.metadata["choices"]

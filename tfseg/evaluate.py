@@ -17,6 +17,7 @@ import tensorflow as tf
 import input_pipeline
 from input_pipeline import pipeline, progress
 from tfseg import (
+    artefact,
     checkpoint,
     class_names,
     distribute,
@@ -149,14 +150,18 @@ def save(workdir: pathlib.Path, split: str, result: dict) -> pathlib.Path:
 def evaluate(config: config_lib.Config) -> dict:
     """--mode=evaluate: evaluates the best checkpoint of a workdir, or --model with --init_from, on --split.
 
-    The classes of the network and of the data set are matched by their names. A workdir gets the numbers as JSON, the report as
-    HTML, and what was counted in each image, for --mode=compare.
+    Or it evaluates an exported network, which --saved_model, --tflite, --onnx or another format names. The classes of the
+    network and of the data set are matched by their names. A workdir gets the numbers as JSON, the report as HTML, and what was
+    counted in each image, for --mode=compare; an exported network gets the numbers beside it.
     """
+    exported = artefact.given(config)
+    if exported:
+        config = artefact.settled(config)
     preflight.check_inference(config)
     preflight.check_sampling(config)
     preflight.check_metrics(config)
     attack, checked = robustness.build(config)
-    if not _is_run(config):
+    if not exported and not _is_run(config):
         _check_given(config)
         preflight.check_network(config)
     prepared = prepare.records(config)
@@ -194,6 +199,8 @@ def evaluate(config: config_lib.Config) -> dict:
     if attack or checked:
         result["robustness"] = robustness.measure(model, prepared, config.split, attack, checked, config.seed)
         print(robustness.table(result["robustness"]))
+    if exported:
+        print(f"Written to {save(exported.folder, config.split, result)}.")
     if config.workdir:
         pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
         numbers = save(pathlib.Path(config.workdir), config.split, result)
@@ -222,10 +229,14 @@ def _image_counts(config, prepared, strategy, step):
 def trained_model(config: config_lib.Config, num_classes: int = 0) -> tuple[keras.Model, checkpoint.State]:
     """The network with the weights of the checkpoint in --workdir, or of --init_from if there is no run.
 
+    If --saved_model, --tflite, --onnx or another format names an exported network, it is that one.
+
     Args:
         config: the options; `model` and `normalization` say what to build.
         num_classes: used if neither the options nor a checkpoint say how many classes the network has.
     """
+    if exported := artefact.given(config):
+        return artefact.opened(exported)
     if _is_run(config):
         folder, state = checkpoint.latest(config.workdir, config.checkpoint)
         model = network.build(config, config.num_classes or state.num_classes)

@@ -1,63 +1,87 @@
-"""--mode=export: a SavedModel of a run. python export.py --workdir=<run> --output_dir=<folder>
+"""--mode=export: a run's network for other programs. python export.py --workdir=<run> --output_dir=<folder> --format=<format>
 
-The SavedModel needs TensorFlow only. Its signatures, for images of any size:
+The formats are the files of `tfseg/exports/`. All but Keras' hold only what inference needs (`inference_graph`), with the
+moving average of the weights if the run kept one. They compute what evaluation computes. This is checked before the export is
+put in its place: its own runtime reads it again in another process (`export_check`).
 
-    serving_default(image: uint8 [batch, height, width, 3])   an image as RGB
-    encoded(data: string [batch])                             PNG, JPEG, BMP, GIF or WebP files; one size in a batch
-    -> label: int32 [batch, height, width], probabilities: float32 [batch, height, width, classes]
+The signatures of a SavedModel, which needs TensorFlow only (`serving`):
 
-What is no such image is refused by the graph itself: the request fails, and the server lives. Files are turned as their
-EXIF says; those that TensorFlow would read otherwise than preparation are refused (`image_files`).
+    serving_default(image_bytes: string [batch])              JPEG, PNG, BMP, GIF or WebP files; one size in a batch
+    predict_images(images: uint8 [batch, height, width, 3])   RGB images
+    -> classes: uint8 (uint16 of more than 256 classes) [batch, height, width], confidence: float32 [batch, height, width]
+    png(image_bytes) -> png_bytes: string [batch]             the classes as gray PNG files
+    probabilities(images), logits(images)                     float32 [batch, height, width, classes]; if --outputs names them
 
-`assets.extra/classes.json` has the classes: train id, the class table's own id (`raw`), name and colour.
+`export.json` describes the export: classes (train id, the class table's own id (`raw`), name, colour), sizes, score, options,
+environment. In a SavedModel it lies in `assets.extra/`, beside `classes.json` and TensorFlow Serving's warm-up requests.
 """
 
+import dataclasses
+import functools
 import json
 import pathlib
 import shutil
+from collections.abc import Callable, Iterator
 
+import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
 import input_pipeline
 from tfseg import config as config_lib
-from tfseg import evaluate, image_files, inference, predict, preflight, prepare
+from tfseg import (
+    environment,
+    evaluate,
+    export_check,
+    exports,
+    inference,
+    inference_graph,
+    predict,
+    preflight,
+    prepare,
+    serving,
+)
 
-SAMPLES = 4
+SAMPLES = 8  # images that the export is checked on
+CALIBRATION = 64  # images that the ranges of 8-bit activations are taken from
 
 
-class Serving(tf.Module):
-    """What a SavedModel holds: the network, and the way from pixels or files to labels."""
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """What a format writes."""
 
-    def __init__(self, model, scores, image_range=""):
-        super().__init__()
-        self.model = model  # Tracked, so that its variables are saved.
-        self._scores, self._image_range = scores, image_range
+    name: str  # of the architecture
+    trained: keras.Model  # as it was trained, with auxiliary outputs
+    scores: Callable  # images -> float32 [batch, height, width, classes], with constants in the place of variables
+    outputs: tuple[str, ...]  # `serving.OUTPUTS`
+    inference: str  # the spec that `scores` computes
+    size: tuple[int, int] | None  # of images, if it is fixed
+    quantize: str
+    image_range: str
+    max_pixels: int
+    samples: Callable[[], list[np.ndarray]]  # images uint8 [height, width, 3]
+    representative: Callable[[], Iterator[np.ndarray]]  # images of the train split, of `size`
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")])
-    def image(self, image):
-        """Labels and probabilities of RGB images."""
-        scores = self._scores(_checked(image))
-        return {"label": tf.argmax(scores, -1, tf.int32), "probabilities": tf.nn.softmax(scores)}
+    def compute(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The outputs of images, uint8 or float [batch, height, width, 3]."""
+        return serving.outputs(self.scores(image), self.outputs)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="data")])
-    def encoded(self, data):
-        """Labels and probabilities of image files."""
-        check = tf.debugging.Assert(tf.size(data) > 0, ["Expected image files. Received: an empty batch."])
-        with tf.control_dependencies([check]):
-            data = tf.identity(data)
-        pixels = tf.TensorSpec([None, None, 3], tf.uint8)
-        images = tf.map_fn(lambda file: image_files.decode(file, self._image_range), data, fn_output_signature=pixels)
-        return self.image(images)
+    def save(self, folder: pathlib.Path, image: tf.TensorSpec) -> None:
+        """Writes a SavedModel of `compute` alone, which converters read."""
+        module = tf.Module()
+        module.compute = tf.function(self.compute, input_signature=[image])
+        tf.saved_model.save(module, str(folder), {"serving_default": module.compute})
 
 
 def export(config: config_lib.Config) -> float:
-    """Writes the SavedModel of a run's best checkpoint; returns its largest difference to the live model.
+    """Writes a run's best checkpoint in --format; returns its largest difference to the live model, in logits.
 
     Raises:
-        ValueError: where the folder is not empty (without --overwrite), or the export computes something else.
-        OSError: where it cannot be written.
+        ValueError: if the folder is not empty (without --overwrite), if an option does not fit the format, or if the export
+            computes something else.
+        ImportError: if a package that the format needs is not installed.
+        OSError: if it cannot be written.
     """
     if not (config.output_dir and (config.workdir or config.init_from)):
         raise ValueError(
@@ -65,89 +89,185 @@ def export(config: config_lib.Config) -> float:
             f"--output_dir={config.output_dir!r} --workdir={config.workdir!r} --init_from={config.init_from!r}."
         )
     preflight.check_inference(config)
-    output_dir = pathlib.Path(config.output_dir).resolve()  # a link to a folder stays one
-    filled = output_dir.exists() and (output_dir.is_file() or any(output_dir.iterdir()))
-    if filled and not (config.overwrite and (output_dir / "saved_model.pb").is_file()):
+    exports.check(config.format, config.quantize)
+    outputs(config)
+    _fixed_size(config)
+    target = pathlib.Path(config.output_dir).resolve()  # a link to a folder stays one
+    target = target / str(config.model_version) if config.model_version else target
+    filled = target.exists() and (target.is_file() or any(target.iterdir()))
+    if filled and not (config.overwrite and _is_export(target)):
         raise ValueError(
-            f"Expected an empty --output_dir, or with --overwrite one that holds an export. Received: {output_dir}, with files."
+            f"Expected an empty --output_dir, or with --overwrite one that holds an export. Received: {target}, with files."
         )
-    aside = output_dir.with_name(output_dir.name + ".writing")
+    aside = target.with_name(target.name + ".writing")
     shutil.rmtree(aside, ignore_errors=True)
     predict.check_writable(aside)
     try:
-        return _export(config, aside, output_dir)
+        difference = _export(config, aside, target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _export(config, aside, output_dir):
-    """Writes the export aside, compares it, and puts it in its place."""
-    model, state = evaluate.trained_model(config)
-    scores = inference.build(config.inference, model)
-    serving = Serving(model, scores, config.image_range)
-    tf.saved_model.save(serving, str(aside), {"serving_default": serving.image, "encoded": serving.encoded})
-    (aside / "assets.extra").mkdir()
-    classes = predict.class_rows(state.class_table())
-    (aside / "assets.extra" / "classes.json").write_text(json.dumps(classes, indent=1))
-    # As evaluation runs it: op by op, ENet's pools would break ties otherwise.
-    live = tf.function(scores, reduce_retracing=True)
-    difference = compare(aside, live, _samples(config))
-    shutil.rmtree(output_dir, ignore_errors=True)
-    aside.rename(output_dir)
-    print(f"SavedModel of step {state.step} in {output_dir}; largest difference to the live model {difference:.2g}.")
+    if config.evaluate:
+        evaluate.evaluate(dataclasses.replace(config, **{config.format: str(path_in(target, config.format))}))
     return difference
 
 
-def compare(saved_model: pathlib.Path, live, images: list[np.ndarray]) -> float:
-    """Largest difference in probability between a SavedModel and the live function, over images and encoded images.
+def outputs(config: config_lib.Config) -> tuple[str, ...]:
+    """The outputs that --outputs asks for, or the format's own.
 
     Raises:
-        ValueError: where fewer than 99.99 % of the labels agree.
+        ValueError: for names that are unknown, or that the format does not have.
     """
-    loaded = tf.saved_model.load(str(saved_model)).signatures
-    difference, equal, count = 0.0, 0, 0
-    for image in images:
-        scores = live(tf.constant(image[np.newaxis]))
-        expected, label = tf.nn.softmax(scores).numpy(), tf.argmax(scores, -1).numpy()
-        calls = (
-            loaded["serving_default"](image=tf.constant(image[np.newaxis])),
-            loaded["encoded"](data=tf.io.encode_png(image)[tf.newaxis]),
+    names = tuple(word.strip() for word in config.outputs.split(",") if word.strip())
+    unknown = [name for name in names if name not in serving.OUTPUTS]
+    if unknown or (config.format == "keras" and set(names) - {"logits"}):
+        known = "logits" if config.format == "keras" else ", ".join(serving.OUTPUTS)
+        raise ValueError(
+            f"Expected --outputs of --format={config.format} to be some of {known}. Received: --outputs={config.outputs}."
         )
-        for got in calls:
-            difference = max(difference, float(np.max(np.abs(got["probabilities"] - expected))))
-            equal += int(np.sum(got["label"].numpy() == label))
-            count += label.size
-    if equal < 0.9999 * count:
-        raise ValueError(f"Expected the labels of the live model. Received: {equal / count:.4%} of them equal.")
-    return difference
+    return names or (() if config.format == "saved_model" else ("logits",))
 
 
-def _checked(image):
-    """Returns images whose shape has been checked at run time: servers pass on what they get, whatever the signature says.
+def path_in(folder: pathlib.Path, kind: str) -> pathlib.Path:
+    """Where the network of an export lies: its file, or the folder of a SavedModel."""
+    return folder / exports.find(kind).FILE
 
-    A convolution aborts the whole process where an image comes without its batch.
-    """
-    given = tf.compat.v1.placeholder_with_default(image, None)  # of no known shape: else the check is optimized away
-    shape = tf.shape(given)
-    right = tf.cond(tf.size(shape) == 4, lambda: (shape[-1] == 3) & (tf.size(given) > 0), lambda: False)
-    check = tf.debugging.Assert(
-        right, ["Expected images [batch, height, width, 3], none of them 0. Received shape:", shape], summarize=8
+
+def _is_export(folder):
+    return (folder / "saved_model.pb").is_file() or (folder / "export.json").is_file()
+
+
+def _export(config, aside, target):
+    """Writes the export aside, checks it, and puts it in its place."""
+    model, state = evaluate.trained_model(config)
+    records = _records(config)
+    size = _size(config, records)
+    samples = _samples(config, records, size)
+    network = inference_graph.Frozen(inference_graph.simplified(model))
+    graph = Graph(
+        name=model.name,
+        trained=model,
+        scores=inference.build(config.inference, network),
+        outputs=outputs(config),
+        inference=config.inference,
+        size=size,
+        quantize=config.quantize,
+        image_range=config.image_range,
+        max_pixels=config.max_pixels,
+        samples=lambda: [image for image, _ in samples],
+        representative=functools.partial(_representative, records, size),
     )
-    with tf.control_dependencies([check]):
-        return tf.ensure_shape(tf.identity(given), [None, None, None, 3])
+    path = path_in(aside, config.format)
+    exports.find(config.format).write(graph, path)
+    # As evaluation runs it: op by op, ENet's pools would break ties otherwise.
+    live = tf.function(inference.build(config.inference, model), reduce_retracing=True)
+    found = export_check.compare(config.format, path, live, samples, config.quantize)
+    _describe(aside, config, state, model.output["logits"].shape[-1], graph, found)
+    shutil.rmtree(target, ignore_errors=True)
+    aside.rename(target)
+    print(f"{config.format} of step {state.step} in {target}; {found.sentence()}")
+    return found.difference
 
 
-def _samples(config):
-    """A few images of the run's data set where its records are at hand, and noise of odd sizes."""
-    random = np.random.default_rng(0)
-    images = [
-        random.integers(0, 256, (height, width, 3), np.uint8) for height, width in ((64, 96), (73, 105), (33, 47))
-    ]
+def _describe(folder, config, state, num_classes, graph, found):
+    """Writes export.json, and for a SavedModel classes.json."""
+    classes = predict.class_rows(state.class_table())
+    options = [line for line in config.text().splitlines() if line.split("=")[0].lstrip("-") not in config_lib.PATHS]
+    about = {
+        "format": config.format,
+        "network": config.model,
+        "num_classes": num_classes,
+        "classes": classes,
+        "size": graph.size or "any",
+        "outputs": graph.outputs,
+        "quantize": config.quantize,
+        "step": state.step,
+        "miou": state.best if state.best >= 0 and state.best_step == state.step else None,
+        "check": dataclasses.asdict(found),
+        "options": options,
+        "environment": environment.describe(tf.distribute.get_strategy()) | {"command": "export"},
+    }
+    if config.format == "saved_model":
+        folder = folder / "assets.extra"
+        folder.mkdir(exist_ok=True)
+        (folder / "classes.json").write_text(json.dumps(classes, indent=1))
+    (folder / "export.json").write_text(json.dumps(about, indent=1) + "\n")
+
+
+def _records(config):
+    """The run's data, or None if it is not at hand."""
     try:
-        prepared = prepare.records(config)
+        return prepare.records(config)
     except (FileNotFoundError, ValueError) as error:
         logging.warning("The export is checked on noise only, since the data set is not at hand: %s", error)
-        return images
-    split = config.split if config.split in prepared.splits else next(iter(prepared.splits))
-    examples = prepared.encoded(split).take(SAMPLES).map(input_pipeline.decode)
-    return [*images, *(example["image"] for example in examples.as_numpy_iterator())]
+        return None
+
+
+def _split(config, records):
+    return config.split if config.split in records.splits else next(iter(records.splits))
+
+
+def _fixed_size(config):
+    """The fixed height and width that --export_size asks for, or None.
+
+    Raises:
+        ValueError: if the format takes images of any size.
+    """
+    if any(config.export_size) and exports.find(config.format).SIZE == "any":
+        raise ValueError(
+            f"Expected no --export_size with --format={config.format}, which takes images of any size. Received: "
+            f"--export_size={','.join(map(str, config.export_size))}."
+        )
+    return config.export_size if any(config.export_size) else None
+
+
+def _size(config, records):
+    """The height and width of the export's images, or None if they may have any."""
+    given = _fixed_size(config)
+    if given or exports.find(config.format).SIZE != "fixed":
+        return given
+    if not records:
+        return config.crop_size
+    return next(_decoded(records, _split(config, records)))["image"].shape[:2]
+
+
+def _decoded(records, split):
+    """Examples of a split with arrays, in the order of the records."""
+    return records.encoded(split).map(input_pipeline.decode).as_numpy_iterator()
+
+
+def _samples(config, records, size):
+    """(image, label or None) pairs: a few of the run's data set if it is at hand, and noise of odd sizes."""
+    random = np.random.default_rng(0)
+    sizes = [size] if size else [(64, 96), (73, 105), (33, 47)]
+    pairs = [(random.integers(0, 256, (*one, 3), np.uint8), None) for one in sizes]
+    if records:
+        examples = records.encoded(_split(config, records)).take(SAMPLES).map(input_pipeline.decode)
+        pairs += [(example["image"], example["label"]) for example in examples.as_numpy_iterator()]
+    return [(_fitted(image, size, 0), _fitted(label, size, input_pipeline.IGNORE)) for image, label in pairs]
+
+
+def _representative(records, size):
+    """Images of the train split, of a fixed size."""
+    if not records or "train" not in records.splits:
+        raise ValueError(
+            "Expected --dataset and --data_dir with a train split, from whose images --quantize=int8 takes the ranges of "
+            f"activations. Received: {sorted(records.splits) if records else 'no data set that can be read'}."
+        )
+    step = max(1, records.splits["train"] // CALIBRATION)  # spread over the split
+    examples = records.encoded("train").shard(step, 0).take(CALIBRATION).map(input_pipeline.decode)
+    for example in examples.as_numpy_iterator():
+        yield _fitted(example["image"], size, 0)
+
+
+def _fitted(array, size, value):
+    """Crops the middle of an image or label, or fills it up with `value`, where it does not have the size."""
+    if array is None or size is None or array.shape[:2] == tuple(size):
+        return array
+    for axis, wanted in enumerate(size):
+        extra = array.shape[axis] - wanted
+        first = max(extra, 0) // 2
+        array = np.take(array, range(first, first + min(wanted, array.shape[axis])), axis)
+        padding = [(0, 0)] * array.ndim
+        padding[axis] = (0, max(-extra, 0))
+        array = np.pad(array, padding, constant_values=value)
+    return array

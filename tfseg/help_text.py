@@ -11,7 +11,10 @@ MAIN = (
     ("dataset", "data_dir", "workdir", "model", "init_from", "crop_size", "batch_size", "epochs", "learning_rate")
     + ("optimizer", "loss", "augment", "precision", "checkpoint", "split", "inference", "images", "output_dir", "overwrite")
 )  # fmt: skip
-OF_EXPORT = ("workdir", "output_dir", "format", "quantize", "checkpoint", "inference", "overwrite")
+OF_EXPORT = (
+    ("workdir", "output_dir", "format", "quantize", "outputs", "export_size", "model_version", "evaluate", "checkpoint")
+    + ("inference", "overwrite")
+)  # fmt: skip
 EXAMPLES = """\
 python main.py --flagfile=configs/quickstart.flags
 python main.py --dataset=folder --data_dir=DATA --model=enet --workdir=runs/mine

@@ -22,7 +22,8 @@ PANELS = 4  # Pictures of the val split, the same ones at every evaluation.
 # Options that say where and how a run is computed, and not what: no hyperparameters.
 NO_HPARAMS = (
     ("mode", *config_lib.PATHS, "overwrite", "skip_bad", "eval_every", "checkpoint_every", "log_every", "keep")
-    + ("strategy", "steps_per_call", "profile_steps", "split", "eval_batch_size", "metrics", "attack", "consistency", "workdirs", "checkpoint")
+    + ("strategy", "steps_per_call", "profile_steps", "split", "eval_batch_size", "metrics", "attack", "consistency")
+    + ("workdirs", "checkpoint")
 )  # fmt: skip
 FIRST_HPARAMS = (
     "dataset",

@@ -1,0 +1,125 @@
+"""Checks that an export computes what the live network computes, in a process that has only the runtime of its format."""
+
+import dataclasses
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfseg import metrics
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+LEAST_EQUAL = 0.9999  # share of the pixels in which an export without quantization gives the class of the live network
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """An export beside the live network, on the same images."""
+
+    images: int
+    difference: float  # largest difference of the export's scores to the live network's; NaN if it has classes only
+    equal: float  # share of pixels with the same class, 0..1
+    miou: float | None = None  # of the export on the images that have a label, 0..1
+    miou_live: float | None = None  # of the live network
+
+    def sentence(self) -> str:
+        """For the user."""
+        said = f"largest difference to the live model {self.difference:.2g}, {self.equal:.4%} of the pixels equal"
+        if self.miou is not None:
+            loss = 100 * (self.miou_live - self.miou)
+            said += f", loss of mIoU {loss:.2f} points ({100 * self.miou_live:.2f} -> {100 * self.miou:.2f})"
+        return f"{said}, on {self.images} images."
+
+
+def compare(
+    kind: str, path: pathlib.Path, live: Callable, samples: list[tuple[np.ndarray, np.ndarray | None]], quantize: str
+) -> Comparison:
+    """Compares an export with the live function from images, uint8 [1, height, width, 3], to scores.
+
+    Args:
+        kind: the format.
+        path: what its `load` opens.
+        live: the scores of the live network, float32 [1, height, width, classes].
+        samples: (image uint8 [height, width, 3], label uint8 [height, width] or None) each.
+        quantize: the value of --quantize.
+
+    Raises:
+        ValueError: if the runtime cannot read or run the export, if a score is not finite, or if fewer than 99.99 % of the
+            classes are equal and nothing is quantized.
+    """
+    results = run(kind, path, [image for image, _ in samples])
+    difference, equal, pixels, confusions = 0.0, 0, 0, [0, 0]
+    for (image, label), result in zip(samples, results, strict=True):
+        scores = live(tf.constant(image[np.newaxis])).numpy()[0]
+        expected, received = np.argmax(scores, -1), classes(result)
+        if received.shape != expected.shape:
+            raise ValueError(
+                f"Expected classes of shape {expected.shape}. Received: {received.shape} from {path.name}."
+            )
+        difference = max(difference, _difference(result, scores))
+        equal += int(np.sum(received == expected))
+        pixels += expected.size
+        if label is not None:
+            for i, prediction in enumerate((received, expected)):
+                confusions[i] += metrics.confusion_matrix(label, prediction.astype(np.int32), scores.shape[-1]).numpy()
+    found = Comparison(len(samples), difference, equal / pixels, *_mious(confusions))
+    if quantize == "none" and not found.equal >= LEAST_EQUAL:
+        raise ValueError(
+            f"Expected the classes of the live model in at least {LEAST_EQUAL:.2%} of the pixels. Received: {found.sentence()}"
+        )
+    return found
+
+
+def run(kind: str, path: pathlib.Path, images: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """The outputs of an export for images uint8 [height, width, 3], from another process.
+
+    Raises:
+        ValueError: if the runtime cannot read or run it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        given, made = pathlib.Path(folder) / "images.npz", pathlib.Path(folder) / "results.npz"
+        np.savez(given, **{str(i): image for i, image in enumerate(images)})
+        command = [sys.executable, "-m", "tfseg.run_export", kind, str(path), str(given), str(made)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
+            said = lines[-1] if lines else f"the process ended with status {done.returncode}"
+            raise ValueError(f"Expected an export that its runtime can run. Received: --format={kind}: {said}")
+        with np.load(made) as results:
+            return [
+                {name.partition("/")[2]: results[name] for name in results.files if name.startswith(f"{i}/")}
+                for i in range(len(images))
+            ]
+
+
+def classes(result: dict[str, np.ndarray]) -> np.ndarray:
+    """The class of each pixel, int64 [.., height, width], from whatever an export gives."""
+    for name in ("logits", "probabilities"):
+        if name in result:
+            return np.argmax(result[name], -1)
+    if "classes" in result:
+        return result["classes"].astype(np.int64)
+    raise ValueError(f"Expected one of the outputs logits, probabilities, classes. Received: {', '.join(result)}.")
+
+
+def _difference(result, scores):
+    """The largest difference of what an export gives to the live scores."""
+    largest = float("nan")
+    for name, values in result.items():
+        if not np.all(np.isfinite(values)):
+            raise ValueError(f"Expected finite {name} from the export. Received: NaN or infinity.")
+        if name in ("logits", "probabilities"):
+            expected = scores if name == "logits" else tf.nn.softmax(scores).numpy()
+            largest = np.fmax(largest, float(np.max(np.abs(values - expected))))
+    return float(largest)
+
+
+def _mious(confusions):
+    return [
+        None if isinstance(one, int) else metrics.compute(one, list(map(str, range(len(one)))))["miou"]
+        for one in confusions
+    ]
