@@ -71,15 +71,18 @@ def opened(found: Artefact) -> tuple["Network", checkpoint.State]:
     classes = [[row["name"], row["color"], row["raw"]] for row in about["classes"]]
     state = checkpoint.State(step=about["step"], num_classes=about["num_classes"], classes=classes)
     print(f"Weights      {found.path}, step {state.step}, --quantize={about['quantize']}")
-    return Network(exports.find(found.kind).load(found.path), state.num_classes), state
+    module = exports.find(found.kind)
+    if hasattr(module, "graph"):
+        return Network(None, state.num_classes, module.graph(found.path)), state
+    return Network(module.load(found.path), state.num_classes), state
 
 
 class Network:
     """Calls the runtime of an export from TensorFlow."""
 
-    def __init__(self, run, num_classes: int):
-        """`run`: what `load` of a format returns."""
-        self._run, self._classes = run, num_classes
+    def __init__(self, run, num_classes: int, graph=None):
+        """`run`: what `load` of a format returns; `graph`: what its `graph` returns, which is used instead."""
+        self._run, self._classes, self._graph = run, num_classes, graph
         self.output = {"logits": types.SimpleNamespace(shape=(None, None, None, num_classes))}
 
     def __call__(self, images, training=False):
@@ -87,7 +90,8 @@ class Network:
 
         An export of probabilities or classes alone gives scores with the same argmax.
         """
-        scores = tf.numpy_function(self._scores, [tf.cast(images, tf.uint8)], tf.float32)
+        images = tf.cast(images, tf.uint8)
+        scores = self._graph(images) if self._graph else tf.numpy_function(self._scores, [images], tf.float32)
         return {"logits": tf.ensure_shape(scores, [None, None, None, self._classes])}
 
     def _scores(self, images):

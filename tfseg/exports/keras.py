@@ -28,11 +28,18 @@ def register() -> None:
         importlib.import_module(f"models.{module.name}")
 
 
-def load(path: pathlib.Path):
-    """Runs the network: {"logits": float32 [batch, height, width, classes]}."""
+def graph(path: pathlib.Path):
+    """The network, from images to logits, for use inside TensorFlow's graphs."""
     import keras
-    import numpy as np
 
     register()
     model = keras.models.load_model(str(path), compile=False)
-    return lambda images: {"logits": np.asarray(model(images, training=False)["logits"])}
+    return lambda images: model(images, training=False)["logits"]
+
+
+def load(path: pathlib.Path):
+    """Runs the network: {"logits": float32 [batch, height, width, classes]}."""
+    import numpy as np
+
+    logits = graph(path)
+    return lambda images: {"logits": np.asarray(logits(images))}

@@ -24,8 +24,8 @@ def write(graph, path: pathlib.Path) -> None:
     warm_up.write(path, list((files | pixels).items()))
 
 
-def load(path: pathlib.Path):
-    """Runs the network behind the signatures: {"logits": float32 [batch, height, width, classes]}."""
+def graph(path: pathlib.Path):
+    """The function behind the signatures, from uint8 images to logits, for use inside other graphs."""
     import tensorflow as tf
 
     module = tf.saved_model.load(str(path))
@@ -33,4 +33,10 @@ def load(path: pathlib.Path):
         raise ValueError(
             f"Expected a SavedModel that this version of tfseg exported. Received: {path}, which has no function `scores`."
         )
-    return lambda images: {"logits": module.scores(tf.constant(images)).numpy()}
+    return module.scores
+
+
+def load(path: pathlib.Path):
+    """Runs the network: {"logits": float32 [batch, height, width, classes]}."""
+    scores = graph(path)
+    return lambda images: {"logits": scores(images).numpy()}
