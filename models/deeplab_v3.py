@@ -2,16 +2,17 @@
 
 Chen, Papandreou, Schroff, Adam, 2017. https://arxiv.org/abs/1706.05587
 
-A dilated backbone and atrous spatial pyramid pooling with the mean of the image. Two ports, whose weights fit, differ:
+A dilated backbone and atrous spatial pyramid pooling with the mean of the image. Three ports, whose weights fit, differ:
 
 - "vainf", VainF/DeepLabV3Plus-Pytorch: torchvision's ResNet without the paper's multi-grid, a 3x3 before the classes.
+- "torchvision": the same with a second head for training, more dropout, and rates of 12, 24 and 36 at either stride.
 - "kazuto", kazuto1011/deeplab-pytorch: the authors' Caffe ResNet with the paper's multi-grid (1, 2, 4), a 1x1 to the classes.
 
 The resize to the image, which the former does inside, is the last step.
 """
 
-from models import backbones, deeplab_v1, layers
-from models.backbones import mobilenet_v2, resnet
+from models import backbones, deeplab_v1, fcn, layers
+from models.backbones import mobilenet_v2, mobilenet_v3, resnet
 
 REFERENCE = {
     "params": {
@@ -20,6 +21,8 @@ REFERENCE = {
         'deeplab_v3(backbone="mobilenet_v2")': {12: 5_111_564, 21: 5_113_877},
         'deeplab_v3(backbone="resnet101_caffe")': {12: 58_038_348, 21: 58_040_661},
         'deeplab_v3(backbone="resnet18", output_stride=8)': {},
+        'deeplab_v3(backbone="resnet50", output_stride=8)': {12: 41_999_448},
+        'deeplab_v3(backbone="mobilenet_v3_large")': {12: 11_026_916},
     },
     "macs": {
         "deeplab_v3": 1_134_927_872,
@@ -28,39 +31,68 @@ REFERENCE = {
         'deeplab_v3(backbone="resnet101_caffe")': 2_206_327_808,
     },
     "input": (64, 96, 3),
-    "source": "VainF/DeepLabV3Plus-Pytorch network/modeling.py and kazuto1011/deeplab-pytorch libs/models/deeplabv3.py, run",
-    "published": "VOC val: ResNet-101 77.3, ResNet-50 76.9, MobileNetV2 70.1 (VainF/DeepLabV3Plus-Pytorch's README)",
+    "source": "VainF/DeepLabV3Plus-Pytorch network/modeling.py and kazuto1011/deeplab-pytorch libs/models/deeplabv3.py, "
+    "torchvision, run",
+    "published": "VOC val: ResNet-101 77.3, ResNet-50 76.9, MobileNetV2 70.1 (VainF/DeepLabV3Plus-Pytorch's README); "
+    "COCO val2017 with VOC's classes: ResNet-50 at 1/8 66.4, MobileNetV3-Large 60.3 (torchvision)",
 }
 
 LAST_STEP = layers.resize
 
-HEADS = ("vainf", "kazuto")
+AUX_WEIGHTS = {"aux_0": 0.5}  # of torchvision's form, its training script's
+
+HEADS = ("vainf", "torchvision", "kazuto")
 
 
-def build(inputs, num_classes, *, backbone="resnet50", output_stride=16, head=None, smoothed_dilation=None):
+def build(
+    inputs,
+    num_classes,
+    *,
+    backbone="resnet50",
+    output_stride=16,
+    head=None,
+    smoothed_dilation=None,
+    auxiliary=True,
+):
     """Figure 5.
 
     `backbone` is a spec of `models.backbones` that can stay at 1/8 or 1/16 of the resolution, `output_stride` 8 or 16: where
-    it stays. `head` is "vainf" or "kazuto", by default "kazuto" on a Caffe ResNet and "vainf" elsewhere.
-    `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions (layers/smoothed_dilation.py).
+    it stays. `head` is "vainf", "torchvision" or "kazuto". The default is "kazuto" on a Caffe ResNet, "torchvision" on
+    MobileNetV3 and on a ResNet with output stride 8, where torchvision's weights fit, and "vainf" elsewhere. `auxiliary`
+    adds torchvision's second head, which only training needs. `smoothed_dilation` "gi" or "ssc" smooths the backbone's
+    dilated convolutions (layers/smoothed_dilation.py).
     """
-    head = chosen(head, HEADS, backbone)
-    x = encoder(inputs, backbone, output_stride, head, smoothed_dilation)["c5"]
+    head = chosen_here(head, backbone, output_stride)
+    features = encoder(inputs, backbone, output_stride, head, smoothed_dilation)
     with layers.initial_weights(INITIAL[head]):
-        x = pyramid(x, output_stride, head, "classifier.classifier.0")
-        if head == "vainf":
+        x = pyramid(features["c5"], output_stride, head, "classifier.classifier.0")
+        if head != "kazuto":
             x = layers.conv_norm(x, 256, 3, "classifier.classifier", (1, 2))
-        return {"logits": layers.conv(x, num_classes, 1, "classifier.classifier.4")}
+        outputs = {"logits": layers.conv(x, num_classes, 1, "classifier.classifier.4")}
+        if head == "torchvision" and auxiliary:
+            level = "c3" if backbones.find(backbone)[1] is mobilenet_v3 else "c4"
+            outputs["aux_0"] = fcn.torchvision_head(features[level], num_classes, "aux_classifier")
+        return outputs
 
 
 # How the layers after the backbone start: where kazuto's repository trains, all come from a Caffe model.
 INITIAL = {
     "vainf": layers.kaiming_normal("fan_in"),
+    "torchvision": layers.torch_default,
     "jfzhang95": layers.kaiming_normal("fan_in"),
     "kazuto": layers.torch_default,
 }
-DROPOUT = {"vainf": 0.1, "jfzhang95": 0.5, "kazuto": 0.0}  # after the pyramid
-ALIGN_CORNERS = {"vainf": False, "jfzhang95": True, "kazuto": False}  # of all resizes
+DROPOUT = {"vainf": 0.1, "torchvision": 0.5, "jfzhang95": 0.5, "kazuto": 0.0}  # after the pyramid
+ALIGN_CORNERS = {"vainf": False, "torchvision": False, "jfzhang95": True, "kazuto": False}  # of all resizes
+
+
+def chosen_here(head, backbone, output_stride):
+    """`chosen`, where torchvision's own networks come before VainF's."""
+    family = backbones.find(backbone)[1]
+    torchvisions = family is mobilenet_v3 or (family is resnet and output_stride == 8)
+    if head is None and torchvisions and not deeplab_v1.is_caffe(backbone):
+        return "torchvision"
+    return chosen(head, HEADS, backbone)
 
 
 def chosen(head, heads, backbone):
@@ -76,24 +108,33 @@ def encoder(inputs, backbone, output_stride, head, smoothed_dilation):
     """The feature maps of the dilated backbone."""
     deeplab_v1.check_stride(output_stride)
     family, options = backbones.find(backbone)[1], {"smoothed_dilation": smoothed_dilation}
-    if family is resnet and head != "vainf":
+    if family is resnet and head in ("kazuto", "jfzhang95"):
         options |= {"dilate_first": True, "multi_grid": (1, 2, 4)}
     if family is mobilenet_v2 and head == "vainf":
         options["pad_first"] = True
+    if family is mobilenet_v3 and head == "torchvision":
+        options |= {"first_of_stage": True, "dilate_first": True}
     if head == "kazuto":
         options["initial"] = layers.torch_default
     return backbones.build(backbone, inputs, output_stride, **options)
 
 
 def pyramid(x, output_stride, head, name):
-    """Atrous spatial pyramid pooling, whose rates double where the output stride halves."""
-    rates = [rate * 16 // output_stride for rate in (6, 12, 18)]
+    """Atrous spatial pyramid pooling, whose rates double where the output stride halves, but for torchvision's."""
+    rates = [rate * 16 // (8 if head == "torchvision" else output_stride) for rate in (6, 12, 18)]
     return layers.aspp(x, rates, name, align_corners=ALIGN_CORNERS[head], dropout=DROPOUT[head])
 
 
-def renames(*, backbone="resnet50", output_stride=16, head=None, smoothed_dilation=None):
+def renames(*, backbone="resnet50", output_stride=16, head=None, smoothed_dilation=None, auxiliary=True):
     """Our layers are called as VainF's modules, but for the beginnings of its backbone's."""
-    if chosen(head, HEADS, backbone) == "kazuto":
+    head = chosen_here(head, backbone, output_stride)
+    if head == "torchvision":
+        return (
+            (r"^features\.", "backbone."),
+            (r"^(?!backbone\.|classifier\.|aux_classifier\.)", "backbone."),
+            (r"^classifier\.classifier\.", "classifier."),
+        )
+    if head == "kazuto":
         return (
             *deeplab_v1.renames(backbone=backbone),
             *kazuto("classifier.classifier.0"),

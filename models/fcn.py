@@ -5,7 +5,8 @@ Intelligence 39(4), 2017. https://arxiv.org/abs/1605.06211
 
 On a VGG these are the authors' Caffe nets in the form of github.com/wkentaro/pytorch-fcn, whose weights fit. On every other
 backbone it is the form of github.com/guanfuchen/semseg: a 1x1 convolution to the classes instead of fc6 and fc7, and bilinear
-resizing instead of transposed convolutions.
+resizing instead of transposed convolutions. head="torchvision" is torchvision's, whose weights fit: one 3x3 head on a dilated
+ResNet at 1/8 of the resolution, without skips.
 """
 
 import keras
@@ -25,22 +26,34 @@ REFERENCE = {
         'fcn(backbone="resnet34", stride=32)': {12: 21_290_828},
         'fcn(backbone="resnet50", stride=32)': {12: 23_532_620},
         'fcn(backbone="resnet101", stride=32)': {12: 42_524_748},
+        'fcn(backbone="resnet50", head="torchvision")': {12: 35_315_288},
         'fcn(backbone="mobilenet_v1")': {12: 3_228_516},
         'fcn(backbone="mobilenet_v1", stride=16)': {12: 3_225_432},
         'fcn(backbone="mobilenet_v1", stride=32)': {12: 3_219_276},
     },
     "macs": {"fcn": 25_377_252_096},
     "input": (64, 96, 3),
-    "source": "wkentaro/pytorch-fcn torchfcn/models, guanfuchen/semseg fcn_resnet.py and fcn_mobilenet.py, run",
+    "source": "wkentaro/pytorch-fcn torchfcn/models, guanfuchen/semseg fcn_resnet.py and fcn_mobilenet.py, torchvision, run",
+    "published": "COCO val2017 with VOC's classes: ResNet-50, head 'torchvision' 60.5 (torchvision)",
 }
 
+AUX_WEIGHTS = {"aux_0": 0.5}  # of torchvision's form, its training script's
+
 STRIDES = (8, 16, 32)
+HEADS = (None, "torchvision")
 
 
-def build(inputs, num_classes, *, backbone="vgg16", stride=8):
-    """Figure 3: FCN-8s, FCN-16s or FCN-32s, by `stride`. `backbone` is a spec of `models.backbones`."""
+def build(inputs, num_classes, *, backbone="vgg16", stride=8, head=None, auxiliary=True):
+    """Figure 3: FCN-8s, FCN-16s or FCN-32s, by `stride`. `backbone` is a spec of `models.backbones`.
+
+    With `head` "torchvision" it is torchvision's form, where `stride` is the backbone's, and `auxiliary` adds its second head.
+    """
     if stride not in STRIDES:
         raise ValueError(f"Expected stride 8, 16 or 32. Received: {stride=}.")
+    if head not in HEADS:
+        raise ValueError(f"Expected head None or 'torchvision'. Received: {head=}.")
+    if head == "torchvision":
+        return torchvision_form(inputs, num_classes, backbone, stride, auxiliary)
     form = vgg_form if backbones.find(backbone)[1] is vgg else resized_form
     return {"logits": form(inputs, num_classes, backbone, stride)}
 
@@ -101,13 +114,31 @@ def resized_form(inputs, num_classes, backbone, stride):
     return layers.resize(x, like=inputs, align_corners=True)
 
 
+def torchvision_form(inputs, num_classes, backbone, stride, auxiliary):
+    """torchvision's form: a head on the last map of a dilated backbone, and one on the map before it for training."""
+    features = backbones.build(backbone, inputs, stride)
+    logits = torchvision_head(features["c5"], num_classes, "classifier")
+    outputs = {"logits": layers.resize(logits, like=inputs)}
+    if auxiliary:
+        outputs["aux_0"] = torchvision_head(features["c4"], num_classes, "aux_classifier")
+    return outputs
+
+
+def torchvision_head(x, num_classes, name):
+    """A 3x3 to a quarter of the channels, dropout, a 1x1 to the classes."""
+    x = layers.dropout(layers.conv_norm(x, x.shape[-1] // 4, 3, name), 0.1)
+    return layers.conv(x, num_classes, 1, f"{name}.4")
+
+
 def resize_and_add(x, y):
     """The sum of x, resized to the size of y, and y."""
     return keras.layers.Add()([layers.resize(x, like=y, align_corners=True), y])
 
 
-def renames(*, backbone="vgg16", stride=8):
+def renames(*, backbone="vgg16", stride=8, head=None, auxiliary=True):
     """Names VGG's convolutions as in the paper, and numbers MobileNet's blocks across stages, with the stem as the first."""
+    if head == "torchvision":
+        return ((r"^(?!classifier|aux_classifier)", "backbone."),)
     call, family = backbones.find(backbone)
     if family is vgg:
         return _vgg_renames(call.name)

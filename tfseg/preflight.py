@@ -37,6 +37,8 @@ def check(config: config_lib.Config, replicas: int) -> None:
     check_inference(config)
     check_metrics(config)
     model = check_network(config)
+    with trial("loss", config.loss):
+        losses.check_reads(losses.build(config.loss), model.output, ("label",))
     if config.freeze or config.backbone_learning_rate != 1:
         initialize.backbone_layers(model)
 
@@ -118,7 +120,7 @@ def _try_losses(config, classes):
     weights = None if config.class_weights == "none" else [1.0] * classes
     logits = np.linspace(-1, 1, classes * SIZE[0] * SIZE[1], dtype=np.float32).reshape(1, *SIZE, classes)
     label = np.arange(SIZE[0] * SIZE[1]).reshape(1, *SIZE).astype(np.uint8) % classes
-    for term in losses.build(config.loss, weights):
+    for term in losses.of_pixels(losses.build(config.loss, weights)):
         total, count = term.function(logits, label)
         if not np.isfinite(total) or not np.isfinite(count):
             raise ValueError(f"Expected finite losses from --loss={config.loss}. Received: {total} from {term.name}.")

@@ -61,7 +61,7 @@ def _stream(config, prepared, chain):
 
 def _step(config, prepared, finish):
     model = network.build(config, config.num_classes or prepared.num_classes)
-    terms = losses.build(config.loss)
+    terms = losses.of_pixels(losses.build(config.loss))
     schedule = optimizers.Schedule("constant", config.learning_rate, 1)
     optimizer = optimizers.build(config.optimizer, schedule, model, weight_decay=config.weight_decay)
 
@@ -79,7 +79,8 @@ def _step(config, prepared, finish):
             for term in terms:
                 total, count = term.function(logits, batch["label"])
                 loss += term.weight * tf.math.divide_no_nan(total, count)
-        optimizer.apply(tape.gradient(loss, model.trainable_variables))
+        values = [variable.value for variable in model.trainable_variables]
+        optimizer.apply(tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO))
         return loss
 
     return step

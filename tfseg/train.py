@@ -122,14 +122,18 @@ def run(
     if config.jit_compile:
         forward = tf.function(forward, jit_compile=True)
     output_weights = {"logits": 1.0, **model.aux_weights}
-    factors = {f"{output}/{t.name}": weight * t.weight for output, weight in output_weights.items() for t in terms}
+    of_pixels, of_others = losses.of_pixels(terms), [t for t in terms if t.reads != losses.PIXELS]
+    factors = {f"{output}/{t.name}": weight * t.weight for output, weight in output_weights.items() for t in of_pixels}
+    factors |= {f"{t.reads[0]}/{t.name}": t.weight for t in of_others}
 
     def totals(batch):
         """{"logits/cross_entropy": (sum, count)} over a replica's batch, or over a part of it."""
         outputs, pairs = forward(batch["image"]), {}
         for output in output_weights:
             logits, label = _at_one_size(outputs[output], batch["label"], model.aux_resolution)
-            pairs |= {f"{output}/{term.name}": term.function(logits, label) for term in terms}
+            pairs |= {f"{output}/{term.name}": term.function(logits, label) for term in of_pixels}
+        for term in of_others:
+            pairs[f"{term.reads[0]}/{term.name}"] = term.function(*_read(term.reads, outputs, batch))
         return pairs
 
     def shares(pairs):
@@ -153,7 +157,9 @@ def run(
                 share = shares(pairs)
                 parts = {name: share[name] * total for name, (total, _) in pairs.items()}
                 loss = loss_scale * tf.add_n(list(parts.values()))
-            gradients = tape.gradient(loss, model.trainable_variables)
+            # Zeros for a head that no loss reads. TensorFlow cannot make them for Keras' own variables.
+            values = [variable.value for variable in model.trainable_variables]
+            gradients = tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         gradients = tf.distribute.get_replica_context().all_reduce("SUM", gradients)
         gradients = [gradient / loss_scale for gradient in gradients] if scale else gradients
         norm = tf.linalg.global_norm(gradients)
@@ -211,7 +217,7 @@ def run(
     evaluated = model if average is None else average
     # The plain terms: for validation images of many sizes, compiled ones would be compiled many times.
     counted = metrics.build(config.metrics, [c.name for c in prepared.classes])
-    validation_losses = counts.losses(plain_terms)
+    validation_losses = counts.losses(losses.of_pixels(plain_terms))
     what = (evaluated, prepared, strategy, config, "val", {**counted, "losses": validation_losses})
     evaluate = evaluate_lib.evaluator(*what) if "val" in prepared.splits else None
     log = summaries.Log(output, config, prepared, state.step)
@@ -288,6 +294,12 @@ def run(
                 save()
     print(overview.of_the_end(result, state))
     return result
+
+
+def _read(names, outputs, batch):
+    """The outputs of the network and the tensors of the batch that a loss reads, maps at the size of the label."""
+    found = [outputs[name] if name in outputs else batch[name] for name in names]
+    return [_at_one_size(x, batch["label"], "label")[0] if len(x.shape) == 4 else x for x in found]
 
 
 def _at_one_size(logits, label, resolution):

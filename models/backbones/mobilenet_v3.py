@@ -75,17 +75,23 @@ def channels(variant):
     return {"c1": 16, "c2": 24, "c3": 40, "c4": 112, "c5": 960}
 
 
-def build(inputs, variant, output_stride=32):
-    """Tables 1 and 2 up to their last 1x1 before the pool; a feature map is the last one of its resolution."""
+def build(inputs, variant, output_stride=32, *, first_of_stage=False, dilate_first=False):
+    """Tables 1 and 2 up to their last 1x1 before the pool; a feature map is the last one of its resolution.
+
+    torchvision's segmentation networks take the first one instead (`first_of_stage`), and where a block loses its stride, they
+    dilate this block like those after it (`dilate_first`).
+    """
     rows, _ = VARIANTS[variant]
     (_, *plan) = _dilation.plan((2, *(stride for *_, stride in rows)), output_stride)
     x = layers.conv_norm(inputs, 16, 3, "features.0", activation=SWISH, stride=2, **NORM)
     features, level = {"c1": x}, 1
-    for i, (row, (stride, first, _)) in enumerate(zip(rows, plan, strict=True), start=1):
+    for i, (row, (stride, before, dilation)) in enumerate(zip(rows, plan, strict=True), start=1):
         kernel, width, filters, excite, activation, nominal = row
         level += nominal > 1
-        x = block(x, kernel, width, filters, excite, activation, f"features.{i}.block", nominal, stride, first)
-        features[f"c{level}"] = x
+        dilation = dilation if dilate_first else before
+        x = block(x, kernel, width, filters, excite, activation, f"features.{i}.block", nominal, stride, dilation)
+        if nominal > 1 or not first_of_stage:
+            features[f"c{level}"] = x
     features["c5"] = layers.conv_norm(x, 6 * x.shape[-1], 1, f"features.{len(rows) + 1}", activation=SWISH, **NORM)
     return features
 

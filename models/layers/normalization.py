@@ -15,14 +15,19 @@ else:
     tf = None
 
 
-def batch_norm(x, name, epsilon=1e-5, momentum=0.9, scale=True, center=True):
+def batch_norm(x, name, epsilon=1e-5, momentum=0.9, scale=True, center=True, start=1.0):
     """Batch normalisation. The defaults are PyTorch's, whose momentum 0.1 is Keras' 0.9.
 
-    It starts as the identity, except for the shift of the enclosing `initial_weights`.
+    It starts as the identity, except for the shift of the enclosing `initial_weights` and for the scale `start`.
     """
-    shift = keras.initializers.Constant(current_rule().shift)
     return BatchNormalization(
-        momentum=momentum, epsilon=epsilon, scale=scale, center=center, beta_initializer=shift, name=name
+        momentum=momentum,
+        epsilon=epsilon,
+        scale=scale,
+        center=center,
+        beta_initializer=keras.initializers.Constant(current_rule().shift),
+        gamma_initializer=keras.initializers.Constant(start),
+        name=name,
     )(x)
 
 

@@ -2,6 +2,8 @@
 
     def name(logits, label, *, class_weights=None, <options>) -> (sum, count)
 
+A loss names what it reads by its positional parameters: the network's outputs and the tensors of the batch. One that reads
+`logits, label` is also computed of every auxiliary output; others, such as `boundary_bce(boundary, label)`, only once.
 `logits` are float [batch, height, width, classes]. `label` holds train ids [batch, height, width] of the same size, and
 IGNORE for pixels that do not count. The loss is `sum / count`; both are float32. A loss returns the two separately because
 the mean over the pixels of all replicas is the total of the sums divided by the total of the counts; a mean of the replicas'
@@ -20,13 +22,16 @@ import tensorflow as tf
 from input_pipeline import IGNORE
 from tfseg import spec as specs
 
+PIXELS = ("logits", "label")  # what most losses read
+
 
 class Term(NamedTuple):
-    """One term of a loss: `weight * sum / count` of `function(logits, label) -> (sum, count)`."""
+    """One term of a loss: `weight * sum / count` of `function(*reads) -> (sum, count)`."""
 
     name: str
     weight: float
     function: Callable
+    reads: tuple[str, ...] = PIXELS
 
 
 def names() -> list[str]:
@@ -55,12 +60,40 @@ def build(spec: str, class_weights=None) -> list[Term]:
             given, weighted = {"class_weights": tuple(map(float, class_weights))}, True
         count[call.name] += 1
         name = call.name if count[call.name] == 1 else f"{call.name}_{count[call.name]}"
-        terms.append(Term(name, weight, specs.apply(_options(function), call, **given)))
+        terms.append(Term(name, weight, specs.apply(_options(function), call, **given), _reads(function)))
     if class_weights is not None and not weighted:
         raise ValueError(
             f"Expected a loss that takes class weights. Received: {spec!r}. Add one to it, or set --class_weights=none."
         )
     return terms
+
+
+def of_pixels(terms: list[Term]) -> list[Term]:
+    """The terms that read only logits and label, so that they can be computed of any output with a channel for each class."""
+    return [term for term in terms if term.reads == PIXELS]
+
+
+def check_reads(terms: list[Term], outputs, batch) -> None:
+    """Refuses a loss that reads what neither the network nor the data set provides.
+
+    Args:
+        terms: of the loss.
+        outputs: the names of the network's outputs.
+        batch: the names of the tensors of a batch.
+
+    Raises:
+        ValueError: with the names that there are, and if no term reads the logits and the label.
+    """
+    known = [*outputs, *(name for name in batch if name not in outputs)]
+    for term in terms:
+        if unknown := [name for name in term.reads if name not in known]:
+            raise ValueError(
+                f"Expected what the loss {term.name} reads among the network's outputs and the data set's tensors: "
+                f"{', '.join(known)}. Received: {', '.join(unknown)}. Take a network that has it, or leave the loss out."
+            )
+    if not of_pixels(terms):
+        received = ", ".join(f"{term.name}({', '.join(term.reads)})" for term in terms)
+        raise ValueError(f"Expected a loss of logits and label, such as cross_entropy. Received: {received}.")
 
 
 @keras.saving.register_keras_serializable("tfseg")
@@ -76,6 +109,8 @@ class KerasLoss(keras.losses.Loss):
         self.spec = spec
         self.class_weights = None if class_weights is None else [float(weight) for weight in class_weights]
         self.terms = build(spec, self.class_weights)
+        if len(of_pixels(self.terms)) < len(self.terms):
+            raise ValueError(f"Expected losses of logits and label, as model.fit gives no others. Received: {spec!r}.")
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """Computes the loss of a batch. Keras' own method would cast labels to floats and take a mean."""
@@ -132,5 +167,10 @@ def _options(function):
         return functools.partial(function, **options)
 
     signature = inspect.signature(function)
-    fix.__signature__ = signature.replace(parameters=list(signature.parameters.values())[2:])
+    fix.__signature__ = signature.replace(parameters=list(signature.parameters.values())[len(_reads(function)) :])
     return fix
+
+
+def _reads(function):
+    """The names of the tensors that a loss reads: its positional parameters."""
+    return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)

@@ -4,8 +4,7 @@ import math
 
 import tensorflow as tf
 
-from input_pipeline import IGNORE
-from tfseg.losses import _masked
+from tfseg.losses import _edges, _masked
 
 
 def boundary_cross_entropy(logits, label, *, class_weights=None, weight=10.0, sigma=5.0):
@@ -41,21 +40,9 @@ def boundary_cross_entropy(logits, label, *, class_weights=None, weight=10.0, si
     if weight < 0 or sigma <= 0:
         raise ValueError(f"Expected a weight of 0 or more and a sigma above 0. Received: {weight} and {sigma}.")
     loss, class_weight, valid = _masked.cross_entropies(logits, label, class_weights)
-    nearness = tf.exp(-_squared_distance(_edges(label), math.ceil(3 * sigma)) / (2 * sigma**2))
+    nearness = tf.exp(-_squared_distance(_edges.edges(label), math.ceil(3 * sigma)) / (2 * sigma**2))
     weights = class_weight * (1 + weight * tf.reshape(nearness, tf.shape(loss)))
     return tf.reduce_sum(tf.where(valid, weights * loss, 0.0)), tf.reduce_sum(tf.where(valid, weights, 0.0))
-
-
-def _edges(label):
-    """Whether a pixel [batch, height, width] is valid and next to a valid one of another class, in its row or column."""
-    label = tf.cast(label, tf.int32)
-    edges = tf.zeros_like(label, bool)
-    for axis in (1, 2):
-        first, second = _shifted(label, 0, 1, axis), _shifted(label, 1, 1, axis)
-        differ = tf.not_equal(first, second) & tf.not_equal(first, IGNORE) & tf.not_equal(second, IGNORE)
-        for before in (0, 1):  # both sides of an edge
-            edges |= tf.pad(differ, [[before, 1 - before] if a == axis else [0, 0] for a in range(3)])
-    return edges
 
 
 def _squared_distance(edges, radius):
@@ -69,10 +56,5 @@ def _squared_distance(edges, radius):
         padding = [[radius, radius] if a == axis else [0, 0] for a in range(3)]
         padded = tf.pad(distance, padding, constant_values=math.inf)
         for k in range(-radius, radius + 1):
-            distance = tf.minimum(distance, _shifted(padded, radius + k, 2 * radius, axis) + float(k * k))
+            distance = tf.minimum(distance, _edges.shifted(padded, radius + k, 2 * radius, axis) + float(k * k))
     return distance
-
-
-def _shifted(x, begin, less, axis):
-    """The part of x [batch, height, width] that begins at `begin` along an axis and is shorter than x by `less`."""
-    return x[tuple(slice(begin, (begin - less) or None) if a == axis else slice(None) for a in range(3))]

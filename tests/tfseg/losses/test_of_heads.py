@@ -1,0 +1,121 @@
+"""The contract of the losses that read other outputs than the logits alone: each one in `tfseg/losses/` is tested.
+
+Such an output is a map with one channel, [batch, height, width, 1]. test_contract.py tests the losses of logits and label.
+"""
+
+import importlib
+import inspect
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.tfseg.losses import samples
+from tfseg import losses
+
+NAMES = [t.name for name in losses.names() for t in losses.build(name) if t.reads != losses.PIXELS]
+each = pytest.mark.parametrize("name", NAMES)
+
+
+def find(name):
+    return getattr(importlib.import_module(f"tfseg.losses.{name}"), name)
+
+
+def inputs(name, spoil=None):
+    """{name of what the loss reads: array}; `spoil` replaces the outputs' values under ignored pixels."""
+    logits, label = samples.batch()
+    head = 3 * np.random.default_rng(5).standard_normal((*label.shape, 1)).astype("float32")
+    known = {"logits": logits, "label": label}
+    found = {p: known.get(p, head) for p in losses.build(name)[0].reads}
+    if spoil is not None:
+        found |= {p: np.where((label == 255)[..., None], np.float32(spoil), x) for p, x in found.items() if x.ndim == 4}
+    return found
+
+
+def step(name):
+    """A function from the inputs to (sum, count, gradients of the sum for each output)."""
+
+    def run(given):
+        given = {p: tf.convert_to_tensor(x) for p, x in given.items()}
+        outputs = [x for p, x in given.items() if p != "label"]
+        with tf.GradientTape() as tape:
+            tape.watch(outputs)
+            total, count = find(name)(**given)
+        return total, count, tape.gradient(total, outputs, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    return run
+
+
+def flat(result):
+    total, count, gradients = result
+    return np.concatenate([[float(total), float(count)], *(np.ravel(g) for g in gradients)])
+
+
+@each
+def test_a_term_of_a_spec_names_what_it_reads(name):
+    (term,) = losses.build(f"2*{name}")
+    assert term.reads == tuple(inspect.signature(find(name)).parameters)[: len(term.reads)]
+    assert term.reads[-1] == "label"
+    assert term.weight == 2
+    total, count = term.function(*inputs(name).values())
+    assert total.dtype == count.dtype == tf.float32
+    assert total > 0
+    assert count > 0
+
+
+@each
+@pytest.mark.parametrize("junk", [1e30, -math.inf, math.nan])
+def test_ignored_pixels_change_nothing(name, junk):
+    np.testing.assert_array_equal(flat(step(name)(inputs(name, junk))), flat(step(name)(inputs(name))))
+
+
+@each
+def test_no_valid_pixel(name):
+    given = inputs(name)
+    given["label"] = np.full_like(given["label"], 255)
+    assert not flat(step(name)(given)).any()
+
+
+@each
+def test_halves_sum_to_the_whole(name):
+    """This makes the gradients of two replicas equal to those of one."""
+    given = inputs(name)
+    halves = [step(name)({p: x[part] for p, x in given.items()}) for part in (slice(2), slice(2, 4))]
+    total, count, gradients = step(name)(given)
+    assert sum(float(h[0]) for h in halves) == pytest.approx(float(total), rel=1e-6)
+    assert sum(float(h[1]) for h in halves) == pytest.approx(float(count), rel=1e-6)
+    for i, gradient in enumerate(gradients):
+        np.testing.assert_allclose(np.concatenate([h[2][i] for h in halves]), gradient, rtol=1e-5, atol=1e-7)
+
+
+@each
+def test_xla_agrees(name):
+    given = inputs(name)
+    compiled = tf.function(step(name), jit_compile=True)({p: tf.constant(x) for p, x in given.items()})
+    np.testing.assert_allclose(flat(compiled), flat(step(name)(given)), rtol=1e-4, atol=1e-6)
+
+
+@each
+def test_mixed_precision_computes_in_float32(name):
+    half = {p: x if p == "label" else tf.cast(x, tf.bfloat16) for p, x in inputs(name).items()}
+    total, count = find(name)(**half)
+    assert total.dtype == count.dtype == tf.float32
+
+
+def test_a_loss_that_reads_what_is_not_there_is_refused():
+    terms = losses.build("cross_entropy + boundary_bce")
+    losses.check_reads(terms, ["logits", "boundary"], ["label"])
+    with pytest.raises(
+        ValueError, match=r"the loss boundary_bce reads .*: logits, aux_0, label\. Received: boundary\."
+    ):
+        losses.check_reads(terms, ["logits", "aux_0"], ["label"])
+    with pytest.raises(
+        ValueError, match=r"Expected a loss of logits and label.* Received: boundary_bce\(boundary, label\)"
+    ):
+        losses.check_reads(losses.build("boundary_bce"), ["logits", "boundary"], ["label"])
+
+
+def test_keras_is_given_only_losses_of_logits_and_label():
+    with pytest.raises(ValueError, match="Expected losses of logits and label"):
+        losses.keras_loss("cross_entropy + boundary_bce")
