@@ -13,14 +13,38 @@ from input_pipeline.preparation.counts import CLASS_WEIGHTS
 from input_pipeline.records import Prepared, decode
 from input_pipeline.source.class_tables import Class
 from input_pipeline.source.files import IGNORE
+from tfseg.spec import find
 from tfseg.spec import names as modules
 
-__all__ = ["CLASS_WEIGHTS", "IGNORE", "Class", "Prepared", "check_source", "dataset", "decode", "names", "prepare"]
+__all__ = [
+    "CLASS_WEIGHTS",
+    "IGNORE",
+    "Class",
+    "Prepared",
+    "check_source",
+    "classes",
+    "dataset",
+    "decode",
+    "names",
+    "prepare",
+]
 
 
 def names() -> list[str]:
     """The data sets that a spec may name."""
     return modules(PACKAGE)
+
+
+def classes(name: str) -> tuple[Class, ...]:
+    """The class table that a data set always has, e.g. of `cityscapes`, by train id.
+
+    Raises:
+        ValueError: for an unknown name, and for a data set whose table depends on its files or options.
+    """
+    module = find(PACKAGE, name)
+    if not hasattr(module, "CLASSES"):
+        raise ValueError(f"Expected a data set with one class table. Received: {name!r}.")
+    return tuple(module.CLASSES)
 
 
 def dataset(spec: str, split: str, data_dir: str = "", cache_dir: str = "") -> tf.data.Dataset:

@@ -16,6 +16,7 @@ from absl import flags
 # can be used from any folder. Those of the second row may also hold a word that is no path.
 PATHS = ("workdir", "data_dir", "cache_dir", "images", "output_dir")
 PERHAPS_PATHS = ("init_from", "class_weights")
+LIST, CAMERA = "-", "camera:"  # --images that are no paths: a list on standard input, and the beginning of `camera:0`
 
 
 # What --mode does, as --help says it.
@@ -171,13 +172,26 @@ class Config:
         0, "Samples with dropout on, in evaluate and predict: mean probabilities, and their uncertainty; 0: no dropout."
     )
     checkpoint: str = _option("best", "Which weights of the workdir to use.", ("best", "last"))
-    images: str = _option("", "Images to predict: a file, a folder or a quoted pattern.")
+    images: str = _option(
+        "",
+        "Images and videos to predict: a file, a folder, a quoted pattern, `-` for a list on standard input, or `camera:0`.",
+    )
     output_dir: str = _option("", "Where predictions go, or an export.")
     label_ids: str = _option(
         "train",
         "Ids in predicted label maps: `train`, 0..classes-1, or `raw`, those of the class table.",
         ("train", "raw"),
     )
+    outputs: str = _option(
+        "",
+        "Chain of what predict writes: `labels | colors | overlays(legend=True) | palette | probabilities | coco(min_area=1) | "
+        "video`, or `geotiff(bands=(1, 2, 3))`; blank: the first three, and of a video `video`.",
+    )
+    opacity: float = _option(0.5, "Of the classes' colours over the image, 0..1.")
+    submission: str = _option(
+        "", "Also an archive for a benchmark's server: `cityscapes`, `voc(competition=6, split='test')` or `ade20k`."
+    )
+    max_frames: int = _option(0, "Frames to predict of each video or camera; 0: all, of a camera until Ctrl-C.")
 
     def __post_init__(self):
         for name in (*PATHS, *PERHAPS_PATHS):
@@ -186,10 +200,11 @@ class Config:
             self._check(name, getattr(self, name) > 0, "a positive number")
         for name in (
             ("num_classes", "steps", "epochs", "warmup_steps", "weight_decay", "clip_norm", "eval_every", "monte_carlo")
-            + ("checkpoint_every", "eval_batch_size", "patience", "recover", "backbone_learning_rate", "max_size")
+            + ("checkpoint_every", "eval_batch_size", "patience", "recover", "backbone_learning_rate", "max_size", "max_frames")
         ):  # fmt: skip
             self._check(name, getattr(self, name) >= 0, "0 or more")
         self._check("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
+        self._check("opacity", 0 <= self.opacity <= 1, "in [0, 1]")
         self._check("crop_max_class_share", 0 < self.crop_max_class_share <= 1, "in (0, 1]")
         self._check("crop_size", len(self.crop_size) == 2 and min(self.crop_size) > 0, "HEIGHT,WIDTH in pixels")
         self._check("image_range", _is_range(self.image_range), "blank or LOW,HIGH, two numbers, the lower first")
@@ -299,6 +314,8 @@ def with_flagfiles(words: list[str], folder: str = "", seen: tuple[str, ...] = (
 def _absolute(name, value):
     """The absolute path of an option, with `~` as the home folder; what is no path stays as it is."""
     if not value or "://" in value or (name in PERHAPS_PATHS and not (value.startswith("~") or os.path.exists(value))):
+        return value
+    if name == "images" and (value == LIST or value.startswith(CAMERA)):
         return value
     path = os.path.expanduser(value)
     if path.startswith("~") and not os.path.exists(path):
