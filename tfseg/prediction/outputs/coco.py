@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 
+from input_pipeline.source import files
 from tfseg.prediction import folders, rle
 from tfseg.prediction.outputs import Output
 
@@ -12,7 +13,10 @@ def coco(*, min_area: int = 1) -> Output:
     """`pycocotools` reads it; `category_id` is the id of --label_ids. Parts of fewer than `min_area` pixels are left out."""
     if not isinstance(min_area, int) or min_area < 1:
         raise ValueError(f"Expected min_area of 1 pixel or more. Received: min_area={min_area}.")
-    draw = lambda prediction, run: rle.segments(run.ids[prediction.label], min_area)  # noqa: E731
+
+    def draw(prediction, run):
+        return rle.segments(run.ids[prediction.label], min_area)
+
     return Output("coco.json", draw, "", "run", _written)
 
 
@@ -42,6 +46,8 @@ def _written(path, run, fps):
 
 
 def _file_name(prediction):
-    """The name of the image with its extension, below the folder of the images."""
+    """The name of the image with its extension, below the folder of the images; a frame of a video has no extension."""
     extension = os.path.splitext(prediction.source)[1]
-    return prediction.name if prediction.name.endswith(extension) else prediction.name + extension
+    if extension.lower() not in files.IMAGES or prediction.name.endswith(extension):
+        return prediction.name
+    return prediction.name + extension
