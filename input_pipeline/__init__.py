@@ -23,6 +23,7 @@ __all__ = [
     "Prepared",
     "categories",
     "check_source",
+    "classes",
     "dataset",
     "decode",
     "names",
@@ -38,6 +39,18 @@ def names() -> list[str]:
 def categories(name: str) -> dict[str, tuple[str, ...]]:
     """The groups of classes that the file of a data set declares as CATEGORIES, by their names; {} for any other name."""
     return getattr(find(PACKAGE, name), "CATEGORIES", {}) if name in names() else {}
+
+
+def classes(name: str) -> tuple[Class, ...]:
+    """The class table that a data set always has, e.g. of `cityscapes`, by train id.
+
+    Raises:
+        ValueError: for an unknown name, and for a data set whose table depends on its files or options.
+    """
+    module = find(PACKAGE, name)
+    if not hasattr(module, "CLASSES"):
+        raise ValueError(f"Expected a data set with one class table. Received: {name!r}.")
+    return tuple(module.CLASSES)
 
 
 def dataset(spec: str, split: str, data_dir: str = "", cache_dir: str = "") -> tf.data.Dataset:

@@ -23,7 +23,7 @@ def over(items: Iterable, title: str, total: int, unit: str) -> Iterator:
 def bar(title: str, total: int, unit: str, initial: int = 0, leave: bool = False):
     """A `tqdm` in a terminal, otherwise `Lines`, which has those methods of a tqdm that we use."""
     if sys.stderr.isatty():
-        return tqdm(total=total, initial=initial, desc=title, unit=f" {unit}", mininterval=0.5, leave=leave)
+        return tqdm(total=total or None, initial=initial, desc=title, unit=f" {unit}", mininterval=0.5, leave=leave)
     return Lines(title, total, unit, initial)
 
 
@@ -35,6 +35,7 @@ class Lines:
     """
 
     def __init__(self, title: str, total: int, unit: str, initial: int = 0):
+        """A `total` of 0 is unknown: then there is no time left to show."""
         self.title, self.total, self.unit, self.n = title, total, unit, initial
         self._shown = self._since = self._updated = None  # at the last line, or after the first update: n, and its time
         self._postfix = ""
@@ -76,8 +77,8 @@ class Lines:
         rate = (self.n - self._shown) / seconds
         left = int(max(0, self.total - self.n) / rate)
         clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
-        text = (
-            f"{self.title}  {self.n} of {self.total} {self.unit}, {rate:.3g} {self.unit}/s, {clock} left{self._postfix}"
-        )
+        done = f"{self.n} of {self.total}" if self.total else f"{self.n}"
+        ahead = f", {clock} left" if self.total else ""
+        text = f"{self.title}  {done} {self.unit}, {rate:.3g} {self.unit}/s{ahead}{self._postfix}"
         print(text, file=sys.stderr, flush=True)
         self._shown, self._since = self.n, self._updated

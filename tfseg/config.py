@@ -18,6 +18,7 @@ from tfseg import exports
 # can be used from any folder. Those of the second row may also hold a word that is no path.
 PATHS = ("workdir", "data_dir", "cache_dir", "images", "output_dir", *exports.names())
 PERHAPS_PATHS = ("init_from", "class_weights")
+LIST, CAMERA = "-", "camera:"  # --images that are no paths: a list on standard input, and the beginning of `camera:0`
 
 
 # What --mode does, as --help says it.
@@ -193,13 +194,28 @@ class Config:
         "", "Runs to compare: two, `runs/a,runs/b`, or a quoted pattern, 'runs/*', for the table of all of them."
     )
     checkpoint: str = _option("best", "Which weights of the workdir to use.", ("best", "last"))
-    images: str = _option("", "Images to predict: a file, a folder or a quoted pattern.")
+    images: str = _option(
+        "",
+        "Images and videos to predict: a file, a folder, a quoted pattern, `-` for a list on standard input, or `camera:0`.",
+    )
     output_dir: str = _option("", "Where predictions go, or an export.")
     label_ids: str = _option(
         "train",
         "Ids in predicted label maps: `train`, 0..classes-1, or `raw`, those of the class table.",
         ("train", "raw"),
     )
+    outputs: str = _option(
+        "",
+        "Chain of what predict writes: `labels | colors | overlays(legend=True) | palette | probabilities | coco(min_area=1) | "
+        "video`, or `geotiff(bands=(1, 2, 3))`; blank: the first three, and of a video `video`. What an export gives: some of "
+        "logits,probabilities,classes,confidence; blank: logits. A SavedModel always has classes and confidence, and a signature "
+        "for each of the others.",
+    )
+    opacity: float = _option(0.5, "Of the classes' colours over the image, 0..1.")
+    submission: str = _option(
+        "", "Also an archive for a benchmark's server: `cityscapes`, `voc(competition=6, split='test')` or `ade20k`."
+    )
+    max_frames: int = _option(0, "Frames to predict of each video or camera; 0: all, of a camera until Ctrl-C.")
 
     _section("Export")
     format: str = _option("saved_model", "What an export is written as.", tuple(exports.names()))
@@ -207,11 +223,6 @@ class Config:
         "none",
         "Smaller numbers in an export: `float16` and `dynamic` (8 bits) of the weights, `int8` of the activations too.",
         ("none", "dynamic", "float16", "int8"),
-    )
-    outputs: str = _option(
-        "",
-        "What an export gives: logits,probabilities,classes,confidence or some of them; blank: logits. A SavedModel always has "
-        "classes and confidence, and a signature for each of the others.",
     )
     export_size: tuple[int, int] = _option(
         (0, 0),
@@ -235,11 +246,16 @@ class Config:
             self._check(name, getattr(self, name) > 0, "a positive number")
         for name in (
             ("num_classes", "steps", "epochs", "warmup_steps", "weight_decay", "clip_norm", "eval_every", "monte_carlo")
+<<<<<<< HEAD
             + ("checkpoint_every", "eval_batch_size", "patience", "recover", "backbone_learning_rate", "max_size")
             + ("model_version",)
+=======
+            + ("checkpoint_every", "eval_batch_size", "patience", "recover", "backbone_learning_rate", "max_size", "max_frames")
+>>>>>>> h_predict
         ):  # fmt: skip
             self._check(name, getattr(self, name) >= 0, "0 or more")
         self._check("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
+        self._check("opacity", 0 <= self.opacity <= 1, "in [0, 1]")
         self._check("crop_max_class_share", 0 < self.crop_max_class_share <= 1, "in (0, 1]")
         self._check("crop_size", len(self.crop_size) == 2 and min(self.crop_size) > 0, "HEIGHT,WIDTH in pixels")
         size = self.export_size
@@ -363,6 +379,8 @@ def with_flagfiles(words: list[str], folder: str = "", seen: tuple[str, ...] = (
 def _absolute(name, value):
     """The absolute path of an option, with `~` as the home folder; what is no path stays as it is."""
     if not value or "://" in value or (name in PERHAPS_PATHS and not (value.startswith("~") or os.path.exists(value))):
+        return value
+    if name == "images" and (value == LIST or value.startswith(CAMERA)):
         return value
     path = os.path.expanduser(value)
     if path.startswith("~") and not os.path.exists(path):

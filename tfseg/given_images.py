@@ -1,18 +1,22 @@
-"""Finds the image files that --images names, and chooses the names of their predictions."""
+"""Finds the image and video files that --images names, and chooses the names of their predictions."""
 
 import collections
 import fnmatch
 import glob
 import os
 import pathlib
+from collections.abc import Iterable
 
 from input_pipeline.source import files, listing, walk
+from tfseg.prediction import video
 
-FOLDERS = ("labels", "colors", "overlays", "uncertainty")  # of the predictions, below --output_dir
+KINDS = (*files.IMAGES, *video.EXTENSIONS)
+# Of the predictions, below --output_dir:
+FOLDERS = ("labels", "colors", "overlays", "uncertainty", "palette", "videos", "geotiff")
 
 
 def find(given: str, output_dir: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The images that --images names, by the names of their predictions; prints how many other files are left out.
+    """The images and videos that --images names, by the names of their predictions; prints how many other files are left out.
 
     If the path exists, it is that file or folder, even if its name contains brackets; otherwise it is a pattern. In a folder,
     and with a pattern, hidden files, files that are no images and earlier predictions are left out. The name of a prediction
@@ -40,7 +44,7 @@ def find(given: str, output_dir: pathlib.Path) -> dict[str, pathlib.Path]:
         root, found = _matching(given)
     own = [name for name in found if _is_output(os.path.join(root, name), root, output_dir)]
     found = sorted(set(found) - set(own))
-    images = [name for name in found if os.path.splitext(name)[1].lower() in files.IMAGES]
+    images = [name for name in found if os.path.splitext(name)[1].lower() in KINDS]
     notes = [_kinds(set(found) - set(images))] if len(images) < len(found) else []
     if own:
         notes.append(f"{len(own)} files of --output_dir={output_dir} are left out: predictions are no input.")
@@ -56,6 +60,32 @@ def find(given: str, output_dir: pathlib.Path) -> dict[str, pathlib.Path]:
     if notes:
         print("\n".join(notes))
     return {names[image]: pathlib.Path(root, image) for image in images}
+
+
+def listed(lines: Iterable[str], output_dir: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The images and videos of a list of paths, one a line, by the names of their predictions.
+
+    Names are relative to the folder that all have in common. A path that is no file stays in the list, so that it is reported
+    with the images that cannot be read.
+
+    Raises:
+        FileNotFoundError: if the list is empty.
+        ValueError: if the prediction of an image might replace it.
+    """
+    given = [os.path.abspath(os.path.expanduser(line.rstrip("\r\n"))) for line in lines if line.strip()]
+    if not given:
+        raise FileNotFoundError(
+            "Expected paths of images on standard input, one a line, for --images=-. Received: none."
+        )
+    root = os.path.commonpath([os.path.dirname(path) for path in given])
+    for path in given:
+        if _is_output(path, root, output_dir):
+            raise ValueError(
+                f"Expected images outside of the predictions' folders. Received: {path} with --output_dir={output_dir}, where "
+                "it might be replaced. Give another --output_dir, or leave it out."
+            )
+    names = _names(dict.fromkeys(os.path.relpath(path, root) for path in given))
+    return {name: pathlib.Path(root, image) for image, name in names.items()}
 
 
 def _matching(pattern):

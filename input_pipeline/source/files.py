@@ -1,7 +1,7 @@
 """The functions and constants for image and mask files, in one module for the rest of the program."""
 
 from input_pipeline.source.formats import FAULTS, PNG, kind, message, read, reason
-from input_pipeline.source.images import decode_image, encode_png, is_turned, limits_of, read_image
+from input_pipeline.source.images import decode_image, encode_png, is_turned, limits_of, read_image, scaled
 from input_pipeline.source.lookup import IGNORE, Lookup, UnknownIdsError, color_code, color_text
 from input_pipeline.source.masks import decode_mask, read_mask
 
@@ -25,6 +25,7 @@ __all__ = [
     "read_image",
     "read_mask",
     "reason",
+    "scaled",
 ]
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")  # the extensions of images

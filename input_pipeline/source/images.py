@@ -95,7 +95,7 @@ def look(data: bytes, image_range: str = "") -> Picture:
             values = formats.deep_pixels(data, image, header)
             facts["range"] = found = _range(values, header)
             if limits:
-                return _encoded(_scaled(values, *limits), facts)
+                return _encoded(scaled(values, *limits), facts)
             if not found.depth:
                 raise ValueError(
                     f"Expected 8 or 16 bits a channel. Received: {header.numbers_text} from {found.low:g} to {found.high:g}. "
@@ -141,6 +141,11 @@ def limits_of(image_range: str) -> tuple[float, float] | None:
     return low, high
 
 
+def scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """The values from `low` to `high` as uint8 0..255; those beyond are clipped."""
+    return np.clip(np.round((values.astype(np.float64) - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
+
+
 def suggested(found: Range) -> str:
     """The `image_range` that keeps all values of images of this range."""
     if found.depth and found.low <= found.top / 2:
@@ -183,10 +188,6 @@ def _range(values, header):
     depth = header.depth if header.numbers == "unsigned" and header.depth <= 16 else 0
     low, high, usual = (float(v) for v in np.percentile(values, (0, 100, _USUAL), method="lower"))
     return Range(low, high, usual, depth)
-
-
-def _scaled(values, low, high):
-    return np.clip(np.round((values.astype(np.float64) - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
 
 
 def _encoded(pixels, facts):

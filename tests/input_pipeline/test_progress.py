@@ -42,6 +42,15 @@ def test_rate_and_time_left_are_those_since_the_last_line(clock, capsys):
     assert capsys.readouterr().out == "between\n"
 
 
+def test_without_a_known_total_no_time_is_left(clock, capsys):
+    bar = progress.bar("predict", 0, "images")  # a camera
+    bar.update()
+    for _ in range(30):
+        clock.now += 1
+        bar.update(3)
+    assert capsys.readouterr().err == "predict  91 images, 3 images/s\n"
+
+
 def test_short_work_writes_nothing_and_keeps_its_items(capsys):
     assert list(progress.over(iter("abc"), "read", 3, "images")) == ["a", "b", "c"]
     assert capsys.readouterr() == ("", "")

@@ -60,3 +60,15 @@ def test_crop_size_takes_integers():
 
 def test_every_option_has_a_help():
     assert all(field.metadata["help"] for field in dataclasses.fields(Config))
+
+
+def test_images_that_are_no_path_stay_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert [Config(images=given).images for given in ("-", "camera:0")] == ["-", "camera:0"]
+    assert Config(images="./-").images == str(tmp_path / "-")
+
+
+@pytest.mark.parametrize("option", [{"opacity": 1.5}, {"opacity": -0.1}, {"max_frames": -1}])
+def test_options_of_prediction_that_cannot_be_are_refused(option):
+    with pytest.raises(ValueError, match=f"Expected --{next(iter(option))} to be"):
+        Config(**option)

@@ -11,6 +11,7 @@ from input_pipeline.source import files
 from tfseg import checkpoint, evaluate, inference, predict
 from tfseg.config import Config
 from tfseg.inference import monte_carlo
+from tfseg.prediction import folders
 
 STREETS = "streets(train=8, val=3, size=(32, 48))"
 CLASSES = [["red", [255, 0, 0], 7], ["green", [0, 255, 0], 100], ["blue", [0, 0, 255], 200]]
@@ -206,7 +207,7 @@ def test_a_folder_that_cannot_be_written_is_said_first(run, tmp_path):
 def test_a_full_disk_leaves_no_half_file(tmp_path):
     (tmp_path / "a.png").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
-        predict._write(tmp_path / "a.png", b"data")
+        folders.write(tmp_path / "a.png", b"data")
     assert os.listdir(tmp_path) == []
 
 

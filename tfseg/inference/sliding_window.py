@@ -21,12 +21,7 @@ def sliding_window(predict, num_classes, size, overlap=0.5):
         size: height and width of the window, or one number for both; pixels of the images given.
         overlap: overlap of neighbouring windows as a part of the window, 0 or more and less than 1.
     """
-    size = (size, size) if isinstance(size, int) else tuple(size)
-    if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
-        raise ValueError(f"Expected size=(height, width), pixels. Received: size={size}.")
-    if not 0 <= overlap < 1:
-        raise ValueError(f"Expected overlap in 0..1, less than 1. Received: overlap={overlap}.")
-    strides = [max(1, round(n * (1 - overlap))) for n in size]
+    size, strides = steps(size, overlap)
 
     def scores(images, finish=same):
         images = tf.convert_to_tensor(images)
@@ -47,6 +42,20 @@ def sliding_window(predict, num_classes, size, overlap=0.5):
         return tf.ensure_shape(found, [*images.shape[:3], *found.shape[3:]])
 
     return scores
+
+
+def steps(size: int | tuple[int, int], overlap: float = 0.5) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The height and width of a window, and the pixels from one window to the next down and across.
+
+    Raises:
+        ValueError: for a size or an overlap that cannot be.
+    """
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+        raise ValueError(f"Expected size=(height, width), pixels. Received: size={size}.")
+    if not 0 <= overlap < 1:
+        raise ValueError(f"Expected overlap in 0..1, less than 1. Received: overlap={overlap}.")
+    return size, tuple(max(1, round(n * (1 - overlap))) for n in size)
 
 
 class _Windows(NamedTuple):

@@ -5,6 +5,16 @@ Every picture is RGB uint8 [height, width, 3], lengths are pixels. Class colours
 
 from tfseg.pictures.contact_sheet import contact_sheet
 from tfseg.pictures.plots import confusion_picture, costs_picture
-from tfseg.pictures.segmentation import colorize, error_map, legend, overlay, panel
+from tfseg.pictures.segmentation import colorize, error_map, legend, overlay, panel, with_legend
 
-__all__ = ["colorize", "confusion_picture", "contact_sheet", "costs_picture", "error_map", "legend", "overlay", "panel"]
+__all__ = [
+    "colorize",
+    "confusion_picture",
+    "contact_sheet",
+    "costs_picture",
+    "error_map",
+    "legend",
+    "overlay",
+    "panel",
+    "with_legend",
+]

@@ -87,6 +87,23 @@ def legend(names, colors, width=480):
     return picture
 
 
+def with_legend(picture, names, colors):
+    """A picture with the legend beneath it; the text grows with pictures wider than 1000 pixels.
+
+    Args:
+        picture: RGB uint8 [H, W, 3]; white paper is added to one narrower than 240 pixels.
+        names: of the classes.
+        colors: [C, 3], RGB 0..255.
+    """
+    width = max(240, picture.shape[1])
+    picture = np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
+    scale = max(1, round(width / 1000))
+    drawn = legend(names, colors, -(-width // scale))
+    if scale > 1:
+        drawn = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)[:, :width]
+    return np.vstack([picture, drawn])
+
+
 def panel(image, label, prediction, names, colors, width=480):
     """Input, label and prediction side by side, each under its caption, with a legend beneath.
 
