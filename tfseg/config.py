@@ -208,8 +208,8 @@ class Config:
         "",
         "Chain of what predict writes: `labels | colors | overlays(legend=True) | palette | probabilities | coco(min_area=1) | "
         "video`, or `geotiff(bands=(1, 2, 3))`; blank: the first three, and of a video `video`. What an export gives: some of "
-        "logits,probabilities,classes,confidence; blank: logits. A SavedModel always has classes and confidence, and a signature "
-        "for each of the others.",
+        "logits,probabilities,classes,confidence; blank: logits. A SavedModel always has classes and confidence, and a "
+        "signature for each of the others.",
     )
     opacity: float = _option(0.5, "Of the classes' colours over the image, 0..1.")
     submission: str = _option(
@@ -246,12 +246,8 @@ class Config:
             self._check(name, getattr(self, name) > 0, "a positive number")
         for name in (
             ("num_classes", "steps", "epochs", "warmup_steps", "weight_decay", "clip_norm", "eval_every", "monte_carlo")
-<<<<<<< HEAD
             + ("checkpoint_every", "eval_batch_size", "patience", "recover", "backbone_learning_rate", "max_size")
-            + ("model_version",)
-=======
-            + ("checkpoint_every", "eval_batch_size", "patience", "recover", "backbone_learning_rate", "max_size", "max_frames")
->>>>>>> h_predict
+            + ("max_frames", "model_version")
         ):  # fmt: skip
             self._check(name, getattr(self, name) >= 0, "0 or more")
         self._check("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")

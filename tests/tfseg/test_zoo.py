@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import pathlib
 
 import cv2
 import keras
@@ -12,8 +13,11 @@ import pytest
 import input_pipeline
 import models
 from models import weights
-from tfseg import config, evaluate, initialize, predict, zoo
+from tfseg import config, evaluate, image_counts, initialize, predict, zoo
 
+ROOT = pathlib.Path(__file__).parents[2]
+CAMVID = ROOT.parent / "shared" / "data" / "camvid"
+SHIPPED = sorted(zoo.entries())
 MODEL = "unet(width=4)"
 CLASSES = [["road", [128, 64, 128], 7], ["car", [0, 0, 142], 26], ["sky", [70, 130, 180], 23]]
 
@@ -93,3 +97,50 @@ def test_what_is_wrong_is_said(tiny):
     (zoo.FOLDER / "index.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"index\.json"):
         zoo.find("zoo:tiny")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_entry_is_described(name):
+    """It has a card with its score, its rows in the documentation, and a flagfile, and is small enough for a repository."""
+    entry = zoo.entries()[name]
+    score = f"{100 * entry.miou:.2f}"
+    assert zoo.path(f"zoo:{name}").stat().st_size <= 20_000_000
+    assert score in (zoo.FOLDER / f"{name}.md").read_text()
+    for page in ("README.md", "docs/zoo.md"):
+        (row,) = [
+            line for line in (ROOT / page).read_text().splitlines() if line.startswith("|") and f"`{name}`" in line
+        ]
+        assert f"{100 * entry.miou:.1f}" in row
+
+
+def evaluated(name, data_dir, workdir):
+    options = config.Config(
+        mode="evaluate", dataset="camvid", data_dir=str(data_dir), cache_dir=str(workdir / "cache"), workdir=str(workdir),
+        init_from=f"zoo:{name}", strategy="one_device",
+    )  # fmt: skip
+    return evaluate.evaluate(zoo.completed(options))
+
+
+@pytest.mark.skipif(not CAMVID.is_dir(), reason=f"the real CamVid is not at {CAMVID}")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_entry_gives_its_numbers_on_four_frames(name, tmp_path):
+    """Every class's pixels in each frame, to a thousandth of the frame: another CPU may decide a tie otherwise."""
+    frames = json.loads((zoo.FOLDER / f"{name}.json").read_text())["frames"]
+    for split, names in (("val", frames), ("train", list(frames)[:1])):
+        for folder in (split, f"{split}annot"):
+            (tmp_path / "data" / folder).mkdir(parents=True)
+            for frame in names:
+                source = CAMVID / folder.replace("train", "val") / f"{frame}.png"
+                (tmp_path / "data" / folder / source.name).write_bytes(source.read_bytes())
+    evaluated(name, tmp_path / "data", tmp_path)
+    counts = image_counts.read(image_counts.path(tmp_path, "val"))
+    assert sorted(counts.ids) == sorted(frames)
+    for frame, pixels in zip(counts.ids, counts.pixels, strict=True):
+        np.testing.assert_allclose(pixels, frames[frame], rtol=0, atol=360 * 480 / 1000)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CAMVID.is_dir(), reason=f"the real CamVid is not at {CAMVID}")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_entry_gives_the_score_of_its_card(name, tmp_path):
+    assert evaluated(name, CAMVID, tmp_path)["miou"] == pytest.approx(zoo.entries()[name].miou, abs=1e-4)

@@ -56,7 +56,10 @@ def test_an_entry_says_all_and_gives_its_score(run, tmp_path):
         assert text in card
     assert run.workdir not in card  # no path of this machine
     assert run.cache_dir not in card
-    assert json.loads((zoo.FOLDER / "streets_tiny.json").read_text())["miou"] == entry.miou
+    numbers = json.loads((zoo.FOLDER / "streets_tiny.json").read_text())
+    assert numbers["miou"] == entry.miou
+    assert len(numbers["frames"]) == 3  # of the 3 images of val; all labelled pixels of one
+    assert sum(next(iter(numbers["frames"].values()))[1]) == 32 * 48
 
 
 def test_a_score_below_the_runs_is_refused(run, monkeypatch):
