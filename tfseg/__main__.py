@@ -18,20 +18,20 @@ def export() -> None:
 def _run(*mode):
     if problem := foreign_package():
         sys.exit(f"ImportError: {problem}")
-    from tfseg import command_line  # Only now, since it may import the packages.
+    from tfseg import command_line  # Imported after the check, because it imports these packages.
 
     command_line.run(*mode)
 
 
 def foreign_package() -> str:
-    """Says where another project's `models` or `input_pipeline` would be imported in place of ours; "" where none would be.
+    """Says if another project's `models` or `input_pipeline` would be imported instead of ours; "" if not.
 
     These two names are general: another folder on PYTHONPATH, or below the current one for `python -m tfseg`, may have them.
     """
     ours = pathlib.Path(__file__).resolve().parents[1]
     for name in ("models", "input_pipeline"):
         found = importlib.util.find_spec(name)
-        file = found and found.origin  # None of a folder without __init__.py
+        file = found and found.origin  # None if it is a folder without __init__.py
         if not file or pathlib.Path(file).resolve().parent != ours / name:
             return (
                 f"Expected the package `{name}` of tfseg, in {ours / name}. Received: {file or 'none'}. Another "

@@ -10,19 +10,20 @@ from input_pipeline import checking
 from tfseg import config as config_lib
 from tfseg import pictures, preflight, prepare
 
-SIZES, VALUES = 5, 300  # how many are listed: of sizes the commonest, of raw ids and colours those of the table first
+SIZES = 5  # listed sizes: the most common ones
+VALUES = 300  # listed raw ids or colours: those of the class table first
 
 
 def check(config: config_lib.Config) -> checking.Report:
     """Reads all of --data_dir, prints a report, and writes it with a contact sheet: check_<data set>.txt and .png.
 
-    Where --augment is not the default, check_<data set>_augmented.png shows augmented samples at --crop_size, each beside
-    itself under its label. The files go to --output_dir, or to --workdir, or to the current folder; there they replace
-    nothing without --overwrite.
+    If --augment is not the default, check_<data set>_augmented.png shows augmented samples at --crop_size, each one plain and
+    with its label on top. The files go to --output_dir, otherwise to --workdir, otherwise to the current folder. Existing
+    files are replaced only with --overwrite.
 
     Raises:
         ValueError: for wrong options, before anything is read.
-        SystemExit: with status 1, after all is written, where there are findings.
+        SystemExit: with status 1, after everything is written, if the report has findings.
     """
     prepare.check_named(config)
     folder = pathlib.Path(config.output_dir or config.workdir or ".")
@@ -40,7 +41,7 @@ def check(config: config_lib.Config) -> checking.Report:
     printed = describe(report)
     print(printed)
     folder.mkdir(parents=True, exist_ok=True)
-    # The printed lists are cut; the file has them whole.
+    # The printed lists are shortened; the file has them complete.
     whole = {"Files that cannot be used": report.faults, "Masks with values outside the class table": report.outside}
     whole["Images in two splits"] = report.leaks
     whole |= {"Masks without an image": report.alone, "Images in no split": report.unlisted}

@@ -17,7 +17,7 @@ from absl import app, flags, logging
 
 from tfseg import config, help_text, silence, transcript, zoo
 
-# Modes that read the run in --workdir. Training creates a run, and the other modes do not need one.
+# Modes that read the run in --workdir. Training creates a run; the other modes need none.
 OF_A_RUN = ("evaluate", "predict", "export")
 
 
@@ -114,7 +114,7 @@ def sentence(error: Exception) -> str:
         return f"ValueError: Expected text in UTF-8. Received: {text}. Save the file as UTF-8."
     if isinstance(error, (ValueError, OSError, FloatingPointError, ImportError)):
         return f"{name}: {text}"
-    if any(base.__name__ == "OpError" for base in type(error).__mro__):  # TensorFlow's, which may not be imported yet
+    if any(base.__name__ == "OpError" for base in type(error).__mro__):  # TensorFlow may not be imported yet
         return f"{name}: {_first_line(text)} (--verbosity=1 shows where.)"
     return ""
 

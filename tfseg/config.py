@@ -15,13 +15,13 @@ from absl import flags
 from tfseg import exports
 
 # Options that name a file or a folder: `~` is the home folder, and a relative path becomes absolute, so that a workdir
-# can be used from any folder. Those of the second row may also hold a word that is no path.
+# can be used from any folder. Those of the second row may also be a word that is not a path.
 PATHS = ("workdir", "data_dir", "cache_dir", "images", "output_dir", *exports.names())
 PERHAPS_PATHS = ("init_from", "class_weights")
 LIST, CAMERA = "-", "camera:"  # --images that are no paths: a list on standard input, and the beginning of `camera:0`
 
 
-# What --mode does, as --help says it.
+# What each --mode does: the text of --help.
 MODES = {
     "train": "trains --model on --dataset; the same command resumes a run that was stopped",
     "evaluate": "mIoU and the other metrics of a run's best checkpoint on --split",
@@ -60,7 +60,9 @@ class Config:
     data_dir: str = _option("", "The data set's source tree as unpacked, or a folder of prepared records.")
     cache_dir: str = _option("", "Where prepared records are kept; default: `tfseg` in the user's cache folder.")
     overwrite: bool = _option(False, "Replace what exists: prepared records, predictions, an export.")
-    skip_bad: bool = _option(False, "Prepare without the examples that have a fault, and list them beside the records.")
+    skip_bad: bool = _option(
+        False, "Prepare without the examples that have an error, and list them beside the records."
+    )
     image_format: str = _option(
         "", "Format of the images in the records: `png` or `jpeg(quality=95)`; blank keeps the bytes of the source."
     )
@@ -71,18 +73,20 @@ class Config:
 
     _section("Model")
     model: str = _option("", "Architecture spec, e.g. `enet` or `unet(upsampling='bilinear')`.")
-    num_classes: int = _option(0, "Classes of the network; 0: the data set's. Extra classes are counted as wrong.")
+    num_classes: int = _option(
+        0, "Classes of the network; 0: the data set's. Predictions of extra classes count as wrong."
+    )
     normalization: str = _option(
         "default", "`default`, `none`, or `affine(order='bgr', mean=(..), std=(..))` in units of 0..255."
     )
     init_from: str = _option(
         "",
-        "Weights to start with: `imagenet`, `zoo:<name>` (then --model is known), a workdir, .weights.h5, .keras, .pth or "
+        "Weights to start with: `imagenet`, `zoo:<name>` (which also sets --model), a workdir, .weights.h5, .keras, .pth or "
         ".safetensors.",
     )
     precision: str = _option(
         "float32",
-        "What the network computes in; variables, logits and losses stay float32.",
+        "Number format of the network's computation; variables, logits and losses stay float32.",
         ("float32", "mixed_bfloat16", "mixed_float16"),
     )
     freeze: str = _option(
@@ -100,7 +104,7 @@ class Config:
     crop_max_class_share: float = _option(
         1.0, "Largest share of a crop's valid pixels that one class may have, 0..1: up to 10 crops are drawn for it."
     )
-    batch_size: int = _option(8, "Images a step, over all replicas.")
+    batch_size: int = _option(8, "Images in a step, over all replicas.")
     accumulate_steps: int = _option(
         1, "Parts in which the batch of a step is computed, one after the other, to save memory."
     )
@@ -143,7 +147,7 @@ class Config:
     )
     sync_batch_norm: bool = _option(True, "Batch norm over all replicas' images instead of each replica's own.")
     jit_compile: bool = _option(False, "Compile the network's training by XLA: faster on GPUs, slower on CPUs.")
-    steps_per_call: int = _option(1, "Steps that run without a return to Python, which saves time if steps are short.")
+    steps_per_call: int = _option(1, "Steps in one call from Python; more than 1 saves time if steps are short.")
 
     cache: str = _option(
         "none",
@@ -152,7 +156,7 @@ class Config:
     )
     augment_device: str = _option(
         "host",
-        "`device`: augmentation after the geometry runs in the step, which gets uint8 crops: for fast accelerators.",
+        "`device`: augmentations after the geometric ones run in the step, on uint8 crops: for fast accelerators.",
         ("host", "device"),
     )
     profile_steps: str = _option(
@@ -160,7 +164,7 @@ class Config:
     )
     profile: str = _option(
         "network",
-        "With --mode=profile: `input` compares the rates of the stream and of the step.",
+        "With --mode=profile: `input` compares the speed of the input pipeline with that of the step.",
         ("network", "input"),
     )
 
@@ -172,10 +176,10 @@ class Config:
     inference: str = _option(
         "whole",
         "`whole`, `sliding_window(size=(512, 512), overlap=0.5)` or `multi_scale(scales=(0.75, 1.0), flip=True)`; "
-        "`whole | crf(steps=10, bilateral=(4, 67, 3), gaussian=(3, 1))` refines what comes before it.",
+        "`whole | crf(steps=10, bilateral=(4, 67, 3), gaussian=(3, 1))` also refines the result by a CRF.",
     )
     monte_carlo: int = _option(
-        0, "Samples with dropout on, in evaluate and predict: mean probabilities, and their uncertainty; 0: no dropout."
+        0, "Samples with dropout in evaluate and predict, for mean probabilities and uncertainty; 0: no dropout."
     )
     metrics: str = _option(
         "calibration | image_iou",
@@ -198,7 +202,7 @@ class Config:
         "",
         "Images and videos to predict: a file, a folder, a quoted pattern, `-` for a list on standard input, or `camera:0`.",
     )
-    output_dir: str = _option("", "Where predictions go, or an export.")
+    output_dir: str = _option("", "Folder for predictions or for an export.")
     label_ids: str = _option(
         "train",
         "Ids in predicted label maps: `train`, 0..classes-1, or `raw`, those of the class table.",
@@ -278,7 +282,7 @@ class Config:
 
 
 def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines one absl flag an option."""
+    """Defines one absl flag for each option."""
     define = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
     hints = typing.get_type_hints(Config)
     for field in dataclasses.fields(Config):
@@ -292,11 +296,11 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def from_flags(flag_values: flags.FlagValues, start: Config | None = None) -> Config:
-    """The options given on the command line over those of `start` (default: the defaults)."""
+    """The options of the command line; those that it leaves out are taken from `start` (if None: from the defaults)."""
     hints, given = typing.get_type_hints(Config), {}
     for field in dataclasses.fields(Config):
         flag = flag_values[field.name]
-        if flag.present or field.name == "mode":  # its default depends on the program: export.py's is `export`
+        if flag.present or field.name == "mode":  # its default depends on the program: `export` in export.py
             given[field.name] = flag.value
             if typing.get_origin(hints[field.name]) is tuple:
                 given[field.name] = tuple(_integers(field.name, flag.value))
@@ -307,7 +311,7 @@ def load(workdir: str) -> Config:
     """The options that the run in `workdir` was started with.
 
     Raises:
-        FileNotFoundError: where the folder holds no run.
+        FileNotFoundError: if the folder holds no run.
     """
     path = pathlib.Path(workdir) / "flags"
     if not path.is_file():
@@ -342,11 +346,11 @@ def with_flagfiles(words: list[str], folder: str = "", seen: tuple[str, ...] = (
     Args:
         words: the command line.
         folder: of the flagfile that holds the words; "" for the command line itself.
-        seen: the flagfiles that led here.
+        seen: the flagfiles that are being read, from the outermost to this one.
 
     Raises:
-        FileNotFoundError: where there is no such flagfile.
-        ValueError: where a flagfile contains itself, or cannot be read as UTF-8.
+        FileNotFoundError: if there is no such flagfile.
+        ValueError: if a flagfile contains itself, or cannot be read as UTF-8.
     """
     found, words = [], list(words)
     while words:
@@ -373,7 +377,7 @@ def with_flagfiles(words: list[str], folder: str = "", seen: tuple[str, ...] = (
 
 
 def _absolute(name, value):
-    """The absolute path of an option, with `~` as the home folder; what is no path stays as it is."""
+    """The absolute path of an option, with `~` as the home folder. A value that is not a path stays as it is."""
     if not value or "://" in value or (name in PERHAPS_PATHS and not (value.startswith("~") or os.path.exists(value))):
         return value
     if name == "images" and (value == LIST or value.startswith(CAMERA)):

@@ -21,15 +21,15 @@ from input_pipeline.source.foreign import tree as tree_lib
 from input_pipeline.source.listing import some
 from tfseg import config as config_lib
 
-REPORT = "conversion.txt"  # also tells a converted tree, which --overwrite may replace, from other folders
+REPORT = "conversion.txt"  # --overwrite replaces only folders that have this file, because a conversion made them
 SPLITS = ("train", "val", "test")
-_SIDEWAYS = range(5, 9)  # EXIF's orientations that swap width and height
+_SIDEWAYS = range(5, 9)  # the EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
 
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """What became of an item: how many pixels have each id, or what is at fault."""
+    """The result for one item: the number of pixels of each id, or the error in `fault`."""
 
     item: export_lib.Item
     pixels: np.ndarray | None = None  # int64 [256]
@@ -41,11 +41,11 @@ class Written:
 def convert(config: config_lib.Config) -> pathlib.Path:
     """Converts the export in --data_dir to images/, masks/ (gray PNGs of ids) and classes.csv in --output_dir.
 
-    Images are copied as they are. Annotations at fault stop the conversion, which then leaves nothing behind; with
-    --skip_bad they are left out and listed. What was done is printed, and written whole to conversion.txt.
+    Images are copied as they are. If an annotation has an error, the conversion stops and leaves no files behind; with
+    --skip_bad the annotation is left out and listed. A summary is printed; conversion.txt has it with complete lists.
 
     Raises:
-        ValueError: where the tool is not known, annotations are at fault, or --output_dir holds something.
+        ValueError: if the tool is not known, an annotation has an error, or --output_dir is not empty.
     """
     if not config.data_dir or not config.output_dir:
         missing = "--output_dir, a new folder" if config.data_dir else "--data_dir, what the tool exported"
@@ -76,8 +76,9 @@ def convert(config: config_lib.Config) -> pathlib.Path:
         faults = export.faults + [done.fault for done in written if done.fault]
         if faults and (not config.skip_bad or all(done.fault for done in written)):
             raise ValueError(
-                f"Expected annotations and images without a fault. Received: {len(faults)} at fault in {export.title}; repair "
-                f"or remove them, or leave them out with --skip_bad; nothing was written:\n  " + some(faults, "\n  ")
+                f"Expected annotations and images without errors. Received: {len(faults)} with an error in {export.title}. "
+                f"Repair or remove them, or leave them out with --skip_bad. Nothing was written:\n  "
+                + some(faults, "\n  ")
             )
         _write_classes(incomplete / "classes.csv", export.classes)
         printed, whole = _describe(export, written, splits, notes, source, output, faults)
@@ -91,7 +92,7 @@ def convert(config: config_lib.Config) -> pathlib.Path:
 
 
 def _check_output(source, output, overwrite):
-    """Raises ValueError where `output` holds what a conversion may not replace."""
+    """Raises ValueError if `output` has content that a conversion may not replace."""
     if output == source or output in source.parents:
         raise ValueError(
             f"Expected --output_dir outside of --data_dir. Received: {output}, which holds {source}. Give a new folder."
@@ -109,9 +110,9 @@ def _check_output(source, output, overwrite):
 
 
 def _replace(incomplete, output):
-    """Puts a finished folder in its place; the earlier one is removed last."""
+    """Moves a finished folder to its place. The earlier one is removed last, so that a crash loses nothing."""
     old = output.with_name(f"{output.name}.old")
-    if (old / REPORT).is_file():  # a conversion was killed here
+    if (old / REPORT).is_file():  # left by a conversion that was killed at this point
         shutil.rmtree(old)
     if output.exists():
         output.rename(old)
@@ -121,7 +122,7 @@ def _replace(incomplete, output):
 
 
 def _once(export):
-    """The export without what annotates an image of a split again, which is at fault."""
+    """The export with each image of a split once; a second annotation of the same image is listed as an error."""
     first = {}
     for item in export.items:
         if first.setdefault((item.split, item.image), item) is not item:
@@ -133,20 +134,20 @@ def _once(export):
 
 
 def _splits(items):
-    """({item's split: its folder}, notes): no folders where all items are of one split."""
+    """({split of an item: its folder}, notes). If all items are in one split, there are no folders."""
     found = collections.Counter(item.split for item in items)
     if len(found) < 2:
         return dict.fromkeys(found, ""), []
     notes = []
     if found[""]:
-        notes.append(f"{found['']} images are in no split, where others are in one: they are in train.")
+        notes.append(f"{found['']} images are in no split, although others are: they go to train.")
     if not found["val"]:
         notes.append("The export has no val split. Training evaluates on val: move some images there.")
     return {split: split or "train" for split in found}, notes
 
 
 def _targets(items, splits):
-    """(item, path below images/ without extension) of each item; two of one path get longer ones."""
+    """(item, path below images/ without extension) of each item. Items that would get the same path get longer ones."""
 
     def target(item, name):
         return "/".join(filter(None, (splits[item.split], os.path.splitext(name)[0])))
@@ -181,7 +182,7 @@ def _write(tree, folder, pair):
         return Written(item, fault=f"{place}: Expected what the tool writes. Received: something else ({error!r})")
     except files.FAULTS as error:
         if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError):
-            raise  # a full disk is no fault of a file
+            raise  # a full disk, for example, is not an error in the file
         told = isinstance(error, (FileNotFoundError, ValueError))
         return Written(
             item, fault=f"{place}: {error if told else f'Expected a whole file. Received: {files.message(error)}'}"
@@ -190,10 +191,10 @@ def _write(tree, folder, pair):
 
 
 def _upright(data):
-    """(height and width as EXIF turns it, whether EXIF turns it, extension) of an encoded image."""
+    """(height and width after the rotation that EXIF asks for, whether EXIF asks for one, extension) of an encoded image."""
     turned = files.is_turned(data)
     with Image.open(io.BytesIO(data)) as image:
-        image.load()  # a cut file is found now, not when the folder is prepared
+        image.load()  # a truncated file is found now, and not only when the folder is prepared
         sideways = turned and image.getexif().get(_ORIENTATION) in _SIDEWAYS
         size = image.size if sideways else image.size[::-1]
         return size, turned, ".jpg" if image.format in ("JPEG", "MPO") else f".{(image.format or 'png').lower()}"
@@ -221,7 +222,7 @@ def _write_classes(path, classes):
 
 
 def _describe(export, written, splits, notes, source, output, faults):
-    """(what is printed, what the report holds: the same with whole lists)."""
+    """(the printed summary, the text of the report: the same with complete lists)."""
     kept = [done for done in written if not done.fault]
     counts = collections.Counter(splits[done.item.split] for done in kept)
     of = ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split])
@@ -248,7 +249,7 @@ def _describe(export, written, splits, notes, source, output, faults):
     lines += [f"Note: {note}" for note in notes]
     lists = [f"\n{what} ({len(names)} files)\n" + "\n".join(names) for what, names in where.items()]
     if faults:
-        lines.append(f"{len(faults)} at fault are left out: {output / REPORT}\n  " + some(faults, "\n  "))
+        lines.append(f"{len(faults)} with errors are left out: {output / REPORT}\n  " + some(faults, "\n  "))
         lists.insert(0, "\nLeft out\n" + "\n".join(faults))
     lines.append(f"Look at it: python main.py --mode=check --dataset=folder --data_dir={shlex.quote(str(output))}")
     return "\n".join(lines), "\n".join([*lines, *lists]) + "\n"

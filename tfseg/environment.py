@@ -1,4 +1,4 @@
-"""<workdir>/environment.json: what a run was computed with, and when: versions, devices, the command of every start."""
+"""Writes <workdir>/environment.json: versions, devices, command and times of every start of a run."""
 
 import contextlib
 import datetime
@@ -21,9 +21,9 @@ PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "opencv-pytho
 
 @contextlib.contextmanager
 def recorded(workdir: pathlib.Path, strategy: tf.distribute.Strategy, chief: bool) -> Iterator[None]:
-    """Within the block, a run of the command line takes place in the workdir: keeps its environment.json and log.txt.
+    """Writes environment.json and log.txt of the run that takes place within the block.
 
-    Does nothing for other workers than the chief, and where `train` is called by a program of the user's own.
+    Does nothing for workers other than the chief, and if `train` is not called from our command line.
     """
     if not chief or not transcript.heard():
         yield
@@ -31,7 +31,7 @@ def recorded(workdir: pathlib.Path, strategy: tf.distribute.Strategy, chief: boo
     transcript.keep(workdir)
     facts = {**describe(strategy), "start": _now(), "end": None, "outcome": "running, or killed", "earlier": []}
     path = workdir / "environment.json"
-    with contextlib.suppress(OSError, ValueError):  # a file that somebody has damaged is no reason not to train
+    with contextlib.suppress(OSError, ValueError):  # a damaged file must not prevent training
         before = json.loads(path.read_text())
         facts["earlier"] = [*before.pop("earlier"), before]
     _write(path, facts)
@@ -46,12 +46,12 @@ def recorded(workdir: pathlib.Path, strategy: tf.distribute.Strategy, chief: boo
         raise
     finally:
         facts["end"] = _now()
-        with contextlib.suppress(OSError):  # of a full disk the failure that led here tells
+        with contextlib.suppress(OSError):  # if the disk is full, the error that ended the run says so
             _write(path, facts)
 
 
 def describe(strategy: tf.distribute.Strategy) -> dict:
-    """The versions, the devices and the command; nothing of the user or the machine's name."""
+    """The versions, the devices and the command; no names of users or machines."""
     return {
         "tfseg": version(),
         "python": platform.python_version(),

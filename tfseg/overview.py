@@ -1,4 +1,4 @@
-"""What a run says before its first step, and in a line at each evaluation."""
+"""The summary that a run prints before its first step, and its line at each evaluation."""
 
 import collections
 import math
@@ -20,7 +20,7 @@ def of_training(
     state: checkpoint.State,
     total_steps: int,
 ) -> str:
-    """The devices, the network, the data, the course and the folders of a run; one line each."""
+    """The devices, the network, the data, the schedule and the folders of a run; one line each."""
     folder = pathlib.Path(config.workdir)
     epoch = prepared.splits["train"] / config.batch_size
     counts = ", ".join(f"{count} {split}" for split, count in prepared.splits.items())
@@ -42,7 +42,7 @@ def of_training(
 
 
 def of_weights(config: config_lib.Config, model: keras.Model, origin: str) -> str:
-    """The network and where its weights are from: what evaluation, prediction and export say first."""
+    """The network and where its weights are from: what evaluation, prediction and export print first."""
     return f"Network      {config.model}, {parameters(model)}\nWeights      {origin}"
 
 
@@ -61,7 +61,7 @@ def parameters(model: keras.Model) -> str:
 
 
 def sizes(prepared: "input_pipeline.Prepared") -> str:
-    """The commonest image size, height x width in pixels, and how many other sizes there are."""
+    """The most common image size, height x width in pixels, and how many other sizes there are."""
     found = collections.Counter()
     for statistics in prepared.statistics.values():
         found.update(statistics["sizes"])
@@ -85,7 +85,7 @@ def evaluated(result: dict, state: checkpoint.State, val_loss: float | None) -> 
 
 
 def beside_the_bar(means: dict[str, float], rate: float) -> dict[str, str]:
-    """The numbers beside the bar of training, of the steps since the last ones; `rate` in images a second."""
+    """The numbers beside the progress bar: means over the steps since the last ones; `rate` in images per second."""
     rates = {"lr": f"{means['learning_rate']:.2e}", "images_per_s": f"{rate:.1f}"}
     return {"loss": f"{means['loss']:.4f}", **rates}
 

@@ -19,7 +19,7 @@ def prepare(config: config_lib.Config) -> "input_pipeline.Prepared":
             pixels, images = statistics["pixels"][i], statistics["images"][i]
             print(f"{one.name:24}{100 * pixels / valid:10.3f}{images:8}{enet[i]:10.3f}{median[i]:10.3f}")
     for split, statistics in prepared.statistics.items():
-        if statistics.get("turned"):  # records of an earlier version do not say
+        if statistics.get("turned"):  # absent in records of an earlier version
             print(f"{len(statistics['turned'])} images of {split} were turned upright, as their EXIF says.")
         for what, count in statistics.get("left_out", {}).items():
             print(f"{count} images of {split} have {what}, which is left out.")
@@ -32,13 +32,13 @@ def prepare(config: config_lib.Config) -> "input_pipeline.Prepared":
 
 
 def check_named(config: config_lib.Config) -> None:
-    """Raises ValueError, with the known data sets, where --dataset is blank."""
+    """Raises ValueError, with the known data sets, if --dataset is blank."""
     if not config.dataset:
         raise ValueError(f"Expected --dataset, one of: {', '.join(input_pipeline.names())}. Received: none.")
 
 
 def records(config: config_lib.Config, overwrite: bool = False) -> "input_pipeline.Prepared":
-    """The records of --dataset, stored as the options say; built where they are not there yet."""
+    """The records of --dataset, in the format of the options. Builds them if they do not exist yet."""
     return input_pipeline.prepare(
         config.dataset,
         config.data_dir,

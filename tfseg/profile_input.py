@@ -1,4 +1,4 @@
-"""--mode=profile --profile=input: whether the stream or the step limits a training.
+"""--mode=profile --profile=input: measures whether the input pipeline or the step limits the speed of training.
 
 python main.py --mode=profile --profile=input --flagfile=configs/camvid_enet.flags --data_dir=path/to/CamVid
 """
@@ -11,17 +11,15 @@ from input_pipeline import pipeline
 from tfseg import config as config_lib
 from tfseg import losses, network, optimizers, preflight, prepare
 
-SECONDS, WARM_UP = (
-    5.0,
-    10,
-)  # Timed for so long, after so many batches, more than wait in the buffers, that do not count.
+SECONDS = 5.0  # length of each measurement
+WARM_UP = 10  # batches that are not counted at the start: more than the buffers hold
 
 
 def profile(config: config_lib.Config) -> dict:
     """Times the stream without a step, and the step on one batch without the stream; prints and returns both.
 
-    The step is forward, losses, backward and the optimizer on one device, as training's. Keys: `stream` and `step`, images a
-    second, and `limit`, the slower of them.
+    As in training, the step is the forward pass, losses, gradients and the optimizer, here on one device. The result has
+    `stream` and `step` in images per second, and `limit`, the name of the slower one.
     """
     preflight.check(config, 1)
     prepared = prepare.records(config)
@@ -38,7 +36,7 @@ def profile(config: config_lib.Config) -> dict:
 
 
 def rate(take, images: int, warm_up: int) -> float:
-    """Images a second of a function that takes `images` at a call."""
+    """Images per second of a function that processes `images` of them in each call."""
     for _ in range(warm_up):
         take()
     count, begin = 0, time.perf_counter()
@@ -49,11 +47,11 @@ def rate(take, images: int, warm_up: int) -> float:
 
 
 def _stream(config, prepared, chain):
-    """A batch, and images a second. The stream ends with this function: its threads would take part of the step's time."""
+    """A batch, and images per second. The stream ends with this function: its threads would slow down the step."""
     options = {"max_class_share": config.crop_max_class_share, "batch_size": config.batch_size, "seed": config.seed}
     batches = iter(pipeline.training(prepared, **chain, **options, cache=config.cache))
     batch = next(batches)
-    if config.cache == "memory":  # The first epoch decodes; the others are what a training is made of.
+    if config.cache == "memory":  # The first epoch also decodes; the later ones are typical.
         for _ in range(-(-prepared.splits["train"] // config.batch_size)):
             next(batches)
     return batch, rate(lambda: next(batches), config.batch_size, WARM_UP)

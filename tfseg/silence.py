@@ -1,9 +1,9 @@
-"""Keeps what TensorFlow and other libraries say to themselves off the screen, unless the program crashes.
+"""Hides the log messages of TensorFlow and other libraries that no user needs, and shows them if the program crashes.
 
-TensorFlow's C++ parts write to the file descriptor of stderr, some of it before their log level is read. So that descriptor
-leads to a small process of our own: it passes on what a user needs and keeps the rest. When the program dies without having
-said that it ended (a fatal error in C++, the kernel's out-of-memory killer), it writes what it kept, too. It is a process,
-not a thread, because a thread dies with the program, and with it the last words.
+TensorFlow's C++ code writes to the file descriptor of stderr, in part before its log level is read. Therefore this descriptor
+is connected to a small process of our own: it passes on the lines that a user needs and stores the others. If the program
+crashes (a fatal error in C++, the kernel's out-of-memory killer), it prints the stored lines too. It is a process and not a
+thread, because a thread would end with the program, before it could print them.
 """
 
 import collections
@@ -25,7 +25,7 @@ KEPT = 200  # lines of the libraries that are shown after a crash
 
 # A line of absl ("E0000 00:00:1795628011.397573 ...") or of older TensorFlow ("2026-01-31 12:00:00.123456: E ...").
 _LEVEL = re.compile(rb"(?:\d{4}-\d\d-\d\d [\d:.]+: )?([IWEF])(?:\d{4} [\d:.]+ | )\s*(?:\d+ )?[\w./\[\]-]+:\d+\] ")
-# Errors that are none: a machine without a GPU, libraries that register themselves twice.
+# Messages at the level of errors that are harmless: a machine without a GPU, libraries that register themselves twice.
 _NO_ERROR = re.compile(
     rb"failed call to cuInit|oneDNN supports DT_|CUDA_ERROR_NO_DEVICE|Unable to register cu\w+ factory|computation_placer|"
     rb"cudart_stub|Could not find cuda drivers|End of sequence"
@@ -35,12 +35,12 @@ _REST = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|To enable the following instructions|"
     rb"Skipping registering GPU devices|rebuild TensorFlow with the appropriate compiler flags|^\s*\[\[\{\{node "
 )
-# What the program writes to the process beside it.
+# Commands from the program to the process that filters its messages.
 _ENDED, _SHOW, _COPY_TO = b"\0ended", b"\0show", b"\0copy to "
 
 
 def is_noise(line: bytes) -> bool:
-    """Whether a line of the C++ parts tells a user nothing: their notes and warnings, and errors that are none."""
+    """Whether a line of the C++ code is of no use to a user: notes, warnings, and errors that are harmless."""
     level = _LEVEL.match(line)
     if level:
         return level[1] in b"IW" or (level[1] == b"E" and bool(_NO_ERROR.search(line)))
@@ -48,7 +48,7 @@ def is_noise(line: bytes) -> bool:
 
 
 def is_verbose(words: list[str]) -> bool:
-    """Whether the command line asks for everything: --verbosity of 1 or more. Read before absl reads it."""
+    """Whether the command line asks for all messages (--verbosity of 1 or more). Needed before absl reads the flags."""
     found = re.findall(r"(?:^|\n)--?(?:v|verbosity)(?:=|\n)(-?\w+)", "\n".join(words))
     return bool(found) and found[-1] not in ("0", "-1", "-2", "-3", "info", "warning", "error", "fatal")
 
@@ -57,10 +57,10 @@ def is_verbose(words: list[str]) -> bool:
 def kept() -> Iterator[Callable[[pathlib.Path], None]]:
     """Within the block, the libraries' notes and warnings are not shown; call it before TensorFlow is imported.
 
-    Python's own stderr stays what it was. Where the block raises an exception (other than SystemExit), what was kept of the
-    C++ parts is shown. Gives a function that names a file to which the shown lines of the C++ parts are added as well.
+    Python's own stderr is not changed. If the block raises an exception other than SystemExit, the hidden lines of the C++
+    code are shown. Yields a function that takes the path of a file, to which the shown lines of the C++ code are added too.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # their notes help nobody, even after a crash
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # notes are of no use, even after a crash
     _quiet_python()
     sys.stderr.flush()
     shown = os.dup(2)
@@ -84,7 +84,7 @@ def kept() -> Iterator[Callable[[pathlib.Path], None]]:
     finally:
         sys.stderr.flush()
         os.write(2, b"\n" + (_ENDED if ended else _SHOW) + b"\n")
-        if not ended:  # the traceback comes last
+        if not ended:  # wait, so that the traceback comes after the hidden lines
             os.dup2(shown, 2)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(child, 0)
@@ -93,7 +93,7 @@ def kept() -> Iterator[Callable[[pathlib.Path], None]]:
 
 
 def _quiet_python():
-    """Python's loggers: our own messages in plain words; of others' only errors. No warnings that only we could act on."""
+    """Sets Python's loggers: our own messages without a prefix, only errors of other libraries, no Python warnings."""
     handler = logging.get_absl_handler().python_handler
     handler.setFormatter(Plain())
     handler.addFilter(is_ours)
@@ -120,12 +120,11 @@ class Plain(python_logging.Formatter):
 
 
 def _pass_on(readable, shown):
-    """The process beside the program: reads lines until the program and its children are gone, and never returns."""
+    """What the filtering process runs: it reads lines until the program and its children have ended, and never returns."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # It ends after the program, whose last words it must pass on.
-    low, high = sorted(
-        (readable, shown)
-    )  # all else that is open is the program's, a lock that its caller holds for example
+        signal.signal(number, signal.SIG_IGN)  # It must live longer than the program, to pass on its last lines.
+    low, high = sorted((readable, shown))
+    # Closes all other files of the program: otherwise a lock of its caller, for example, would stay held.
     for first, end in ((0, low), (low + 1, high), (high + 1, os.sysconf("SC_OPEN_MAX"))):
         os.closerange(first, end)
     noise, ended, rest, copy = collections.deque(maxlen=KEPT), False, b"", None

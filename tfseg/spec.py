@@ -36,12 +36,12 @@ class Call:
 
 
 def parse(text: str) -> Call:
-    """Parses `name` or `name(1, key="value")`. Raises ValueError where the text is neither."""
+    """Parses `name` or `name(1, key="value")`. Raises ValueError if the text is neither."""
     return _call(_expression(text), text)
 
 
 def parse_chain(text: str) -> list[Call]:
-    """Parses `a | b(2) | c`; a blank text is the empty chain."""
+    """Parses `a | b(2) | c`. A blank text gives an empty chain."""
     if not text.strip():
         return []
     node, calls = _expression(text), []
@@ -61,7 +61,7 @@ def parse_sum(text: str) -> list[tuple[float, Call]]:
 
 
 def names(package: str) -> list[str]:
-    """The modules of a package that a spec may name: all but packages and names with a leading underscore."""
+    """The modules of a package that a spec may name: all except packages and names that begin with an underscore."""
     path = importlib.import_module(package).__path__
     return sorted(m.name for m in pkgutil.iter_modules(path) if not m.ispkg and not m.name.startswith("_"))
 
@@ -106,17 +106,17 @@ def choose(known: Mapping[str, T], name: str, expected: str, text: str = "") -> 
 def did_you_mean(name: str, known: Iterable[str], alike: float = 0.6) -> str:
     """The sentence " Did you mean 'unet'?" with the known name whose spelling is nearest, or "" where none is near.
 
-    Capitals, hyphens and underscores make no difference. `alike` is the least likeness, 0..1, as difflib counts it.
+    Capitals, hyphens and underscores make no difference. `alike` is the lowest similarity (0..1, of difflib) that counts.
     """
     nearest = _nearest(name, known, alike)
     return f" Did you mean {nearest!r}?" if nearest else ""
 
 
 def check_module(module: ModuleType, required: Iterable[str], optional: Iterable[str] = ()) -> None:
-    """Checks the names that a module declares, so that a mistyped declaration is an error and is not ignored.
+    """Checks the names that a module declares, so that a mistyped declaration is an error instead of being ignored.
 
     Args:
-        module: a module that is used because it is in its package.
+        module: a module of a package whose modules are found by their names.
         required: names that it must have.
         optional: names that it may have. Other names are allowed unless they look like one of these that is missing.
 
@@ -143,13 +143,13 @@ def check_module(module: ModuleType, required: Iterable[str], optional: Iterable
 
 
 def apply(function: Callable, call: Call, *args, **kwargs) -> Any:
-    """Calls `function(*args, *call.args, **kwargs, **call.kwargs)`; an option it does not take lists those it does."""
+    """Calls `function(*args, *call.args, **kwargs, **call.kwargs)`; an unknown option raises ValueError with the known ones."""
     check(function, call, *args, **kwargs)
     return function(*args, *call.args, **kwargs, **call.kwargs)
 
 
 def check(function: Callable, call: Call, *args, **kwargs) -> None:
-    """Raises ValueError, listing the options, where `apply` with the same arguments could not make the call."""
+    """Raises ValueError, listing the options, if `apply` with the same arguments could not make the call."""
     signature = inspect.signature(function)
     try:
         signature.bind(*args, *call.args, **kwargs, **call.kwargs)
@@ -187,7 +187,7 @@ def _is_declared(module, name):
 def _expression(text):
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of regular expressions: "\\d" is no escape of Python and stays as it is
+            warnings.simplefilter("ignore")  # regular expressions: "\\d" is not an escape in Python and stays as it is
             return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         raise ValueError(f"Expected a spec such as `name(key=1)`. Received: {text!r} ({error.msg}).") from error

@@ -19,7 +19,7 @@ from tfseg import pictures
 
 NORMS = "norms/"  # of modules: they are in TensorBoard, and not in metrics.jsonl
 PANELS = 4  # Pictures of the val split, the same ones at every evaluation.
-# Options that say where and how a run is computed, and not what: no hyperparameters.
+# Options that do not change what a run computes; they are not shown as hyperparameters.
 NO_HPARAMS = (
     ("mode", *config_lib.PATHS, "overwrite", "skip_bad", "eval_every", "checkpoint_every", "log_every", "keep")
     + ("strategy", "steps_per_call", "profile_steps", "split", "eval_batch_size", "metrics", "attack", "consistency")
@@ -31,7 +31,7 @@ FIRST_HPARAMS = (
     "loss",
     "learning_rate",
     "batch_size",
-)  # the columns that are seen without a click
+)  # the columns that TensorBoard shows at first
 TABLE_METRICS = {
     "metrics/miou": "mIoU",
     "metrics/pixel_accuracy": "pixel accuracy",
@@ -41,7 +41,7 @@ TABLE_METRICS = {
 
 
 class Log:
-    """Writes the course of a run; to be used in a `with` statement, which closes the files."""
+    """Writes the log of a run. Use it in a `with` statement, which closes the files."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Log:
             self._examples = list(examples.as_numpy_iterator())
         with self._train.as_default():
             tf.summary.text("flags", "    " + config.text().replace("\n", "\n    "), step=first_step)
-        with self._eval.as_default():  # beside the metrics, whose last values TensorBoard's table shows
+        with self._eval.as_default():  # beside the metrics, so that TensorBoard's table of runs shows their last values
             tf.summary.experimental.write_raw_pb(_table().SerializeToString(), step=0)
             hparams_api.hparams(hparams(config))
             # The tab "Custom scalars" draws the IoU of all classes into one chart, beside the losses of both splits.
@@ -93,11 +93,11 @@ class Log:
         """Scalars, the confusion matrix as a picture, and input | label | prediction of a few images.
 
         Args:
-            step: of the weights.
-            result: of `evaluate.report`.
+            step: the step of the weights.
+            result: the result of `evaluate.report`.
             confusion: int64 [classes, classes].
-            model: which draws the pictures.
-            losses: of the split: {"loss": 0.43, "logits/cross_entropy": 0.43}, named as those of training.
+            model: the network that predicts the pictures.
+            losses: the losses of the split: {"loss": 0.43, "logits/cross_entropy": 0.43}, named as in training.
         """
         numbers = {name: value for name, value in result.items() if isinstance(value, float)}
         losses = losses or {}
@@ -181,7 +181,7 @@ def tag(name: str) -> str:
 
 
 def hparams(config: config_lib.Config) -> dict[str, str | int | float | bool]:
-    """What TensorBoard's table of runs shows of the options: FIRST_HPARAMS, and what is not the default."""
+    """The options that TensorBoard's table of runs shows: FIRST_HPARAMS, and those that differ from the default."""
     default, found = config_lib.Config(), {}
     for name in _hparam_names():
         value = getattr(config, name)
@@ -195,9 +195,9 @@ def _hparam_names():
 
 
 def _table():
-    """The columns of TensorBoard's table; the same for every run, since it takes those of any of them.
+    """The columns of TensorBoard's table. They are the same for every run, because TensorBoard takes them from any one.
 
-    It shows the columns that are said to differ first, and not more than five without a click.
+    It first shows the columns that are declared to differ, and at most five until the user selects more.
     """
     columns = [api_pb2.HParamInfo(name=name, differs=name in FIRST_HPARAMS) for name in _hparam_names()]
     metrics = [
@@ -217,7 +217,7 @@ def _charts():
 
 
 def _open_after(path, step):
-    """Opens metrics.jsonl for appending, less the lines of steps that a resumed run takes again."""
+    """Opens metrics.jsonl for appending. Removes the lines of steps that a resumed run will repeat."""
     lines = path.read_text().splitlines() if path.is_file() else []
     kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
     aside = path.with_suffix(".writing")

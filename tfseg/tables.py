@@ -14,7 +14,7 @@ def text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         table.add_column(name, justify="right" if i else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    # Wider than any terminal, so that no line is broken or cut: the log holds the same text.
+    # Wider than any terminal, so that no line is wrapped or cut: the same text goes to the log.
     console = Console(file=io.StringIO(), width=10_000, color_system=None, markup=False, highlight=False, emoji=False)
     console.print(table)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())

@@ -81,7 +81,7 @@ def run(
     plain_terms = losses.build(config.loss, weights)
     # The loss alone is compiled by XLA: cross entropy then takes 0.4 of the time on a CPU. The whole step would be slower.
     terms = [t._replace(function=tf.function(t.function, jit_compile=True)) for t in plain_terms]
-    # Not earlier: preparing the data uses Python's random generator, and a run must be the same with and without it.
+    # Not earlier: preparing the data uses Python's random generator, and must not change the results of the run.
     keras.utils.set_random_seed(config.seed)
     learning_rate = config.learning_rate * 0.5 ** len(workdir.recoveries(folder))
     schedule = optimizers.Schedule(config.schedule, learning_rate, total_steps, config.warmup_steps)
@@ -181,7 +181,7 @@ def run(
                 finite = tf.math.is_finite(logged["gradient_norm"])
                 if finite:
                     strategy.run(optimizer.apply, (gradients,))
-                # An overflow is to be expected until the scale has come down; below 1 it is the network's own.
+                # Overflows are normal until the scale is low enough. With a scale of 1 or less, the network itself overflows.
                 excused = tf.logical_and(tf.logical_not(finite), scale.value > 1.0)
                 logged["gradient_norm"] = tf.where(excused, 0.0, logged["gradient_norm"])
                 logged["loss_scale"] = tf.identity(scale.value)
@@ -215,7 +215,7 @@ def run(
 
     batches = pipeline.readable(strategy.distribute_datasets_from_function(stream), prepared)
     evaluated = model if average is None else average
-    # The plain terms: for validation images of many sizes, compiled ones would be compiled many times.
+    # Without XLA: validation images have many sizes, and XLA would compile the loss again for each size.
     counted = metrics.build(config.metrics, [c.name for c in prepared.classes])
     validation_losses = counts.losses(losses.of_pixels(plain_terms))
     what = (evaluated, prepared, strategy, config, "val", {**counted, "losses": validation_losses})
@@ -223,7 +223,8 @@ def run(
     log = summaries.Log(output, config, prepared, state.step)
     bar = progress.bar("train", total_steps, "steps", state.step, leave=True)
     agree = distribute.agreement(strategy)
-    result, unlogged = {}, []  # Steps whose numbers are still on the device; reading each at once would make it wait.
+    # `unlogged` has the steps whose numbers are still on the device: reading them after every step would make it wait.
+    result, unlogged = {}, []
 
     def save():
         gradients_lib.check_finite(unlogged, folder)
@@ -233,11 +234,11 @@ def run(
     with bar, log, trace, Interruption() as interruption:
         if not state.step and config.recover:
             save()
-        # In seconds: when the last line of the log was written, and how long the loop has waited for data since then.
+        # The time of the last line in the log, and how long the loop has waited for data since then, in seconds.
         clock, waited = time.monotonic(), 0.0
         while True:
-            # Between two steps: evaluate and save where that is due, then stop where a signal or the end says so. A run that
-            # was stopped before its evaluation evaluates first when it resumes: `state.evaluated` tells. All workers ask
+            # Between two steps: evaluate and save if that is due, then stop after a signal or at the end. A run that was
+            # stopped before an evaluation makes up for it when it resumes, which `state.evaluated` shows. All workers call
             # `agree` at the same places, so that they stop together, also in the middle of an evaluation.
             due = state.step > 0 and (state.step % eval_steps == 0 or state.step >= total_steps)
             signal = agree(interruption.requested)

@@ -1,6 +1,6 @@
-"""<workdir>/log.txt: everything that a run says, with times, over all its starts.
+"""Writes <workdir>/log.txt: all output of a run with times, including the times that it was resumed.
 
-Lines that are said before the workdir is known (while options are checked) are remembered, and written once it is.
+Output from before the workdir is known (while options are checked) is kept in memory, and written as soon as it is known.
 """
 
 import contextlib
@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 
 from tfseg import silence
 
-_BAR = re.compile(r"\d%\||\?it/s|\x1b\[A")  # a progress bar in a terminal: it has lines of its own in no file
+_BAR = re.compile(r"\d%\||\?it/s|\x1b\[A")  # a progress bar, which is not copied to the file
 
 
 class Transcript(python_logging.Handler):
-    """What the program said since its start; a handler of log records, and of the lines of `listening` streams."""
+    """The output of the program since its start: log records, and the lines that `listening` takes from streams."""
 
     def __init__(self, verbose: bool, copy_to: Callable | None):
         super().__init__()
@@ -33,19 +33,19 @@ class Transcript(python_logging.Handler):
         self.add(self.format(record))
 
     def add(self, text: str) -> None:
-        """Takes lines that were said now."""
+        """Takes lines of output, with the current time."""
         now = f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S}"
         lines = [f"{now}  {line}\n" for line in text.splitlines() if line.strip()]
         if not self._file:
             self._lines += lines
             return
-        # A full disk must stop the run where it saves, with its own message, and not here.
+        # A full disk must not stop the run here: saving a checkpoint will fail with a better message.
         with contextlib.suppress(OSError, ValueError):
             self._file.writelines(lines)
             self._file.flush()
 
     def keep(self, path: pathlib.Path, header: str) -> None:
-        """From now on the lines go to the end of this file, after a header and what was said before."""
+        """Appends the lines to this file from now on, after a header and the lines so far."""
         if self._file:
             return
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
@@ -58,7 +58,7 @@ class Transcript(python_logging.Handler):
 
 
 class _Listening:
-    """A text stream whose whole lines go to the transcript as well."""
+    """A text stream that copies its complete lines to the transcript."""
 
     def __init__(self, stream, transcript):
         self._stream, self._transcript, self._line = stream, transcript, ""
@@ -81,16 +81,16 @@ _current: Transcript | None = None
 
 @contextlib.contextmanager
 def listening(verbose: bool = False, copy_to: Callable | None = None) -> Iterator[Transcript]:
-    """Within the block, all that is printed and logged, and the traceback of an exception, is in the transcript.
+    """Within the block, the transcript gets everything that is printed and logged, and the traceback of an exception.
 
     Args:
-        verbose: whether what other libraries log is taken, too.
-        copy_to: is called with the path of log.txt once it is known; see `silence.kept`.
+        verbose: whether it also gets what other libraries log.
+        copy_to: a function that is called with the path of log.txt once it is known; see `silence.kept`.
     """
     global _current
     _current = transcript = Transcript(verbose, copy_to)
     before = sys.stdout, sys.stderr
-    sys.stdout.reconfigure(line_buffering=True)  # also in a file: who looks at it sees all that was said
+    sys.stdout.reconfigure(line_buffering=True)  # also if stdout is a file, which is then always up to date
     sys.stdout, sys.stderr = (_Listening(stream, transcript) for stream in before)
     python_logging.getLogger().addHandler(transcript)
     try:
@@ -106,11 +106,11 @@ def listening(verbose: bool = False, copy_to: Callable | None = None) -> Iterato
 
 
 def keep(workdir: pathlib.Path) -> None:
-    """Keeps the transcript of this program in <workdir>/log.txt; does nothing where nobody listens (a notebook, a test)."""
+    """Keeps the transcript of this program in <workdir>/log.txt; does nothing outside of `listening` (notebooks, tests)."""
     if _current:
         _current.keep(workdir / "log.txt", f"{' '.join(sys.argv)}  (process {os.getpid()})")
 
 
 def heard() -> bool:
-    """Whether there is a transcript: the program was started by its command line."""
+    """Whether there is a transcript, which means that the program was started from the command line."""
     return _current is not None

@@ -1,4 +1,4 @@
-"""Says how well uncertainty tells wrong pixels from right ones, from counts that merge over batches, replicas and images."""
+"""Measures how well uncertainty separates wrong pixels from right ones. Counts of batches, replicas and images can be added."""
 
 import html
 
@@ -10,7 +10,7 @@ from tfseg import counts as counts_lib
 from tfseg import tables
 from tfseg.inference import monte_carlo
 
-# Of one kind of uncertainty. Most values lie near 0: bin b begins at largest * (b / BINS)**4, so that these are told apart.
+# Bins of one kind of uncertainty. Most values are near 0: bin b begins at largest * (b / BINS)**4 to resolve these.
 BINS, POWER = 4096, 4
 
 
@@ -26,10 +26,10 @@ def counted(samples: int, seed: int, num_classes: int) -> counts_lib.Count:
 
 
 def count(uncertainty: dict, label, prediction, num_classes: int):
-    """Counts the right and the wrong pixels by their uncertainty. Counts and sums of batches and replicas may be added.
+    """Counts the right and the wrong pixels by their uncertainty. Counts and sums of batches and replicas can be added.
 
     Args:
-        uncertainty: by the names of `monte_carlo.KINDS`, float32 [batch, height, width].
+        uncertainty: {name in `monte_carlo.KINDS`: values}, float32 [batch, height, width].
         label: integer [batch, height, width]; IGNORE and ids of num_classes or more do not count.
         prediction: integer of the same shape.
         num_classes: classes of the network.

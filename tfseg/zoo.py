@@ -1,6 +1,6 @@
 """Trained weights in the folder `zoo`: `--init_from=zoo:<name>`.
 
-`zoo/index.json` says for each name its file, the SHA-256 of it, the network and its classes, so that a name is enough to
+For each name `zoo/index.json` has the file, its SHA-256, the network and its classes, so that a name is enough to
 predict, evaluate, export or start a training. `tools/release.py` adds an entry from a run.
 """
 

@@ -62,7 +62,7 @@ def test_skip_bad_leaves_the_faults_out_and_lists_them(source, tmp_path, capsys)
     exports.write(source / "b.json", exports.labelme([exports.shape("x", BOX[:2])], "b.jpg"))
     run(tmp_path, skip_bad=True)
     assert sorted(p.name for p in (tmp_path / "out" / "masks").iterdir()) == ["a.png"]
-    assert "1 at fault are left out" in capsys.readouterr().out
+    assert "1 with errors are left out" in capsys.readouterr().out
     assert "b.json: polygon 0 (x) has 2 points" in (tmp_path / "out" / "conversion.txt").read_text()
 
 

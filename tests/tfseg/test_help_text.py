@@ -27,7 +27,7 @@ def test_help_is_a_page(word):
     assert max(map(len, text.splitlines())) <= 140
     for mode, what in config.MODES.items():
         assert f"  {mode:10}{what}\n" in text
-    assert "--batch_size     Images a step, over all replicas (default: 8)\n" in text
+    assert "--batch_size     Images in a step, over all replicas (default: 8)\n" in text
     assert "python main.py --flagfile=configs/quickstart.flags\n" in text
 
 
@@ -38,7 +38,7 @@ def test_helpfull_has_every_option_by_section():
     assert places == sorted(places)
     for field in dataclasses.fields(config.Config):
         assert text.count(f"\n  --{field.name}  (") == 1
-    assert places[3] < text.index("  --batch_size  (whole number; default: 8)\n      Images a step") < places[4]
+    assert places[3] < text.index("  --batch_size  (whole number; default: 8)\n      Images in a step") < places[4]
     assert "  --precision  (one of float32, mixed_bfloat16, mixed_float16; default: float32)\n" in text
     assert "  --crop_size  (whole numbers, separated by commas; default: 360,480)\n" in text
     assert "  --sync_batch_norm  (true or false; default: true)\n" in text

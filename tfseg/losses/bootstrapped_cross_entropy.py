@@ -34,7 +34,7 @@ def bootstrapped_cross_entropy(logits, label, *, class_weights=None, pixels=1638
         (0, 0) with a gradient of 0 where there is none.
 
     Raises:
-        ValueError: where shapes disagree or an argument is out of its range.
+        ValueError: if shapes disagree or an argument is out of its range.
     """
     if pixels < 1 or pixels != int(pixels):
         raise ValueError(f"Expected pixels, how many of an image, as an integer of 1 or more. Received: {pixels}.")

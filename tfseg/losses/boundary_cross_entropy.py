@@ -35,7 +35,7 @@ def boundary_cross_entropy(logits, label, *, class_weights=None, weight=10.0, si
         (sum, count), float32 scalars; (0, 0) with a gradient of 0 where no pixel is valid.
 
     Raises:
-        ValueError: where shapes disagree or an argument is out of its range.
+        ValueError: if shapes disagree or an argument is out of its range.
     """
     if weight < 0 or sigma <= 0:
         raise ValueError(f"Expected a weight of 0 or more and a sigma above 0. Received: {weight} and {sigma}.")

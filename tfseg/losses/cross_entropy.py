@@ -27,7 +27,7 @@ def cross_entropy(logits, label, *, class_weights=None, label_smoothing=0.0):
         (sum, count), float32 scalars; (0, 0) with a gradient of 0 where no pixel is valid.
 
     Raises:
-        ValueError: where shapes disagree or an argument is out of its range.
+        ValueError: if shapes disagree or an argument is out of its range.
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"Expected label_smoothing in 0..1. Received: {label_smoothing}.")

@@ -25,6 +25,6 @@ def dice(logits, label, *, smooth=0.0):
         with a gradient of 0 where there is none.
 
     Raises:
-        ValueError: where shapes disagree or an argument is out of its range.
+        ValueError: if shapes disagree or an argument is out of its range.
     """
     return tversky(logits, label, alpha=0.5, beta=0.5, smooth=smooth / 2)

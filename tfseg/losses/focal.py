@@ -27,7 +27,7 @@ def focal(logits, label, *, class_weights=None, gamma=2.0):
         (sum, count), float32 scalars; (0, 0) with a gradient of 0 where no pixel is valid.
 
     Raises:
-        ValueError: where shapes disagree or an argument is out of its range.
+        ValueError: if shapes disagree or an argument is out of its range.
     """
     if gamma < 0:
         raise ValueError(f"Expected a gamma of 0 or more. Received: {gamma}.")

@@ -26,6 +26,6 @@ def jaccard(logits, label, *, smooth=0.0):
         with a gradient of 0 where there is none.
 
     Raises:
-        ValueError: where shapes disagree or an argument is out of its range.
+        ValueError: if shapes disagree or an argument is out of its range.
     """
     return tversky(logits, label, alpha=1.0, beta=1.0, smooth=smooth)

@@ -29,7 +29,7 @@ def lovasz_softmax(logits, label, *, per_image=True):
         with a gradient of 0 where there is none.
 
     Raises:
-        ValueError: where shapes disagree.
+        ValueError: if shapes disagree.
     """
     probability, target = _masked.probabilities(logits, label)
     if not per_image:

@@ -32,7 +32,7 @@ def ohem_cross_entropy(logits, label, *, class_weights=None, threshold=0.7, min_
         (sum, count), float32 scalars; (0, 0) with a gradient of 0 where no pixel is valid or hard.
 
     Raises:
-        ValueError: where shapes disagree or an argument is out of its range.
+        ValueError: if shapes disagree or an argument is out of its range.
     """
     if threshold is not None and not 0 < threshold <= 1:
         raise ValueError(f"Expected a threshold above 0 and up to 1, or None. Received: {threshold}.")

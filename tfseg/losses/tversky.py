@@ -36,7 +36,7 @@ def tversky(logits, label, *, alpha=0.3, beta=0.7, smooth=0.0):
         with a gradient of 0 where there is none.
 
     Raises:
-        ValueError: where shapes disagree or an argument is out of its range.
+        ValueError: if shapes disagree or an argument is out of its range.
     """
     if min(alpha, beta, smooth) < 0:
         raise ValueError(f"Expected alpha, beta and smooth of 0 or more. Received: {alpha}, {beta} and {smooth}.")
