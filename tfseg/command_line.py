@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from absl import app, flags, logging
 
-from tfseg import config, help_text, silence, transcript, zoo
+from tfseg import config, flagfiles, help_text, silence, transcript, zoo
 
 # Modes that read the run in --workdir. Training creates a run; the other modes need none.
 OF_A_RUN = ("evaluate", "predict", "export")
@@ -30,7 +30,7 @@ def run(mode: str = "") -> None:
     if mode:
         flags.FLAGS.set_default("mode", mode)
     with guard():
-        words = config.with_flagfiles(sys.argv[1:])
+        words = flagfiles.expanded(sys.argv[1:])
     if text := help_text.asked_for(words, os.path.basename(sys.argv[0])):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a program such as `head` may close the pipe
         print(text)

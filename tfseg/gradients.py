@@ -3,6 +3,7 @@
 import pathlib
 from collections.abc import Callable, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -97,6 +98,11 @@ def module_norms(kind: str, values: Sequence[tf.Tensor], variables: Sequence) ->
         squares.setdefault(module, []).append(2.0 * tf.nn.l2_loss(tf.cast(value, tf.float32)))
     norms = {f"norms/{kind}/{module}": tf.sqrt(tf.add_n(parts)) for module, parts in squares.items()}
     return {name: tf.where(tf.math.is_finite(norm), norm, 0.0) for name, norm in norms.items()}
+
+
+def weight_norms(model: keras.Model) -> dict[str, tf.Tensor]:
+    """`module_norms` of the weights that are trained."""
+    return module_norms("weight", [variable.value for variable in model.trainable_variables], model.trainable_variables)
 
 
 def check_finite(steps: list[tuple], workdir: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ from tensorboard.plugins.hparams import summary as hparams_summary
 
 import input_pipeline
 from tfseg import config as config_lib
-from tfseg import pictures
+from tfseg import gradients, pictures
 
 NORMS = "norms/"  # of modules: they are in TensorBoard, and not in metrics.jsonl
 PANELS = 4  # Pictures of the val split, the same ones at every evaluation.
@@ -75,10 +75,10 @@ class Log:
         self._eval.close()
         self._lines.close()
 
-    def training(self, step: int, values: dict[str, float]) -> None:
-        """Scalars of the steps since the last call, e.g. `loss`, `learning_rate`, `images_per_second`."""
+    def training(self, step: int, values: dict[str, float], model: keras.Model) -> None:
+        """Scalars of the steps since the last call, e.g. `loss`, `learning_rate`, `images_per_second`; norms of the weights."""
         with self._train.as_default(step):
-            for name, value in values.items():
+            for name, value in {**values, **gradients.weight_norms(model)}.items():
                 tf.summary.scalar(tag(name), value)
         self._write({"step": step, **{name: value for name, value in values.items() if not name.startswith(NORMS)}})
 

@@ -130,10 +130,10 @@ def run(
         """{"logits/cross_entropy": (sum, count)} over a replica's batch, or over a part of it."""
         outputs, pairs = forward(batch["image"]), {}
         for output in output_weights:
-            logits, label = _at_one_size(outputs[output], batch["label"], model.aux_resolution)
+            logits, label = losses.at_one_size(outputs[output], batch["label"], model.aux_resolution)
             pairs |= {f"{output}/{term.name}": term.function(logits, label) for term in of_pixels}
         for term in of_others:
-            pairs[f"{term.reads[0]}/{term.name}"] = term.function(*_read(term.reads, outputs, batch))
+            pairs[f"{term.reads[0]}/{term.name}"] = term.function(*losses.read(term.reads, outputs, batch))
         return pairs
 
     def shares(pairs):
@@ -163,8 +163,8 @@ def run(
         gradients = tf.distribute.get_replica_context().all_reduce("SUM", gradients)
         gradients = [gradient / loss_scale for gradient in gradients] if scale else gradients
         norm = tf.linalg.global_norm(gradients)
-        norms = gradients_lib.module_norms("gradient", gradients, model.trainable_variables)
-        norms = {name: norm / replicas for name, norm in {"gradient_norm": norm, **norms}.items()}
+        norms = gradients_lib.module_norms("gradient", gradients, model.trainable_variables) | {"gradient_norm": norm}
+        norms = {name: value / replicas for name, value in norms.items()}
         gradients = optimizers.clip(gradients, norm, config.clip_norm)
         return gradients, {"loss": tf.add_n(list(parts.values())), **norms, **parts}
 
@@ -190,12 +190,6 @@ def run(
                 optimizers.follow(average, model, config.ema_decay, optimizer.iterations)
             numbers.append(logged)
         return numbers
-
-    @tf.function
-    def weight_norms():
-        return gradients_lib.module_norms(
-            "weight", [v.value for v in model.trainable_variables], model.trainable_variables
-        )
 
     # --- The loop -------------------------------------------------------------------------------------------------------
     def stream(context):
@@ -230,8 +224,7 @@ def run(
         gradients_lib.check_finite(unlogged, folder)
         checkpoint.save(output, values, state, config)
 
-    trace = summaries.Trace(config.profile_steps, output)
-    with bar, log, trace, Interruption() as interruption:
+    with bar, log, summaries.Trace(config.profile_steps, output) as trace, Interruption() as interruption:
         if not state.step and config.recover:
             save()
         # The time of the last line in the log, and how long the loop has waited for data since then, in seconds.
@@ -286,8 +279,7 @@ def run(
                 elapsed = time.monotonic() - clock
                 rate, means["data_wait"] = len(unlogged) * config.batch_size / elapsed, waited / elapsed
                 means["learning_rate"] = float(schedule(state.step - 1))
-                weights = {name: float(norm) for name, norm in weight_norms().items()}
-                log.training(state.step, {**means, "images_per_second": rate, **weights})
+                log.training(state.step, {**means, "images_per_second": rate}, model)
                 bar.set_postfix(overview.beside_the_bar(means, rate))
                 unlogged.clear()
                 clock, waited = time.monotonic(), 0.0
@@ -295,18 +287,3 @@ def run(
                 save()
     print(overview.of_the_end(result, state))
     return result
-
-
-def _read(names, outputs, batch):
-    """The outputs of the network and the tensors of the batch that a loss reads, maps at the size of the label."""
-    found = [outputs[name] if name in outputs else batch[name] for name in names]
-    return [_at_one_size(x, batch["label"], "label")[0] if len(x.shape) == 4 else x for x in found]
-
-
-def _at_one_size(logits, label, resolution):
-    """Logits and label with the same size: the logits of an auxiliary output are resized to the label, or the label to them."""
-    if logits.shape[1:3] == label.shape[1:3]:
-        return logits, label
-    if resolution == "output":
-        return logits, tf.image.resize(label[..., tf.newaxis], tf.shape(logits)[1:3], "nearest")[..., 0]
-    return tf.image.resize(tf.cast(logits, tf.float32), tf.shape(label)[1:3]), label

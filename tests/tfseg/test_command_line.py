@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from absl import flags
 
-from tfseg import command_line
+from tfseg import command_line, flagfiles
 from tfseg import config as config_lib
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -40,21 +40,21 @@ def test_flagfiles_of_flagfiles_are_found_from_any_folder(tmp_path, monkeypatch)
     monkeypatch.chdir("/")
     for name, model in (("a", "enet"), ("b", "unet")):
         words = ["--epochs=1", f"--flagfile={tmp_path / 'configs' / name}.flags", "--seed=4"]
-        assert config_lib.with_flagfiles(words) == ["--epochs=1", *expected, f"--model={model}", "--seed=4"]
+        assert flagfiles.expanded(words) == ["--epochs=1", *expected, f"--model={model}", "--seed=4"]
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert config_lib.with_flagfiles(["--flagfile", "~/configs/b.flags"])[-1] == "--model=unet"
+    assert flagfiles.expanded(["--flagfile", "~/configs/b.flags"])[-1] == "--model=unet"
 
 
 def test_flagfiles_that_are_missing_circular_or_no_text_are_named(tmp_path):
     (tmp_path / "a.flags").write_text("--flagfile=b.flags")
     (tmp_path / "b.flags").write_text("--flagfile=a.flags")
     with pytest.raises(ValueError, match=r"a\.flags, from .*b\.flags"):
-        config_lib.with_flagfiles([f"--flagfile={tmp_path / 'a.flags'}"])
+        flagfiles.expanded([f"--flagfile={tmp_path / 'a.flags'}"])
     with pytest.raises(FileNotFoundError, match=r"none\.flags"):
-        config_lib.with_flagfiles(["--flagfile=none.flags"])
+        flagfiles.expanded(["--flagfile=none.flags"])
     (tmp_path / "c.flags").write_bytes("--workdir=/stra\xdfe".encode("cp1252"))
     with pytest.raises(ValueError, match=r"UTF-8.*c\.flags"):
-        config_lib.with_flagfiles([f"--flagfile={tmp_path / 'c.flags'}"])
+        flagfiles.expanded([f"--flagfile={tmp_path / 'c.flags'}"])
 
 
 @pytest.mark.parametrize("option", config_lib.PATHS)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tests.tfseg.test_train import lines, weights
-from tfseg import checkpoint, evaluate, gradients, network, train, workdir
+from tfseg import checkpoint, evaluate, gradients, losses, network, train, workdir
 
 CLASSES = 10  # of streets
 
@@ -190,11 +190,11 @@ def test_auxiliary_losses_are_computed_where_the_model_says():
     """A 2x2 output of a 4x4 label: pixel i of it lies at 2 i + 0.5 of the label, whose nearest (upper) pixel is 2 i + 1."""
     label = tf.constant(np.arange(16, dtype=np.uint8).reshape(1, 4, 4))
     logits = tf.reshape(tf.constant([0.0, 1.0, 2.0, 3.0]), [1, 2, 2, 1])
-    kept, scaled = train._at_one_size(logits, label, "output")
+    kept, scaled = losses.at_one_size(logits, label, "output")
     assert kept is logits
     np.testing.assert_array_equal(scaled[0], [[5, 7], [13, 15]])
     # As the logits are resized: output pixel i lies at (i - 0.5) / 2 of the input, 0, 0.25, 0.75, 1 within its borders.
-    resized, kept = train._at_one_size(logits, label, "label")
+    resized, kept = losses.at_one_size(logits, label, "label")
     assert kept is label
     np.testing.assert_allclose(resized[0, 0, :, 0], [0, 0.25, 0.75, 1])
     np.testing.assert_allclose(resized[0, :, 0, 0], [0, 0.5, 1.5, 2])

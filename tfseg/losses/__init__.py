@@ -97,6 +97,21 @@ def check_reads(terms: list[Term], outputs, batch) -> None:
 
 
 @keras.saving.register_keras_serializable("tfseg")
+def read(names, outputs, batch):
+    """The outputs of the network and the tensors of the batch that a loss reads, maps at the size of the label."""
+    found = [outputs[name] if name in outputs else batch[name] for name in names]
+    return [at_one_size(x, batch["label"], "label")[0] if len(x.shape) == 4 else x for x in found]
+
+
+def at_one_size(logits, label, resolution):
+    """Logits and label with the same size: the logits of an auxiliary output are resized to the label, or the label to them."""
+    if logits.shape[1:3] == label.shape[1:3]:
+        return logits, label
+    if resolution == "output":
+        return logits, tf.image.resize(label[..., tf.newaxis], tf.shape(logits)[1:3], "nearest")[..., 0]
+    return tf.image.resize(tf.cast(logits, tf.float32), tf.shape(label)[1:3]), label
+
+
 class KerasLoss(keras.losses.Loss):
     """A sum of losses for `model.compile(loss=...)`, for networks that return logits.
 
