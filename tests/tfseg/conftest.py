@@ -22,6 +22,7 @@ def config(tmp_path, cache):
         dataset=STREETS,
         cache_dir=cache,
         model="unet(width=2)",
+        augment="brightness(0.2)",  # the default takes two seconds to trace, a third of a run
         crop_size=(32, 32),
         batch_size=4,
         steps=4,
@@ -53,14 +54,19 @@ def small_network(monkeypatch):
 @pytest.fixture
 def normed_network(monkeypatch):
     """The same with a norm, whose statistics are in checkpoints too. A real network takes ten times as long to compile."""
+    monkeypatch.setattr(models, "build", normed(width=4))
 
-    def build(spec, num_classes, **_):
+
+def normed(width):
+    """A `models.build` of networks of two convolutions, with a norm after the first."""
+
+    def build(spec, num_classes, *_, **__):
         inputs = keras.Input((None, None, 3), dtype="float32")
-        x = keras.layers.Conv2D(4, 3, padding="same", use_bias=False, name="conv")(inputs / 255.0)
+        x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False, name="conv")(inputs / 255.0)
         x = keras.layers.ReLU()(layers.batch_norm(x, "norm"))
         logits = keras.layers.Conv2D(num_classes, 3, padding="same", dtype="float32", name="logits")(x)
         model = keras.Model(inputs, {"logits": logits})
         model.aux_weights, model.aux_resolution, model.backbone = {}, "label", ""
         return model
 
-    monkeypatch.setattr(models, "build", build)
+    return build

@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def run(config, folder):
+def run(config, folder, normed_network):
     return dataclasses.replace(config, dataset="folder", data_dir=str(folder), steps=2, class_weights="none")
 
 
@@ -103,10 +103,10 @@ def test_a_start_from_another_run_matches_classes_by_name(run):
     train.train(run)
     source, _ = evaluate.trained_model(run)
     model = models.build(run.model, 3)
-    head = model.get_layer("outc.conv")
+    head = model.get_layer("logits")
     random = [v.numpy() for v in head.weights]
     initialize.transfer(model, run.workdir, [C, Class("new", (0, 0, 0)), A])
-    theirs = source.get_layer("outc.conv")
+    theirs = source.get_layer("logits")
     for variable, before, start in zip(head.weights, theirs.weights, random, strict=True):
         np.testing.assert_array_equal(variable[..., 0], before[..., 2])
         np.testing.assert_array_equal(variable[..., 1], start[..., 1])

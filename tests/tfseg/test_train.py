@@ -14,6 +14,7 @@ import input_pipeline
 import models
 from tests.tfseg.conftest import STREETS
 from tfseg import checkpoint, evaluate, summaries, train
+from tfseg.config import Config
 
 
 def weights(config):
@@ -29,7 +30,7 @@ def lines(config):
 
 
 def test_a_run_leaves_what_a_workdir_promises(config, capsys):
-    config = dataclasses.replace(config, eval_every=1.0)
+    config = dataclasses.replace(config, eval_every=1.0, augment=Config().augment)
     result = train.train(config)
     assert {p for p in os.listdir(config.workdir) if not p.startswith(".")} == {
         "flags", "checkpoints", "train", "eval", "metrics.jsonl", "evaluation_val.json"
@@ -50,13 +51,13 @@ def test_a_run_leaves_what_a_workdir_promises(config, capsys):
 
 
 @pytest.mark.parametrize("dropout", [False, True])
-def test_resume_is_exact_to_the_bit(config, request, monkeypatch, dropout, tmp_path):
+def test_resume_is_exact_to_the_bit(config, normed_network, monkeypatch, dropout, tmp_path):
     """2N steps = N, stopped, resumed, N: weights, optimizer, dropout state; SIGTERM comes between two steps."""
     if dropout:
         _build_with_dropout(monkeypatch)
-    else:
-        request.getfixturevalue("normed_network")
-    config = dataclasses.replace(config, steps=6, eval_every=1.0, loss="cross_entropy(label_smoothing=0.1)")
+    config = dataclasses.replace(
+        config, steps=6, eval_every=1.0, loss="cross_entropy(label_smoothing=0.1)", augment=Config().augment
+    )
     whole = dataclasses.replace(config, workdir=str(tmp_path / "whole"))
     train.train(whole)
 
@@ -89,9 +90,9 @@ def _build_with_dropout(monkeypatch):
 
     def with_dropout(*args, **kwargs):
         model = build(*args, **kwargs)
-        x = keras.layers.Dropout(0.3)(model.get_layer("outc.conv").input)
+        x = keras.layers.Dropout(0.3)(model.get_layer("logits").input)
         model = keras.Model(model.input, {"logits": keras.layers.Conv2D(args[1], 1, dtype="float32", name="logits")(x)})
-        model.aux_weights, model.aux_resolution = {}, "label"
+        model.aux_weights, model.aux_resolution, model.backbone = {}, "label", ""
         return model
 
     monkeypatch.setattr(models, "build", with_dropout)
@@ -166,7 +167,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_step_term_and_examples(config
     assert all(np.all(np.isfinite(v)) for v in weights(config).values() if v.dtype == np.float32)
 
 
-def test_a_loss_that_is_not_finite_before_the_first_checkpoint_promises_none(config):
+def test_a_loss_that_is_not_finite_before_the_first_checkpoint_promises_none(config, small_network):
     config = dataclasses.replace(config, learning_rate=1e30)
     with pytest.raises(FloatingPointError, match=r"or start again \(there is no checkpoint yet\) with a lower"):
         train.train(config)

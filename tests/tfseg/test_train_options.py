@@ -71,13 +71,13 @@ def test_the_average_of_the_weights_is_evaluated_and_resumed(config, normed_netw
         np.testing.assert_array_equal(weights(stopped)[key], value, err_msg=key)
 
 
-def test_half_precision_trains_and_evaluates_as_training_did(config):
+def test_half_precision_trains_and_evaluates_as_training_did(config, normed_network):
     config = dataclasses.replace(config, precision="mixed_bfloat16", steps=2)
     result = train.train(config)
     assert all(np.isfinite(line["loss"]) for line in lines(config) if "loss" in line)
     model, _ = evaluate.trained_model(config)
     assert {v.dtype for v in model.weights} == {"float32"}
-    assert model.get_layer("outc.conv").compute_dtype == "bfloat16"
+    assert model.get_layer("conv").compute_dtype == "bfloat16"
     assert model.output["logits"].dtype == "float32"
     assert keras.config.dtype_policy().name == "float32"  # as before
     assert evaluate.evaluate(dataclasses.replace(config, mode="evaluate", checkpoint="last")) == result

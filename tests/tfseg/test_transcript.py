@@ -18,7 +18,7 @@ NOISE = re.compile(
 )
 FLAGS = (
     "--dataset=streets(train=8, val=3, size=(32, 48))", "--model=unet(width=2)", "--crop_size=32,32", "--batch_size=4",
-    "--eval_every=1", "--log_every=1", "--learning_rate=0.01",
+    "--eval_every=1", "--log_every=1", "--learning_rate=0.01", "--augment=brightness(0.2)",
 )  # fmt: skip
 
 
