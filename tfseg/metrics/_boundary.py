@@ -1,9 +1,14 @@
 """What the metrics of boundaries share. They are counted on the host, image by image, by OpenCV."""
 
+import concurrent.futures
+
 import numpy as np
 import tensorflow as tf
 
 from input_pipeline import IGNORE
+
+# Python's threads: those of TensorFlow have so small a stack that the search tree of an image with many edge pixels overran it.
+_THREADS = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="boundary")
 
 
 def check_width(width: float) -> None:
@@ -32,7 +37,10 @@ def count(seen, function, shape: tuple[int, ...]):
                 total += function(label.astype(np.int32), prediction, valid)
         return total
 
-    total = tf.numpy_function(batch, [seen.label, seen.prediction], tf.int64, stateful=False)
+    def elsewhere(labels, predictions):
+        return _THREADS.submit(batch, labels, predictions).result()
+
+    total = tf.numpy_function(elsewhere, [seen.label, seen.prediction], tf.int64, stateful=False)
     return tf.ensure_shape(total, shape)
 
 

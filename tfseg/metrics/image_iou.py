@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import tensorflow as tf
 
+from input_pipeline import IGNORE
 from tfseg.counts import Count
-from tfseg.metrics import _boundary, percent
-from tfseg.metrics.miou import miou
+from tfseg.metrics import percent
 
 BINS, SHOWN = 100, 20  # of the histogram, and of its bars in the report
 UNIT = 1 << 40  # scores are summed as whole numbers of 1 / UNIT, so that the order of the images changes nothing
@@ -27,15 +28,12 @@ def image_iou(classes: Sequence[str]) -> Count:
         "p10", "median", "p90" (from the histogram, exact to 0.01), "histogram" (images in 100 bins of 0.01)}.
     """
 
-    def of_image(label, prediction, valid):
-        outputs = max(len(classes), prediction.max() + 1)
-        cells = label[valid] * outputs + prediction[valid]
-        confusion = np.bincount(cells, minlength=outputs**2).reshape(outputs, outputs)[: len(classes)]
-        score = miou(confusion)
-        found = np.zeros(BINS + 2, np.int64)
-        found[min(int(score * BINS), BINS - 1)] = 1
-        found[BINS:] = round(score * UNIT), round(score**2 * UNIT)
-        return found
+    def update(seen):
+        scores, labelled = _scores(seen, len(classes))
+        histogram = tf.one_hot(tf.minimum(scores * BINS // UNIT, BINS - 1), BINS, dtype=tf.int64)
+        squares = tf.cast(tf.round((tf.cast(scores, tf.float64) / UNIT) ** 2 * UNIT), tf.int64)
+        found = tf.concat([histogram, scores[:, tf.newaxis], squares[:, tf.newaxis]], 1)
+        return tf.reduce_sum(found * tf.cast(labelled, tf.int64)[:, tf.newaxis], 0)
 
     def values(total):
         histogram, (mean, squares) = total[:BINS], (total[BINS:] / UNIT).tolist()
@@ -48,8 +46,24 @@ def image_iou(classes: Sequence[str]) -> Count:
         found |= {name: quantile(histogram, share) for name, share in shares.items()}
         return {"mean_image_iou": mean, "image_iou": {**found, "histogram": histogram.tolist()}}
 
-    shape = (BINS + 2,)
-    return Count(np.zeros(shape, np.int64), lambda seen: _boundary.count(seen, of_image, shape), values, section)
+    return Count(np.zeros(BINS + 2, np.int64), update, values, section)
+
+
+def _scores(seen, classes):
+    """The mean IoU of each image as a whole number of 1 / UNIT, int64 [batch], and whether it has a labelled pixel."""
+    label, outputs = tf.cast(seen.label, tf.int32), max(classes, seen.scores.shape[-1])
+    valid, batch = label != IGNORE, tf.shape(label)[0]
+    image = tf.range(batch)[:, tf.newaxis, tf.newaxis]
+    cells = tf.boolean_mask((image * classes + label) * outputs + seen.prediction, valid)
+    size = batch * classes * outputs
+    confusion = tf.reshape(tf.math.bincount(cells, minlength=size, maxlength=size), [batch, classes, outputs])
+    right = tf.linalg.diag_part(confusion[..., :classes])
+    union = tf.reduce_sum(confusion, 2) + tf.reduce_sum(confusion, 1)[:, :classes] - right
+    iou = tf.math.divide_no_nan(tf.cast(right, tf.float64), tf.cast(union, tf.float64))
+    # Whole numbers from here on: a sum of floats would depend on how many images are in the batch.
+    total = tf.reduce_sum(tf.cast(tf.round(iou * UNIT), tf.int64), 1)
+    present = tf.math.count_nonzero(union, 1)
+    return total // tf.maximum(present, 1), tf.reduce_any(valid, [1, 2])
 
 
 def quantile(histogram: np.ndarray, share: float) -> float:
