@@ -21,6 +21,9 @@ REFERENCE = {
 
 SIZE_MULTIPLE = 8  # the reference refuses others, because convolution and pool of a downsampler then differ in size
 
+# The classifier that pre-trains the encoder is in the authors' files too.
+UNUSED = (r"^encoder\.output_conv\.",)
+
 EPSILON = 1e-3
 
 

@@ -13,6 +13,10 @@ _SAFETENSORS = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2",
     "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
+# Under which keys programs save the state dict among other things, and what they put before every key: torch.nn.DataParallel,
+# and the wrapper of kazuto1011/deeplab-pytorch that runs a network on several scales.
+_WRAPPERS, _PREFIXES = ("state_dict", "model", "model_state"), ("module.", "base.")
+_PLAIN = (bool, int, float, str, pth.Ignored, type(None))
 
 
 def read(path):
@@ -37,17 +41,25 @@ def write(path, state_dict):
 
 def _read_pth(path):
     state = pth.load(path)
-    for wrapper in ("state_dict", "model"):
+    for wrapper in _WRAPPERS:
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
-    if not isinstance(state, Mapping) or not all(isinstance(value, pth.Tensor) for value in state.values()):
+    tensors = state if isinstance(state, Mapping) else {}
+    tensors = {key: value for key, value in tensors.items() if not _is_plain(value)}
+    if not tensors or not all(isinstance(value, pth.Tensor) for value in tensors.values()):
         raise ValueError(f"Expected a state dict, of tensors only. Received: {path} holding {type(state).__name__}.")
-    if all(key.startswith("module.") for key in state):  # saved from torch.nn.DataParallel
-        state = {key.removeprefix("module."): value for key, value in state.items()}
+    for prefix in _PREFIXES:
+        if all(key.startswith(prefix) for key in tensors):
+            tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     try:
-        return {key: value.numpy() for key, value in state.items()}
+        return {key: value.numpy() for key, value in tensors.items()}
     except ValueError as error:
         raise ValueError(f"Expected a whole checkpoint of tensors. Received: {path}: {error}.") from error
+
+
+def _is_plain(value):
+    """Whether it is a number, a text or a list of these: milesial/Pytorch-UNet's state dicts have such an entry."""
+    return all(isinstance(item, _PLAIN) for item in (value if isinstance(value, list | tuple) else [value]))
 
 
 def _read_safetensors(path):

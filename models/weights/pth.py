@@ -1,8 +1,8 @@
 """Reads PyTorch's checkpoint files without PyTorch: the zip of torch 1.6 and later, and the older stream of pickles.
 
 torch.save writes a pickle in which each tensor names its storage (the raw numbers), its offset, size and strides. Our unpickler
-knows only tensors, storages and plain containers. Any other global could run code, so it is refused by its name before it is
-looked up. Every size is compared with the number of bytes in the file.
+knows only tensors, storages and plain containers, and skips the numbers of NumPy. Any other global could run code, so it is
+refused by its name before it is looked up. Every size is compared with the number of bytes in the file.
 
 Source of both formats: torch/serialization.py and torch/_utils.py of PyTorch 1.0 to 2.13.
 """
@@ -76,8 +76,18 @@ class Storage:
         return self.count * (2 if self.dtype == "bf16" else np.dtype(self.dtype).itemsize)
 
 
+class Ignored:
+    """In the place of a NumPy number, as programs save their best score beside the weights. It holds nothing."""
+
+    def __init__(self, *_):
+        pass
+
+    def __setstate__(self, _):
+        pass
+
+
 def load(path: pathlib.Path):
-    """The object that torch.save wrote: containers of numbers, texts and `Tensor`.
+    """The object that torch.save wrote: containers of numbers, texts and `Tensor`, and `Ignored` for numbers of NumPy.
 
     Raises:
         ValueError: if the file is damaged or holds anything else, which the message names.
@@ -202,4 +212,9 @@ _GLOBALS = {
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch", "Size"): _size,
     ("torch", "device"): _device,
+    # What a number of NumPy is made of.
+    ("numpy.core.multiarray", "scalar"): Ignored,
+    ("numpy._core.multiarray", "scalar"): Ignored,
+    ("numpy", "dtype"): Ignored,
+    ("_codecs", "encode"): Ignored,
 }

@@ -136,12 +136,31 @@ def test_another_byte_order(torch, tmp_path):
 @pytest.mark.parametrize("write", WRITERS)
 def test_state_dicts_are_unwrapped(torch, tmp_path, write):
     tensor = Saved(torch, np.ones(2, "f4"), "0")
-    for wrapper in ("state_dict", "model"):
-        path = write(tmp_path / "a.pth", {wrapper: {"module.a": tensor}, "epoch": 4}, [tensor])
+    for wrapper, prefix in (("state_dict", "module."), ("model", "base."), ("model_state", "")):
+        path = write(tmp_path / "a.pth", {wrapper: {f"{prefix}a": tensor}, "epoch": 4}, [tensor])
         assert list(weights.read(path)) == ["a"]
+    path = write(tmp_path / "a.pth", {"base.a": tensor, "seg.a": tensor}, [tensor])
+    assert list(weights.read(path)) == ["base.a", "seg.a"]  # a part of the network, as in fyu/drn
     path = write(tmp_path / "a.pth", {"epoch": 4}, [])
     with pytest.raises(ValueError, match="tensors only"):
         weights.read(path)
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_numbers_beside_the_tensors_are_left_out(torch, tmp_path, write):
+    """A best score of NumPy, and a list in the state dict itself; but no tensors in a place that we do not know."""
+    tensor = Saved(torch, np.ones(2, "f4"), "0")
+    for content in (
+        {"model_state": {"a": tensor}, "best_score": np.float64(0.7), "epoch": 4},
+        {"a": tensor, "mask_values": [0, 1], "best": np.float32(0.7)},
+    ):
+        read = weights.read(write(tmp_path / "a.pth", content, [tensor]))
+        assert list(read) == ["a"]
+        np.testing.assert_array_equal(read["a"], [1, 1])
+    refused = ({"a": tensor, "net": {"b": tensor}}, [tensor]), ({"a": tensor, "b": [tensor]}, [tensor])
+    for content, tensors in (*refused, ({"best": np.float64(0.7)}, [])):
+        with pytest.raises(ValueError, match="tensors only"):
+            weights.read(write(tmp_path / "a.pth", content, tensors))
 
 
 @pytest.mark.parametrize("write", WRITERS)

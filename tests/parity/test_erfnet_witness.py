@@ -19,3 +19,13 @@ def test_pytorchcv(monkeypatch):
     weights.load(model, {key: array for (key, _), array in zip(keys, arrays, strict=True)})
     for case in witness["cases"]:
         test_parity.check(np.asarray(model(fill.image(case))["logits"]), case)
+
+
+def test_the_authors_file_loads_with_the_classifier_of_its_encoder():
+    parity = fill.read(fill.FOLDER / "erfnet.json.gz")
+    state = fill.state_dict(parity)
+    assert set(parity["unused"]) < set(state)
+    model = models.build("erfnet", 12, (64, 64, 3))
+    weights.load(model, state)  # refuses what is left over
+    bias = model.get_layer("decoder.output_conv").bias
+    np.testing.assert_array_equal(bias, state["decoder.output_conv.bias"])
