@@ -23,6 +23,9 @@ quickstart: setup
 	$(RUN) main.py --mode=predict --workdir=runs/quickstart --output_dir=runs/quickstart/predictions --overwrite
 	$(RUN) export.py --workdir=runs/quickstart --output_dir=runs/quickstart/saved_model --overwrite
 	$(RUN) main.py --mode=evaluate --workdir=runs/quickstart
+	$(RUN) main.py --mode=predict --init_from=zoo:camvid_unet_lite0 --images=docs/pictures/street.png \
+		--output_dir=runs/quickstart/zoo --overwrite
+	@echo "Zoo:         runs/quickstart/zoo/overlays (a network trained on photographs, and a street that it has never seen)"
 	@echo "SavedModel:  runs/quickstart/saved_model"
 	@echo "Overlays:    runs/quickstart/predictions/overlays (labels and colours beside them)"
 	@echo "TensorBoard: .venv/bin/tensorboard --logdir=runs/quickstart"

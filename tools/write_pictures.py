@@ -14,6 +14,7 @@ from PIL import Image
 
 import input_pipeline
 from input_pipeline import checking
+from input_pipeline.datasets._streets import street
 from tfseg import config, evaluate, inference, metrics, pictures, prepare
 
 FOLDER = pathlib.Path(__file__).parents[1] / "docs" / "pictures"
@@ -50,6 +51,7 @@ def main(workdir: str) -> None:
         larger(np.vstack([np.hstack(pair) for pair in zip([images[i] for i in chosen], overlays, strict=True)]), 3),
     )
     save("check", contact_sheet())
+    save("street", street.draw(np.random.default_rng(5), (360, 480))[0])  # for weights of the zoo: no photograph
 
 
 def contact_sheet() -> np.ndarray:
