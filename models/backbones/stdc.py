@@ -18,6 +18,7 @@ INITIAL = layers.kaiming_normal("fan_out", bias=0.0)
 LINEAR = layers.normal(0.001, bias=0.0)
 
 STEPS = 4  # convolutions in a block
+OUTPUT_STRIDES = (32,)
 
 
 def channels(variant):
