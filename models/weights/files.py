@@ -14,8 +14,8 @@ _SAFETENSORS = {
     "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
 # Under which keys programs save the state dict among other things, and what they put before every key: torch.nn.DataParallel,
-# and the wrapper of kazuto1011/deeplab-pytorch that runs a network on several scales.
-_WRAPPERS, _PREFIXES = ("state_dict", "model", "model_state"), ("module.", "base.")
+# the wrapper of kazuto1011/deeplab-pytorch that runs a network on several scales, and that of XuJiacong/PIDNet with the loss.
+_WRAPPERS, _PREFIXES = ("state_dict", "model", "model_state"), ("module.", "base.", "model.")
 _PLAIN = (bool, int, float, str, pth.Ignored, type(None))
 
 
