@@ -206,7 +206,7 @@ def test_exports(network, outputs, tmp_path):
     module, count = tf.Module(), len(network.trainable_variables)
     variables = network.trainable_variables + network.non_trainable_variables
     floats = [variable for variable in variables if variable.dtype == "float32"]
-    module.weights = tf.Variable(np.concatenate([np.ravel(variable) for variable in floats]))
+    module.weights = tf.Variable(np.concatenate([variable.numpy().ravel() for variable in floats]))
     states = {id(variable): variable.numpy() for variable in variables if variable.dtype != "float32"}  # of dropout
 
     def serve(x):
