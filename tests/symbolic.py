@@ -1,8 +1,12 @@
-"""Networks of shapes without numbers: the largest is built in a second and takes no memory."""
+"""Networks of shapes without numbers: the largest is built in a second and takes no memory.
+
+To run one, `outputs` lends it the weights of a network that has values.
+"""
 
 import contextlib
 
 import keras
+import numpy as np
 
 import models
 
@@ -20,6 +24,17 @@ def scope():
 
 
 def build(spec, num_classes, input_shape=(None, None, 3), **options):
-    """Like `models.build`, but its variables have no values: for counting and for shapes, not for running."""
+    """Like `models.build`, but its variables have no values: for counting, for shapes, and for `outputs`."""
     with scope():
         return models.build(spec, num_classes, input_shape, **options)
+
+
+def initial(variable):
+    """The initial value of a variable without one: float64, drawn by its initializer from Keras' global seed."""
+    return np.asarray(variable._initializer(variable.shape, dtype=variable.dtype), np.float64)
+
+
+def outputs(model, network, x, training=False):
+    """What `model` computes with the weights of `network`. Both are built from one spec; `model` needs no values."""
+    trainable, others = ([v.value for v in of] for of in (network.trainable_variables, network.non_trainable_variables))
+    return model.stateless_call(trainable, others, x, training=training)[0]
