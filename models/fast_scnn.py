@@ -62,7 +62,10 @@ def build(inputs, num_classes, *, source="tramac", auxiliary=False):
         if auxiliary:
             maps = (detail,) if tramac else (context, detail)
             for i, y in enumerate(maps):
-                outputs[f"aux_{i}"] = auxiliary_head(y, num_classes, f"auxlayer{i}", HEAD[source])
+                y = auxiliary_head(y, num_classes, f"auxlayer{i}", HEAD[source])
+                outputs[f"aux_{i}"] = (
+                    layers.fit(layers.resize(y, like=image, align_corners=True), inputs) if tramac else y
+                )
         return outputs
 
 
