@@ -41,9 +41,7 @@ def by_rest(url: str, model: str, images: list[bytes], timeout: float = 60) -> l
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return rest_label_maps(answer.read())
     except urllib.error.HTTPError as error:
-        raise ValueError(
-            f"Expected an answer of {url}. Received: {error.code}: {error.read().decode()[:500]}"
-        ) from error
+        raise ValueError(f"Expected an answer of {url}. Received: {error.code}: {error.read().decode()}") from error
 
 
 def grpc_request(model: str, images: list[bytes]):

@@ -60,6 +60,7 @@ def test_a_run_in_tensorboard(config, small_network):
     assert {t for t in tags if not t.startswith(("iou/", "pictures/", "_hparams_/", "custom_scalars"))} == {
         "loss/total", "loss/cross_entropy", "loss/dice",
         "metrics/miou", "metrics/pixel_accuracy", "metrics/kappa", "metrics/mean_accuracy", "metrics/frequency_weighted_iou",
+        "metrics/expected_calibration_error", "metrics/mean_image_iou",
     }  # fmt: skip
     assert {f"iou/{name}" for name, iou in result["iou"].items() if iou is not None} <= tags
     assert "pictures/confusion" in tags

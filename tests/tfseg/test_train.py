@@ -64,8 +64,8 @@ def test_resume_is_exact_to_the_bit(config, normed_network, monkeypatch, dropout
     stop_at = 3
     log_training = summaries.Log.training
 
-    def stop(self, step, values):
-        log_training(self, step, values)
+    def stop(self, step, values, model):
+        log_training(self, step, values, model)
         if step == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -167,7 +167,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_step_term_and_examples(config
     assert all(np.all(np.isfinite(v)) for v in weights(config).values() if v.dtype == np.float32)
 
 
-def test_a_loss_that_is_not_finite_before_the_first_checkpoint_promises_none(config, small_network):
+def test_a_loss_that_is_not_finite_before_the_first_checkpoint_promises_none(config):
     config = dataclasses.replace(config, learning_rate=1e30)
     with pytest.raises(FloatingPointError, match=r"or start again \(there is no checkpoint yet\) with a lower"):
         train.train(config)

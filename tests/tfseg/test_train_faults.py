@@ -66,8 +66,8 @@ def test_a_record_file_that_is_deleted_mid_epoch(config, small_network, monkeypa
     config = dataclasses.replace(config, dataset="streets", data_dir=str(records), steps=50, checkpoint_every=1)
     log_training = summaries.Log.training
 
-    def delete(self, step, values):
-        log_training(self, step, values)
+    def delete(self, step, values, model):
+        log_training(self, step, values, model)
         if step == 1:
             for path in records.glob("*train*"):
                 path.unlink()

@@ -96,7 +96,6 @@ def check_reads(terms: list[Term], outputs, batch) -> None:
         raise ValueError(f"Expected a loss of logits and label, such as cross_entropy. Received: {received}.")
 
 
-@keras.saving.register_keras_serializable("tfseg")
 def read(names, outputs, batch):
     """The outputs of the network and the tensors of the batch that a loss reads, maps at the size of the label."""
     found = [outputs[name] if name in outputs else batch[name] for name in names]
@@ -112,6 +111,7 @@ def at_one_size(logits, label, resolution):
     return tf.image.resize(tf.cast(logits, tf.float32), tf.shape(label)[1:3]), label
 
 
+@keras.saving.register_keras_serializable("tfseg")
 class KerasLoss(keras.losses.Loss):
     """A sum of losses for `model.compile(loss=...)`, for networks that return logits.
 
