@@ -10,7 +10,7 @@ from keras import ops
 
 from models import backbones, layers
 from models.fpn import DECODER, HEAD
-from models.unet_plus_plus import two_convolutions
+from models.unet import two_convolutions
 
 REFERENCE = {
     # ResNet-34 has 10_108_160 parameters more than ResNet-18.
@@ -41,7 +41,7 @@ def build(inputs, num_classes, *, backbone="resnet34"):
             x = layers.fit(keras.layers.UpSampling2D(factor)(x), inputs)
         else:
             x = fusion(x, features[level], factor, name)
-        x = two_convolutions(x, width, name)
+        x = two_convolutions(x, name, width)
     return {"logits": layers.conv(x, num_classes, 3, "segmentation_head.0", initial=HEAD)}
 
 

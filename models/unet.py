@@ -98,11 +98,11 @@ def backbone_form(inputs, num_classes, backbone):
         x = layers.fit(x, features[level])
         if level != "c0":
             x = keras_layers.Concatenate()([x, features[level]])
-        x = two_convolutions(x, f"decoder.blocks.{i}", filters, "conv1", "conv2")
+        x = two_convolutions(x, f"decoder.blocks.{i}", filters)
     return layers.conv(x, num_classes, 3, "segmentation_head.0")
 
 
-def two_convolutions(x, name, filters, first, second):
+def two_convolutions(x, name, filters, first="conv1", second="conv2"):
     """Two 3x3 convolutions with batch norm and ReLU, under the names of segmentation_models_pytorch."""
     for step in (first, second):
         x = layers.conv_norm(x, filters, 3, f"{name}.{step}")

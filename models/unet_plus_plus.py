@@ -12,6 +12,7 @@ import keras
 
 from models import backbones, layers
 from models.fpn import DECODER, HEAD
+from models.unet import two_convolutions
 
 REFERENCE = {
     "params": {"unet_plus_plus": {12: 26_080_204}, 'unet_plus_plus(backbone="resnet18")': {12: 15_972_044}},
@@ -49,17 +50,11 @@ def build(inputs, num_classes, *, backbone="resnet34"):
             width = WIDTHS[j] if i == 0 else maps[j + 1].shape[-1]
             nodes[i, j] = node(below, skips, width, factors[j], f"decoder.blocks.x_{i}_{j}")
     x = keras.layers.UpSampling2D(factors[4])(nodes[0, 3])
-    x = two_convolutions(layers.fit(x, inputs), WIDTHS[4], "decoder.blocks.x_0_4")
+    x = two_convolutions(layers.fit(x, inputs), "decoder.blocks.x_0_4", WIDTHS[4])
     return {"logits": layers.conv(x, num_classes, 3, "segmentation_head.0", initial=HEAD)}
 
 
 def node(below, skips, width, factor, name):
     """Nearest pixel to the size of the skips, beside them, two 3x3."""
     x = layers.fit(keras.layers.UpSampling2D(factor)(below), skips[-1])
-    return two_convolutions(keras.layers.Concatenate()([x, *skips]), width, name)
-
-
-def two_convolutions(x, width, name):
-    """Two 3x3 with batch norm and ReLU."""
-    x = layers.conv_norm(x, width, 3, f"{name}.conv1")
-    return layers.conv_norm(x, width, 3, f"{name}.conv2")
+    return two_convolutions(keras.layers.Concatenate()([x, *skips]), name, width)

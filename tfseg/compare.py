@@ -148,8 +148,4 @@ def _options(workdir):
         return {}
     options = dataclasses.asdict(config_lib.load(workdir))
     left_out = ("mode", "workdir", "cache_dir", "output_dir", "images", "workdirs")
-    return {
-        name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        for name, value in options.items()
-        if name not in left_out
-    }
+    return {name: config_lib.as_text(value) for name, value in options.items() if name not in left_out}

@@ -278,7 +278,7 @@ class Config:
 
     def text(self) -> str:
         """All options as the lines of an absl flagfile."""
-        return "".join(f"--{f.name}={_format(getattr(self, f.name))}\n" for f in dataclasses.fields(self))
+        return "".join(f"--{f.name}={as_text(getattr(self, f.name))}\n" for f in dataclasses.fields(self))
 
 
 def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
@@ -364,5 +364,6 @@ def _integers(name, words):
         raise ValueError(f"Expected --{name}=HEIGHT,WIDTH. Received: --{name}={','.join(words)}.") from error
 
 
-def _format(value):
-    return ",".join(map(str, value)) if isinstance(value, tuple) else value
+def as_text(value) -> str:
+    """The value of an option as a flagfile has it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

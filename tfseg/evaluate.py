@@ -181,6 +181,8 @@ def evaluate(config: config_lib.Config) -> dict:
         order = class_names.columns(state.class_table(), prepared.classes, outputs)
     print(f"Data         {prepared.splits[config.split]} images of {config.split} in {prepared.directory}")
     print(f"Devices      {overview.device_line(strategy, config.precision)}")
+    if config.workdir:
+        pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
     gallery = report_lib.Gallery(prepared.classes, outputs) if config.workdir else None
     counts = metrics.build(config.metrics, [c.name for c in prepared.classes])
     if config.monte_carlo:
@@ -202,7 +204,6 @@ def evaluate(config: config_lib.Config) -> dict:
     if exported:
         print(f"Written to {save(exported.folder, config.split, result)}.")
     if config.workdir:
-        pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
         numbers = save(pathlib.Path(config.workdir), config.split, result)
         sections = [*(kind.section(result) for kind in counts.values()), robustness.section(result)]
         page = report_lib.write(
@@ -216,7 +217,6 @@ def _image_counts(config, prepared, strategy, step):
     """The writer of what is counted in each image, a context; None inside it if this process does not see every image."""
     if not config.workdir or isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return contextlib.nullcontext()
-    pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
     return image_counts.Writer(
         image_counts.path(config.workdir, config.split),
         classes=[c.name for c in prepared.classes],

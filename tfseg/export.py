@@ -37,11 +37,11 @@ from tfseg import (
     exports,
     inference,
     inference_graph,
-    predict,
     preflight,
     prepare,
     serving,
 )
+from tfseg.prediction import folders, labels
 
 SAMPLES = 8  # images that the export is checked on
 CALIBRATION = 64  # images that the ranges of 8-bit activations are taken from
@@ -101,7 +101,7 @@ def export(config: config_lib.Config) -> float:
         )
     aside = target.with_name(target.name + ".writing")
     shutil.rmtree(aside, ignore_errors=True)
-    predict.check_writable(aside)
+    folders.check_writable(aside)
     try:
         difference = _export(config, aside, target)
     finally:
@@ -170,7 +170,7 @@ def _export(config, aside, target):
 
 def _describe(folder, config, state, num_classes, graph, found):
     """Writes export.json, and for a SavedModel classes.json."""
-    classes = predict.class_rows(state.class_table())
+    classes = labels.class_rows(state.class_table())
     options = [line for line in config.text().splitlines() if line.split("=")[0].lstrip("-") not in config_lib.PATHS]
     about = {
         "format": config.format,
@@ -227,12 +227,12 @@ def _size(config, records):
         return given
     if not records:
         return config.crop_size
-    return next(_decoded(records, _split(config, records)))["image"].shape[:2]
+    return next(_decoded(records.encoded(_split(config, records))))["image"].shape[:2]
 
 
-def _decoded(records, split):
-    """Examples of a split with arrays, in the order of the records."""
-    return records.encoded(split).map(input_pipeline.decode).as_numpy_iterator()
+def _decoded(examples):
+    """Examples of the records with arrays."""
+    return examples.map(input_pipeline.decode).as_numpy_iterator()
 
 
 def _samples(config, records, size):
@@ -241,8 +241,8 @@ def _samples(config, records, size):
     sizes = [size] if size else [(64, 96), (73, 105), (33, 47)]
     pairs = [(random.integers(0, 256, (*one, 3), np.uint8), None) for one in sizes]
     if records:
-        examples = records.encoded(_split(config, records)).take(SAMPLES).map(input_pipeline.decode)
-        pairs += [(example["image"], example["label"]) for example in examples.as_numpy_iterator()]
+        examples = _decoded(records.encoded(_split(config, records)).take(SAMPLES))
+        pairs += [(example["image"], example["label"]) for example in examples]
     return [(_fitted(image, size, 0), _fitted(label, size, input_pipeline.IGNORE)) for image, label in pairs]
 
 
@@ -254,8 +254,7 @@ def _representative(records, size):
             f"activations. Received: {sorted(records.splits) if records else 'no data set that can be read'}."
         )
     step = max(1, records.splits["train"] // CALIBRATION)  # spread over the split
-    examples = records.encoded("train").shard(step, 0).take(CALIBRATION).map(input_pipeline.decode)
-    for example in examples.as_numpy_iterator():
+    for example in _decoded(records.encoded("train").shard(step, 0).take(CALIBRATION)):
         yield _fitted(example["image"], size, 0)
 
 

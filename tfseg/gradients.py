@@ -32,6 +32,12 @@ class LossScale(tf.Module):
         self._steps.assign(tf.where(steps == GROWTH_STEPS, 0, steps))
 
 
+def of(tape: tf.GradientTape, loss: tf.Tensor, variables: list) -> list[tf.Tensor]:
+    """The gradients of a loss; zeros for a variable that it does not depend on, such as one of a head that no loss reads."""
+    values = [variable.value for variable in variables]  # TensorFlow cannot make zeros for Keras' own variables
+    return tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
 def accumulate(
     totals: Callable, shares: Callable, batch: dict, parts: int, variables: list, loss_scale: tf.Tensor
 ) -> tuple[dict, list]:
@@ -53,7 +59,6 @@ def accumulate(
         {term: its part of the loss}, and the gradients.
     """
     pairs, derived = {}, {}
-    values = [variable.value for variable in variables]  # TensorFlow cannot make zeros for Keras' own variables
     for part in _split(batch, parts):
         # One part after the other: otherwise the graph may compute all at once, with the memory of the whole batch.
         with tf.control_dependencies([g for of_term in derived.values() for g in of_term]):
@@ -62,7 +67,7 @@ def accumulate(
             pairs_of_part = totals(part)
             scaled = {term: loss_scale * total for term, (total, _) in pairs_of_part.items()}
         for term, pair in pairs_of_part.items():
-            gradient = tape.gradient(scaled[term], values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            gradient = of(tape, scaled[term], variables)
             pairs[term] = _add(pairs.get(term), pair)
             derived[term] = _add(derived.get(term), gradient)
     share = shares(pairs)

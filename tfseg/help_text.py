@@ -84,4 +84,4 @@ def _shortened(text, length):
 def _text(value):
     if isinstance(value, bool):
         return str(value).lower()
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return config.as_text(value)

@@ -186,7 +186,7 @@ def hparams(config: config_lib.Config) -> dict[str, str | int | float | bool]:
     for name in _hparam_names():
         value = getattr(config, name)
         if name in FIRST_HPARAMS or value != getattr(default, name):
-            found[name] = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            found[name] = config_lib.as_text(value) if isinstance(value, tuple) else value
     return found
 
 

@@ -157,9 +157,7 @@ def run(
                 share = shares(pairs)
                 parts = {name: share[name] * total for name, (total, _) in pairs.items()}
                 loss = loss_scale * tf.add_n(list(parts.values()))
-            # Zeros for a head that no loss reads. TensorFlow cannot make them for Keras' own variables.
-            values = [variable.value for variable in model.trainable_variables]
-            gradients = tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            gradients = gradients_lib.of(tape, loss, model.trainable_variables)
         gradients = tf.distribute.get_replica_context().all_reduce("SUM", gradients)
         gradients = [gradient / loss_scale for gradient in gradients] if scale else gradients
         norm = tf.linalg.global_norm(gradients)

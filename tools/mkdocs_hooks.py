@@ -40,7 +40,7 @@ def options() -> str:
             section = title
             lines += ["", f"## {title}", ""]
         default = field.default
-        text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        text = config.as_text(default)
         text = text.lower() if isinstance(default, bool) else text
         choices = ", ".join(f"`{choice}`" for choice in field.metadata["choices"] or () if choice)
         meaning = field.metadata["help"] + (f" One of {choices}." if choices else "")

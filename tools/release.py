@@ -210,18 +210,16 @@ classes are worse than the mean, as the table shows. Do not use it to steer anyt
 
 def command(run):
     """The command that starts a training with these options: those that differ from the defaults."""
+    from tfseg import config as config_lib
+
     defaults = type(run)()
     skip = {"mode", "workdir", "data_dir", "cache_dir", "flagfile", "overwrite", "verbosity"}
     given = [
-        f"--{field.name}={shlex.quote(_text(getattr(run, field.name)))}"
+        f"--{field.name}={shlex.quote(config_lib.as_text(getattr(run, field.name)))}"
         for field in dataclasses.fields(run)
         if field.name not in skip and getattr(run, field.name) != getattr(defaults, field.name)
     ]
     return " \\\n        ".join(["python main.py", *given, "--data_dir=<data>", "--workdir=<folder>"])
-
-
-def _text(value):
-    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def confusion_matrix(label, prediction, num_classes: int):
     label = tf.reshape(tf.cast(label, tf.int32), [-1])
     prediction = tf.reshape(tf.cast(prediction, tf.int32), [-1])
     counted = tf.logical_and(tf.less(label, num_classes), tf.not_equal(label, IGNORE))
-    count = _count(counted, label * num_classes + prediction, num_classes * num_classes)
+    count = count_cells(counted, label * num_classes + prediction, num_classes * num_classes)
     return tf.reshape(count, [num_classes, num_classes])
 
 
@@ -95,10 +95,10 @@ def unlabelled(label, prediction, num_classes: int):
     """
     without = tf.equal(tf.cast(label, tf.int32), IGNORE)
     counted = tf.logical_and(without, tf.logical_not(tf.reduce_all(without, axis=(1, 2), keepdims=True)))
-    return _count(counted, tf.cast(prediction, tf.int32), num_classes)
+    return count_cells(counted, tf.cast(prediction, tf.int32), num_classes)
 
 
-def _count(counted, cell, cells):
+def count_cells(counted, cell, cells):
     """int64 [cells]: how often each of 0..cells-1 is in `cell`, where `counted` is true."""
     # On the CPU even if there is a GPU, whose bincount refuses enable_op_determinism (TF 2.21); 2 megapixels take 4 ms.
     with tf.device("CPU:0"):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from input_pipeline import IGNORE
 
-# Python's threads: those of TensorFlow have so small a stack that the search tree of an image with many edge pixels overran it.
+# Python's threads, because an evaluation whose boundaries were counted in TensorFlow's own threads overran their stack.
 _THREADS = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="boundary")
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from input_pipeline import IGNORE
 from tfseg.counts import Count
-from tfseg.metrics import percent
+from tfseg.metrics import count_cells, percent
 
 BINS, SHOWN = 100, 20  # of the histogram, and of its bars in the report
 UNIT = 1 << 40  # scores are summed as whole numbers of 1 / UNIT, so that the order of the images changes nothing
@@ -54,9 +54,8 @@ def _scores(seen, classes):
     label, outputs = tf.cast(seen.label, tf.int32), max(classes, seen.scores.shape[-1])
     valid, batch = label != IGNORE, tf.shape(label)[0]
     image = tf.range(batch)[:, tf.newaxis, tf.newaxis]
-    cells = tf.boolean_mask((image * classes + label) * outputs + seen.prediction, valid)
-    size = batch * classes * outputs
-    confusion = tf.reshape(tf.math.bincount(cells, minlength=size, maxlength=size), [batch, classes, outputs])
+    count = count_cells(valid, (image * classes + label) * outputs + seen.prediction, batch * classes * outputs)
+    confusion = tf.reshape(count, [batch, classes, outputs])
     right = tf.linalg.diag_part(confusion[..., :classes])
     union = tf.reduce_sum(confusion, 2) + tf.reduce_sum(confusion, 1)[:, :classes] - right
     iou = tf.math.divide_no_nan(tf.cast(right, tf.float64), tf.cast(union, tf.float64))
