@@ -147,5 +147,4 @@ def _options(workdir):
     if not (pathlib.Path(workdir) / "flags").is_file():
         return {}
     options = dataclasses.asdict(config_lib.load(workdir))
-    left_out = ("mode", "workdir", "cache_dir", "output_dir", "images", "workdirs")
-    return {name: config_lib.as_text(value) for name, value in options.items() if name not in left_out}
+    return {name: config_lib.as_text(value) for name, value in options.items() if name not in compare_page.NOT_SHOWN}

@@ -14,6 +14,7 @@ from tfseg import config as config_lib
 
 SHOWN = 4  # images in each direction
 GAINED, LOST = (31, 119, 180), (214, 39, 40)
+# Options in which two runs may differ without computing anything else.
 NOT_SHOWN = ("mode", "workdir", "workdirs", "cache_dir", "output_dir", "images")
 
 

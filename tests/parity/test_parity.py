@@ -142,7 +142,9 @@ def lacks(model, parity):
     """The entries of the state's unused part, such as auxiliary heads, that none of our variables answers to."""
     found, _ = weights.match(model, dict.fromkeys((key for key, *_ in parity["state"]), np.float32(0)))
     ours = {key for _, _, key, _ in found}
-    return [entry for entry in parity["state"] if entry[0] in parity["unused"] and entry[0] not in ours]
+    # The buffers "_tmp_running_mean" and "_tmp_running_var" of a synchronised batch norm are called weights in the files.
+    unused = {key for key in parity["unused"] if "._tmp_running_" not in key}
+    return [entry for entry in parity["state"] if entry[0] in unused and entry[0] not in ours]
 
 
 def repeated(model, parity):
