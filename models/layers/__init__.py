@@ -3,6 +3,7 @@
 from models.layers.activation import dropout, prelu, relu, relu6, spatial_dropout
 from models.layers.adaptive_pooling import adaptive_average_pool
 from models.layers.aspp import aspp
+from models.layers.attention import attention
 from models.layers.channel_shuffle import channel_shuffle
 from models.layers.conv_norm import conv_norm, depthwise_conv_norm
 from models.layers.convolution import conv, depthwise_conv, transposed_conv
@@ -39,6 +40,7 @@ __all__ = [
     "Rule",
     "adaptive_average_pool",
     "aspp",
+    "attention",
     "average_pool",
     "batch_norm",
     "bilinear",
