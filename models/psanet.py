@@ -31,7 +31,7 @@ FULL_SIZE = ("logits", "aux_0")
 # The reference refuses others: its grids of 1/16, of 1/8 and of the image share their corners.
 SIZE_MULTIPLE, SIZE_REMAINDER = 16, 1
 
-RENAMES = pspnet.RENAMES  # the same repository's backbone, and its heads below
+RENAMES = pspnet.STEM  # the same repository's backbone, and its heads below
 
 WIDTH = 512
 
@@ -50,8 +50,8 @@ def build(inputs, num_classes, *, backbone="resnet50_deep", mask=(59, 59), smoot
     options = {"dilate_first": True} if backbones.find(backbone)[1] is resnet else {}
     features = backbones.build(backbone, inputs, output_stride=8, smoothed_dilation=smoothed_dilation, **options)
     x = point_wise_spatial_attention(features["c5"], mask)
-    x = pspnet.head(x, 512, num_classes, "cls")
-    aux = pspnet.head(features["c4"], 256, num_classes, "aux")
+    x = pspnet.classifier(x, 512, num_classes, "cls")
+    aux = pspnet.classifier(features["c4"], 256, num_classes, "aux")
     return {
         "logits": layers.resize(x, like=inputs, align_corners=True),
         "aux_0": layers.resize(aux, like=inputs, align_corners=True),

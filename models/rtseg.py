@@ -113,7 +113,7 @@ def link_form(features, inputs, num_classes):
         skip = features[f"c{i}"]
         x = keras.layers.Add()([layers.fit(linknet.decoder(x, skip.shape[-1], f"decoder{i}", 2), skip), skip])
     x = linknet.decoder(x, x.shape[-1], "decoder1", 1)
-    return layers.fit(linknet.head(x, num_classes), inputs)
+    return layers.fit(linknet.ending(x, num_classes), inputs)
 
 
 def vgg_form(inputs, num_classes, backbone, decoder):

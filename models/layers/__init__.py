@@ -2,7 +2,7 @@
 
 from models.layers.activation import dropout, prelu, relu, relu6, spatial_dropout
 from models.layers.adaptive_pooling import adaptive_average_pool
-from models.layers.aspp import aspp
+from models.layers.aspp import aspp, separable_conv_norm
 from models.layers.attention import attention
 from models.layers.channel_shuffle import channel_shuffle
 from models.layers.conv_norm import conv_norm, depthwise_conv_norm
@@ -20,6 +20,7 @@ from models.layers.initial_weights import (
     xavier_uniform,
     zeros,
 )
+from models.layers.nearest import nearest
 from models.layers.normalization import Affine, BatchNormalization, batch_norm
 from models.layers.pooling import max_pool, max_pool_with_indices, max_unpool
 from models.layers.region import Inside, RegionNormalization, inside, region_conv_norm
@@ -63,6 +64,7 @@ __all__ = [
     "max_pool",
     "max_pool_with_indices",
     "max_unpool",
+    "nearest",
     "normal",
     "pad_to_multiple",
     "prelu",
@@ -70,6 +72,7 @@ __all__ = [
     "relu",
     "relu6",
     "resize",
+    "separable_conv_norm",
     "shifted",
     "smoothed_dilation",
     "spatial_dropout",
