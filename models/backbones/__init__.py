@@ -4,9 +4,10 @@
 
 A family's file has VARIANTS (name -> what its `build` needs), `channels(variant)`, `build(inputs, variant, output_stride)`
 and `head(features, num_classes, variant)`. If they are known, it has REFERENCE (the authors' sizes) and WEIGHTS (published
-files, name -> `Weights`). If they differ from the defaults, it has `strides(variant)`, OUTPUT_STRIDES, NORMALIZATION, INITIAL
-(the rule for the initial weights, see models/layers/initial_weights.py; by default PyTorch's) and RENAMES ((pattern,
-replacement) pairs from its layer names to the reference's keys). A name that looks like a mistyped one of these is refused.
+files, name -> `Weights`). If they differ from the defaults, it has `strides(variant)`, OUTPUT_STRIDES, NORMALIZATION (for all
+variants, or variant -> what those expect that differ from the default), INITIAL (the rule for the initial weights, see
+models/layers/initial_weights.py; by default PyTorch's) and RENAMES ((pattern, replacement) pairs from its layer names to the
+reference's keys). A name that looks like a mistyped one of these is refused.
 """
 
 import dataclasses
@@ -113,7 +114,9 @@ def output_strides(spec):
 
 def normalization(spec):
     """What the backbone's published weights expect of the pixels: a spec as `models.build` takes it."""
-    return getattr(find(spec)[1], "NORMALIZATION", "default")
+    call, family = find(spec)
+    declared = getattr(family, "NORMALIZATION", "default")
+    return declared if isinstance(declared, str) else declared.get(call.name, "default")
 
 
 def renames(spec):

@@ -8,6 +8,7 @@ import tensorflow as tf
 import models
 import tfseg.spec as specs
 from models import backbones
+from models.layers.residual import StochasticDepth
 from tests import symbolic
 from tfseg import profile
 
@@ -94,6 +95,9 @@ def test_every_trainable_variable_has_a_gradient(spec):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, backbones.classify(spec, inputs, 7))
+    for layer in model.layers:  # which could drop a block for both images
+        if isinstance(layer, StochasticDepth):
+            layer.rate = 0.0
     with tf.GradientTape() as tape:
         logits = model(image(96, 96, batch=2), training=True)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits([1, 4], logits))
@@ -204,3 +208,10 @@ def test_options_of_resnets():
         assert outputs["c5"].shape[1:3] == (9, 13)
     dilations = [keras.Model(inputs, outputs).get_layer(f"layer4.{i}.conv1").dilation_rate[0] for i in range(2)]
     assert dilations == [4, 4]
+
+
+def test_normalization_of_a_single_variant():
+    assert backbones.normalization("efficientnet_v2_s") == "default"
+    assert (
+        backbones.normalization("efficientnet_v2_l") == "affine(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))"
+    )
