@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import re
 import shlex
 import tempfile
 
@@ -219,6 +220,8 @@ def command(run):
         for field in dataclasses.fields(run)
         if field.name not in skip and getattr(run, field.name) != getattr(defaults, field.name)
     ]
+    if pathlib.Path(run.init_from).is_dir():  # an earlier run, whose place on this machine says nothing to others
+        given = [re.sub("^--init_from=.*", "--init_from=<the first run>", option) for option in given]
     return " \\\n        ".join(["python main.py", *given, "--data_dir=<data>", "--workdir=<folder>"])
 
 
