@@ -35,6 +35,7 @@ REFERENCE = {
 
 WIDTHS = {"b0": 256, "b1": 256, "b2": 768, "b3": 768, "b4": 768, "b5": 768}  # of the head
 LEVELS = ("c2", "c3", "c4", "c5")
+DROPOUT = 0.1
 
 EPSILONS = {
     "transformers": {"epsilon": 1e-5},
@@ -70,7 +71,7 @@ def authors_head(maps, width, num_classes, of_smp):
 
     NVlabs' linear layers and classifier start like PyTorch's, the 1x1 between them like mmcv's; smp has its own rules.
     """
-    linear, fuse, last = (HEAD, DECODER, HEAD) if of_smp else (layers.torch_default, MMCV, layers.torch_default)
+    linear, fuse, last = (HEAD, DECODER, HEAD) if of_smp else (layers.torch_default, layers.mmcv, layers.torch_default)
     names = [f"decode_head.linear_c.{i}.proj" for i in range(len(maps))]
     maps = [layers.dense(x, width, name, initial=linear) for x, name in zip(maps, names, strict=True)]
     entries = ("linear_fuse", "batch_norm")
@@ -79,19 +80,14 @@ def authors_head(maps, width, num_classes, of_smp):
     return layers.conv(x, num_classes, 1, "decode_head.classifier", initial=last)
 
 
-# mmcv starts the convolution of a ConvModule so, and mmsegmentation the layer to the classes.
-MMCV, CLASSES = layers.kaiming_normal("fan_out", bias=0.0), layers.normal(0.01, bias=0.0)
-DROPOUT = 0.1
-
-
-@layers.initial_weights(MMCV)
+@layers.initial_weights(layers.mmcv)
 def mmseg_head(maps, width, num_classes):
     """A 1x1, batch norm and ReLU for each map, all at the size of the first; the same for their join; a 1x1."""
     entries = ("conv", "bn")
     maps = [layers.conv_norm(x, width, 1, f"decode_head.convs.{i}", entries) for i, x in enumerate(maps)]
     x = layers.conv_norm(joined(maps, maps[0]), width, 1, "decode_head.fusion_conv", entries)
     x = layers.spatial_dropout(x, DROPOUT)
-    return layers.conv(x, num_classes, 1, "decode_head.conv_seg", initial=CLASSES)
+    return layers.conv(x, num_classes, 1, "decode_head.conv_seg", initial=layers.mmseg_classes)
 
 
 def joined(maps, like, reverse=False):

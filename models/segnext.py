@@ -25,10 +25,8 @@ REFERENCE = {
 
 LAST_STEP = layers.resize  # the reference's output is an eighth of the image
 
-# mmsegmentation's rule for the backbone, whose fan_out is that of a group of channels; mmcv's for the head, and
-# mmsegmentation's for the layer to the classes.
+# mmsegmentation's rule for the backbone, whose fan_out is that of a group of channels.
 INITIAL = layers.kaiming_normal("fan_out", bias=0.0, depthwise=layers.kaiming_normal("fan_in", bias=0.0))
-MMCV, CLASSES = layers.kaiming_normal("fan_out", bias=0.0), layers.normal(0.01, bias=0.0)
 EXPANSIONS = (8, 8, 4, 4)  # of the hidden layer, for each stage
 STRIPS = (7, 11, 21)
 LAYER_SCALE = 1e-2
@@ -119,7 +117,7 @@ def mlp(x, expansion, name):
     return layers.conv(y, x.shape[-1], 1, f"{name}.fc2")
 
 
-@layers.initial_weights(MMCV)
+@layers.initial_weights(layers.mmcv)
 def head(maps, width, num_classes):
     """Figure 3c: the maps side by side at 1/8, what a few bases explain of them added to them, and the classes."""
     maps = [maps[0], *(layers.resize(x, like=maps[0]) for x in maps[1:])]
@@ -130,7 +128,7 @@ def head(maps, width, num_classes):
     x = layers.relu(keras.layers.Add()([x, y]))
     x = layers.relu(group_norm(x, width, "decode_head.align"))
     x = layers.spatial_dropout(x, DROPOUT)
-    return layers.conv(x, num_classes, 1, "decode_head.conv_seg", initial=CLASSES)
+    return layers.conv(x, num_classes, 1, "decode_head.conv_seg", initial=layers.mmseg_classes)
 
 
 def group_norm(x, width, name):

@@ -22,10 +22,8 @@ REFERENCE = {
 
 LAST_STEP = layers.resize  # the reference's output is an eighth of the image
 
-# The reference's init function of its backbone, whose fan_out is that of a group of channels; that of mmcv, and
-# mmsegmentation's for the layer to the classes.
+# The reference's init function of its backbone, whose fan_out is that of a group of channels.
 INITIAL = layers.kaiming_normal("fan_out", bias=0.0, depthwise=layers.kaiming_normal("fan_in", bias=0.0))
-MMCV, CLASSES = layers.kaiming_normal("fan_out", bias=0.0), layers.normal(0.01, bias=0.0)
 STEM = 16  # channels
 KEYS = 16  # channels of a head's queries and keys; its values have twice as many
 BLOCKS, EXPANSION = 4, 2  # of the transformer
@@ -182,11 +180,11 @@ def embedding(x, width, name):
     return layers.conv_norm(x, width, 1, name, ("conv", "bn"), activation=None)
 
 
-@layers.initial_weights(MMCV)
+@layers.initial_weights(layers.mmcv)
 def head(x, depthwise, num_classes):
     """A 1x1, `depthwise` or not, with batch norm and ReLU; then a 1x1 to the classes."""
     name, entries = "decode_head.linear_fuse", ("conv", "bn")
     width = x.shape[-1]
     x = layers.depthwise_conv_norm(x, 1, name, entries) if depthwise else layers.conv_norm(x, width, 1, name, entries)
     x = layers.spatial_dropout(x, DROPOUT)
-    return layers.conv(x, num_classes, 1, "decode_head.conv_seg", initial=CLASSES)
+    return layers.conv(x, num_classes, 1, "decode_head.conv_seg", initial=layers.mmseg_classes)

@@ -74,15 +74,15 @@ def build(inputs, variant, output_stride=32, *, epsilon=1e-5, reduced_epsilon=No
     """
     _dilation.refuse(output_stride, "MiT", "attention has no stride that dilation could replace")
     v, x, features, done = VARIANTS[variant], inputs, {}, 0
-    epsilons = {"epsilon": epsilon, "reduced_epsilon": reduced_epsilon or epsilon}
+    reduced_epsilon = reduced_epsilon or epsilon
     for stage, (width, depth, heads, reduction) in enumerate(zip(v.widths, v.depths, HEADS, REDUCTIONS, strict=True)):
         kernel, stride = (3, 2) if stage else (7, 4)
         x = layers.conv(x, width, kernel, f"{ENCODER}.patch_embeddings.{stage}.proj", stride=stride)
-        x = norm(x, f"{ENCODER}.patch_embeddings.{stage}.layer_norm", epsilons["reduced_epsilon"])
+        x = norm(x, f"{ENCODER}.patch_embeddings.{stage}.layer_norm", reduced_epsilon)
         features.setdefault("c1", x)
         for i in range(depth):
             drop = STOCHASTIC_DEPTH * done / (sum(v.depths) - 1)
-            x = block(x, f"{ENCODER}.block.{stage}.{i}", heads, reduction, drop, **epsilons)
+            x = block(x, f"{ENCODER}.block.{stage}.{i}", heads, reduction, drop, epsilon, reduced_epsilon)
             done += 1
         x = features[f"c{stage + 2}"] = norm(x, f"{ENCODER}.layer_norm.{stage}", epsilon)
     return features

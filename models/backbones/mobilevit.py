@@ -118,7 +118,10 @@ def transformer_block(x, dropout, name):
     """
     width = x.shape[-1]
     y = norm(x, f"{name}.layernorm_before")
-    maps = [layers.dense(y, width, f"{name}.attention.attention.{which}", initial=LINEAR) for which in PROJECTIONS]
+    maps = [
+        layers.dense(y, width, f"{name}.attention.attention.{which}", initial=LINEAR)
+        for which in ("query", "key", "value")
+    ]
     flat = [keras.layers.Reshape((-1, PATCH**2 * width))(y) for y in maps]
     y = keras.layers.Reshape((-1, PATCH**2, width))(layers.attention(*flat, PATCH**2 * HEADS))
     y = layers.dense(y, width, f"{name}.attention.output.dense", initial=LINEAR)
@@ -127,9 +130,6 @@ def transformer_block(x, dropout, name):
     y = layers.dense(y, 2 * width, f"{name}.intermediate.dense", "silu", initial=LINEAR)
     y = layers.dense(y, width, f"{name}.output.dense", initial=LINEAR)
     return keras.layers.Add()([x, layers.dropout(y, dropout)])
-
-
-PROJECTIONS = ("query", "key", "value")
 
 
 def norm(x, name):
