@@ -28,7 +28,9 @@ from models.layers.resizing import crop, fit, pad_to_multiple, resize
 from models.layers.simulated_resolution import interleaved, shifted
 from models.layers.smoothed_dilation import smoothed_dilation
 from models.layers.squeeze_excite import squeeze_excite
+from models.layers.unflatten import unflatten
 from models.layers.upsampling import Bilinear, bilinear, bilinear_upsampling
+from models.layers.windows import shift_mask, window_attention
 
 __all__ = [
     "Affine",
@@ -70,6 +72,7 @@ __all__ = [
     "relu",
     "relu6",
     "resize",
+    "shift_mask",
     "shifted",
     "smoothed_dilation",
     "spatial_dropout",
@@ -77,7 +80,9 @@ __all__ = [
     "stochastic_depth",
     "torch_default",
     "transposed_conv",
+    "unflatten",
     "uniform",
+    "window_attention",
     "xavier_uniform",
     "zeros",
 ]

@@ -20,8 +20,9 @@ from keras.src.legacy.saving import legacy_h5_format
 
 import models
 from models import backbones
-from models.backbones import efficientnet_lite, resnet, xception
+from models.backbones import convnext, efficientnet_lite, resnet, xception
 from models.weights import published
+from models.weights.state_dict import state_dict
 from tfseg import initialize
 
 RESNET = 'classifier(backbone="resnet18")'
@@ -178,6 +179,21 @@ def test_another_network_takes_the_backbone(served):
     initialize.load(model, "imagenet")
     np.testing.assert_array_equal(model.get_layer("layer1.0.bn1").gamma, served["layer1.0.bn1.weight"])
     np.testing.assert_array_equal(model.get_layer("fc").kernel, kernel)
+
+
+def test_another_network_takes_parameters_without_a_module(monkeypatch):
+    """The scale of a ConvNeXt block is a plain torch.nn.Parameter."""
+    monkeypatch.setitem(convnext.VARIANTS, "convnext_tiny", convnext.Variant((2,) * 4, (1,) * 4, 0.0))
+    spec = 'fpn(backbone="convnext_tiny")'
+    source, model = (models.build(spec, 7) for _ in range(2))
+    scale = source.get_layer("features.3.0.layer_scale")
+    scale.set_weights([np.arange(2.0)])
+    state = {key: array for key, array in state_dict(source).items() if key.startswith("features.")}
+    data = safetensors({**state, "classifier.2.weight": np.zeros((1000, 2))})
+    with server(data) as (url, _):
+        monkeypatch.setitem(convnext.WEIGHTS, "convnext_tiny", row(url, sha256(data)))
+        initialize.load(model, "imagenet")
+    np.testing.assert_array_equal(model.get_layer(scale.name).scale, [0.0, 1.0])
 
 
 @pytest.mark.parametrize("channels", [1, 4])
