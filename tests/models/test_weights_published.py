@@ -184,15 +184,14 @@ def test_another_network_takes_the_backbone(served):
 def test_another_network_takes_parameters_without_a_module(monkeypatch):
     """The scale of a ConvNeXt block is a plain torch.nn.Parameter."""
     monkeypatch.setitem(convnext.VARIANTS, "convnext_tiny", convnext.Variant((2,) * 4, (1,) * 4, 0.0))
-    spec = 'fpn(backbone="convnext_tiny")'
-    source, model = (models.build(spec, 7) for _ in range(2))
+    inputs = keras.Input((None, None, 3))
+    source = keras.Model(inputs, backbones.build("convnext_tiny", inputs))
     scale = source.get_layer("features.3.0.layer_scale")
     scale.set_weights([np.arange(2.0)])
-    state = {key: array for key, array in state_dict(source).items() if key.startswith("features.")}
-    data = safetensors({**state, "classifier.2.weight": np.zeros((1000, 2))})
+    data = safetensors({**state_dict(source), "classifier.2.weight": np.zeros((1000, 2))})
     with server(data) as (url, _):
         monkeypatch.setitem(convnext.WEIGHTS, "convnext_tiny", row(url, sha256(data)))
-        initialize.load(model, "imagenet")
+        model = models.build('fpn(backbone="convnext_tiny")', 7, weights="imagenet")
     np.testing.assert_array_equal(model.get_layer(scale.name).scale, [0.0, 1.0])
 
 
