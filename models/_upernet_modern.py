@@ -14,9 +14,7 @@ HEADS = {"transformers": (swin, convnext), "mmseg": (swin,)}  # with the familie
 LEVELS = ("c2", "c3", "c4", "c5")
 BINS = (1, 2, 3, 6)
 
-# The rule of transformers, for everything; mmsegmentation's for its heads and for their last layers.
-INITIAL = layers.normal(0.02, bias=0.0)
-MMSEG_INITIAL, MMSEG_CLASSES = layers.kaiming_normal("fan_out", bias=0.0), layers.normal(0.01, bias=0.0)
+INITIAL = layers.normal(0.02, bias=0.0)  # the rule of transformers, for everything
 
 
 def default(backbone):
@@ -42,7 +40,7 @@ def build(inputs, num_classes, backbone, width, head):
         keras.layers.LayerNormalization(epsilon=family.EPSILON, name=f"hidden_states_norms.stage{i}")(features[level])
         for i, level in enumerate(LEVELS, start=1)
     ]
-    with layers.initial_weights(MMSEG_INITIAL if mmseg else INITIAL):
+    with layers.initial_weights(layers.mmcv if mmseg else INITIAL):
         auxiliary = conv_norm(maps[2], 256, 3, "auxiliary_head.convs.0")
         outputs = {"logits": (pyramid(maps, width), "decode_head"), "aux_0": (auxiliary, "auxiliary_head")}
         return {name: classes(x, num_classes, f"{of}.classifier", mmseg) for name, (x, of) in outputs.items()}
@@ -51,7 +49,7 @@ def build(inputs, num_classes, backbone, width, head):
 def classes(x, num_classes, name, mmseg):
     """The last layer of a head."""
     x = layers.spatial_dropout(x, 0.1 if mmseg else 0.0)
-    return layers.conv(x, num_classes, 1, name, initial=MMSEG_CLASSES if mmseg else INITIAL)
+    return layers.conv(x, num_classes, 1, name, initial=layers.mmseg_classes if mmseg else INITIAL)
 
 
 def pyramid(maps, width):

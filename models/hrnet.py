@@ -54,9 +54,7 @@ _AUTHORS = Form(True, 0.9, True, layers.normal(0.001), layers.torch_default)
 FORMS = {
     "authors": _AUTHORS,
     "authors' small network": dataclasses.replace(_AUTHORS, align_corners=False, momentum=0.99),
-    "mmseg": Form(
-        False, 0.9, False, *[layers.kaiming_normal("fan_out", bias=0.0)] * 2, classes=layers.normal(0.01, bias=0.0)
-    ),
+    "mmseg": Form(False, 0.9, False, layers.mmcv, layers.mmcv, layers.mmseg_classes),
 }
 
 _HEAD = {"0": "convs.0.conv", "1": "convs.0.bn", "3": "conv_seg"}
@@ -182,7 +180,7 @@ def object_attention(x, objects):
     of_regions = project(objects, "f_object", KEYS, *twice)
     values = project(objects, "f_down", KEYS, *once)
     y = layers.attention(*(keras.layers.Reshape((-1, KEYS))(z) for z in (of_pixels, of_regions, values)))
-    return project(layers.unflatten(y, like=x), "f_up", CHANNELS, *once)
+    return project(layers.as_map(y, like=x), "f_up", CHANNELS, *once)
 
 
 @keras.saving.register_keras_serializable(package="tfseg")

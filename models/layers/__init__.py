@@ -14,6 +14,8 @@ from models.layers.initial_weights import (
     initial_weights,
     kaiming_normal,
     kaiming_uniform,
+    mmcv,
+    mmseg_classes,
     normal,
     torch_default,
     uniform,
@@ -28,7 +30,7 @@ from models.layers.resizing import crop, fit, pad_to_multiple, resize
 from models.layers.simulated_resolution import interleaved, shifted
 from models.layers.smoothed_dilation import smoothed_dilation
 from models.layers.squeeze_excite import squeeze_excite
-from models.layers.unflatten import unflatten
+from models.layers.tokens import as_map, map_attention, tokens
 from models.layers.upsampling import Bilinear, bilinear, bilinear_upsampling
 from models.layers.windows import shift_mask, window_attention
 
@@ -41,6 +43,7 @@ __all__ = [
     "RegionNormalization",
     "Rule",
     "adaptive_average_pool",
+    "as_map",
     "aspp",
     "attention",
     "average_pool",
@@ -62,9 +65,12 @@ __all__ = [
     "interleaved",
     "kaiming_normal",
     "kaiming_uniform",
+    "map_attention",
     "max_pool",
     "max_pool_with_indices",
     "max_unpool",
+    "mmcv",
+    "mmseg_classes",
     "normal",
     "pad_to_multiple",
     "prelu",
@@ -78,9 +84,9 @@ __all__ = [
     "spatial_dropout",
     "squeeze_excite",
     "stochastic_depth",
+    "tokens",
     "torch_default",
     "transposed_conv",
-    "unflatten",
     "uniform",
     "window_attention",
     "xavier_uniform",
