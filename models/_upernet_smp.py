@@ -1,7 +1,7 @@
 """UPerNet's decoder in the form of segmentation_models_pytorch (github.com/qubvel-org), whose weights fit.
 
-Unlike the authors' (models/upernet.py), it puts a layer norm on the backbone's maps, reduces the means of the cells before it
-resizes them.
+Unlike the authors' (models/upernet.py), it puts a layer norm on the backbone's maps, and reduces the means of the cells before
+it resizes them.
 """
 
 import keras

@@ -3,12 +3,13 @@
 Xiao, Liu, Zhou, Jiang, Sun, ECCV 2018. https://arxiv.org/abs/1807.10221
 
 The segmentation network of the authors' github.com/CSAILVision/semantic-segmentation-pytorch (mit_semseg/models/models.py),
-whose weights fit; `width=256` is its "upernet_lite". With head="smp" it is the network of segmentation_models_pytorch.
+whose weights fit; `width=256` is its "upernet_lite". On Swin and ConvNeXt it is the form of huggingface/transformers and
+mmsegmentation (models/_upernet_modern.py), with head="smp" that of segmentation_models_pytorch (models/_upernet_smp.py).
 """
 
 import keras
 
-from models import _smp, _upernet_smp, backbones, layers
+from models import _smp, _upernet_modern, _upernet_smp, backbones, layers
 
 REFERENCE = {
     "params": {
@@ -16,17 +17,23 @@ REFERENCE = {
         'upernet(backbone="resnet101_deep")': {150: 83_214_422},
         "upernet(width=256)": {},
         'upernet(backbone="resnet34", head="smp")': {12: 29_602_508},
+        'upernet(backbone="swin_tiny")': {12: 59_835_602},
+        'upernet(backbone="convnext_tiny")': {12: 60_136_376},
     },
     "macs": {"upernet": 39_957_528_576},
     "input": (192, 224, 3),
-    "source": "CSAILVision/semantic-segmentation-pytorch mit_semseg/models/models.py and "
-    "qubvel-org/segmentation_models.pytorch decoders/upernet, run",
+    "source": "CSAILVision/semantic-segmentation-pytorch mit_semseg/models/models.py, run; on Swin and ConvNeXt "
+    "huggingface/transformers models/upernet, run; qubvel-org/segmentation_models.pytorch decoders/upernet, run",
     "published": "ADE20K val, single and several scales: ResNet-50 40.44, 41.55; 101 41.98, 42.66 "
-    "(CSAILVision/semantic-segmentation-pytorch's README)",
+    "(CSAILVision/semantic-segmentation-pytorch's README); single scale: Swin-T 44.41, ConvNeXt-T 46.11 (mmsegmentation)",
 }
+
+AUX_WEIGHTS = {"aux_0": 0.4}  # on Swin and ConvNeXt
 
 UNUSED = _smp.UNUSED
 
+HEADS = ("csail", "smp", *_upernet_modern.HEADS)
+WIDTHS = {"csail": 512, "smp": _upernet_smp.WIDTH, "transformers": 512, "mmseg": 512}  # of the pyramid, by default
 BINS = (1, 2, 3, 6)
 DECODER = layers.kaiming_normal("fan_in", shift=1e-4)
 
@@ -34,15 +41,26 @@ DECODER = layers.kaiming_normal("fan_in", shift=1e-4)
 def build(inputs, num_classes, *, backbone="resnet50_deep", width=None, head=None):
     """Figure 4, the head for objects.
 
-    `backbone` is a spec of `models.backbones`. `head` is None, the authors', or "smp". `width` is the number of channels of the
-    pyramid, by default the authors' 512; that of "smp" has 256.
+    `backbone` is a spec of `models.backbones`. `head` is "csail", the authors', "smp", or on Swin and ConvNeXt by default
+    "transformers"; on Swin it can be "mmseg". `width` is the number of channels of the pyramid, by default 512; that of "smp" has
+    256.
     """
-    _smp.check_head(head)
+    head = chosen(head, backbone)
+    if head == "smp" and width not in (None, _upernet_smp.WIDTH):
+        raise ValueError(f'Expected no width with head="smp", whose pyramid has 256 channels. Received: {width=}.')
+    width = WIDTHS[head] if width is None else width
     if head == "smp":
-        if width not in (None, 256):
-            raise ValueError(f'Expected no width with head="smp", whose pyramid has 256 channels. Received: {width=}.')
         return {"logits": _upernet_smp.decoder(inputs, num_classes, _smp.features(inputs, backbone))}
-    return {"logits": decoder(num_classes, backbones.build(backbone, inputs), 512 if width is None else width)}
+    if head in _upernet_modern.HEADS:
+        return _upernet_modern.build(inputs, num_classes, backbone, width, head)
+    return {"logits": decoder(num_classes, backbones.build(backbone, inputs), width)}
+
+
+def chosen(head, backbone):
+    """The head that is asked for, or by default the backbone's."""
+    if head not in (None, *HEADS):
+        raise ValueError(f"Expected head: {', '.join(HEADS)}. Received: {head=}.")
+    return head or _upernet_modern.default(backbone) or "csail"
 
 
 @layers.initial_weights(DECODER)
@@ -77,7 +95,7 @@ def size_multiple(*, backbone="resnet50_deep", width=None, head=None):
 
 
 def last_step(*, backbone="resnet50_deep", width=None, head=None):
-    """The authors' output is a quarter of the image."""
+    """The output of the others is a quarter of the image."""
     return None if head == "smp" else layers.resize
 
 
@@ -87,5 +105,6 @@ def backbone_of(*, backbone="resnet50_deep", width=None, head=None):
 
 
 def renames(*, backbone="resnet50_deep", width=None, head=None):
-    """Everything but the decoder and segmentation_models_pytorch's head belongs to the backbone."""
-    return _smp.RENAMES
+    """Of the authors and segmentation_models_pytorch: everything but the decoder and the head belongs to the backbone."""
+    head = chosen(head, backbone)
+    return _upernet_modern.renames(backbone, head) if head in _upernet_modern.HEADS else _smp.RENAMES

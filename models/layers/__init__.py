@@ -33,6 +33,7 @@ from models.layers.smoothed_dilation import smoothed_dilation
 from models.layers.squeeze_excite import squeeze_excite
 from models.layers.tokens import as_map, map_attention, tokens
 from models.layers.upsampling import Bilinear, bilinear, bilinear_upsampling
+from models.layers.windows import shift_mask, window_attention
 
 __all__ = [
     "Affine",
@@ -80,6 +81,7 @@ __all__ = [
     "relu6",
     "resize",
     "separable_conv_norm",
+    "shift_mask",
     "shifted",
     "smoothed_dilation",
     "spatial_dropout",
@@ -89,6 +91,7 @@ __all__ = [
     "torch_default",
     "transposed_conv",
     "uniform",
+    "window_attention",
     "xavier_uniform",
     "zeros",
 ]
