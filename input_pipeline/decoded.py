@@ -102,6 +102,7 @@ def _content(example):
 
 
 def _decoded(prepared, split):
+    @tf.autograph.experimental.do_not_convert
     def decode(record):
         return records.decode(records.parse(record, bool(prepared.boxes)))
 

@@ -4,6 +4,9 @@ The order of the training examples and their augmentation depend only on (seed, 
 n sees exactly the same as an uninterrupted run from batch n on. Examples that are mixed with each other form groups of
 consecutive examples, counted from the beginning of the run. If a batch, a worker's share or a resumed run begins inside a
 group, the whole group is read and mixed, and only the examples that are needed are kept.
+
+Functions of the streams choose by tf.cond and tf.where, never by Python's `if` on a tensor, so AutoGraph does not convert them:
+reading the source of every op takes seconds at every start.
 """
 
 import os
@@ -78,6 +81,7 @@ def training(
     threads = threads or _cores()
     folded = tf.random.experimental.stateless_fold_in
 
+    @tf.autograph.experimental.do_not_convert
     def epoch(number):
         # This sets the seed of this function's graph only. Without it the order would depend on the global seed of the
         # caller, and with a global seed of 0 TensorFlow does not accept a tensor as the seed of `shuffle`.
@@ -90,9 +94,11 @@ def training(
     def is_mine(position):
         return (position >= begin) & (position % batch_size // (batch_size // worker[1]) == worker[0])
 
+    @tf.autograph.experimental.do_not_convert
     def is_read(position, _):
         return tf.reduce_any(is_mine(position // group * group + tf.range(group, dtype=tf.int64)))
 
+    @tf.autograph.experimental.do_not_convert
     def augmented(position, stored):
         example_seed = folded(folded(run_seed, position // count), position % count)
         example = geometry(read(stored), example_seed)
@@ -104,6 +110,7 @@ def training(
             example |= {SEED: example_seed, PLACE: position} if mixed else {}
         return boxes.pad(example, most_boxes)
 
+    @tf.autograph.experimental.do_not_convert
     def of_group(batch):
         mine = is_mine(batch[PLACE])
         batch = mixed({k: v for k, v in batch.items() if k not in (SEED, PLACE)}, batch[SEED])
@@ -179,6 +186,7 @@ def evaluation(
         batch_size = 1
     count = prepared.splits[split]
 
+    @tf.autograph.experimental.do_not_convert
     def read(index, x):
         x = boxes.pad(input_pipeline.decode(x), prepared.boxes.get(split, 0))
         return {**x, "label": tf.where(index < count, x["label"], tf.constant(IGNORE, tf.uint8))}

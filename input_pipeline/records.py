@@ -4,6 +4,7 @@ A directory that holds `statistics.json` is complete, since it is written under 
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -62,7 +63,9 @@ class Prepared:
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         dataset = self.serialized(split, readers=1)
-        dataset = dataset.map(lambda record: parse(record, bool(self.boxes)), tf.data.AUTOTUNE, deterministic=True)
+        dataset = dataset.map(
+            functools.partial(parse, with_boxes=bool(self.boxes)), tf.data.AUTOTUNE, deterministic=True
+        )
         return dataset.apply(tf.data.experimental.assert_cardinality(self.splits[split])).with_options(options)
 
     def serialized(self, split: str, readers: int = 4) -> tf.data.Dataset:
@@ -98,6 +101,7 @@ class Prepared:
         return damaged
 
 
+@tf.autograph.experimental.do_not_convert
 def decode(example: dict) -> dict:
     """Decodes an example of `Prepared.encoded`: image uint8 [H, W, 3], label uint8 [H, W] of train ids and 255."""
     image = tf.io.decode_image(example["image"], channels=3, expand_animations=False)
@@ -109,6 +113,7 @@ def decode_label(example: dict) -> dict:
     return {**example, "label": tf.io.decode_png(example["label"], channels=1)[..., 0]}
 
 
+@tf.autograph.experimental.do_not_convert
 def parse(record: tf.Tensor, with_boxes: bool) -> dict:
     """A record of `Prepared.serialized` as an example of `Prepared.encoded`; `with_boxes`: whether the data set has boxes."""
     keys = ("image", "label", "id")

@@ -42,8 +42,7 @@ def build(inputs, num_classes, *, backbone="resnet50_deep", width=None, head=Non
     """Figure 4, the head for objects.
 
     `backbone` is a spec of `models.backbones`. `head` is "csail", the authors', "smp", or on Swin and ConvNeXt by default
-    "transformers"; on Swin it can be "mmseg". `width` is the number of channels of the pyramid, by default 512; that of "smp" has
-    256.
+    "transformers"; on Swin it can be "mmseg". `width` is the number of channels of the pyramid, by default 512, with "smp" 256.
     """
     head = chosen(head, backbone)
     if head == "smp" and width not in (None, _upernet_smp.WIDTH):

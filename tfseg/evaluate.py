@@ -85,7 +85,7 @@ def evaluator(
     ids_in_data = np.argsort(order).astype(np.int32)
     table = {"confusion": counts_lib.confusion(num_classes), "unlabelled": counts_lib.unlabelled(num_classes), **counts}
 
-    @tf.function
+    @tf.function(autograph=False)
     def count(batch):
         def of_replica(image, label):
             logits, uncertain = scores(image)

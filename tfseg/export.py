@@ -159,7 +159,7 @@ def _export(config, aside, target):
     path = path_in(aside, config.format)
     exports.find(config.format).write(graph, path)
     # As evaluation runs it: op by op, ENet's pools would break ties otherwise.
-    live = tf.function(inference.build(config.inference, model), reduce_retracing=True)
+    live = tf.function(inference.build(config.inference, model), reduce_retracing=True, autograph=False)
     found = export_check.compare(config.format, path, live, samples, config.quantize)
     _describe(aside, config, state, model.output["logits"].shape[-1], graph, found)
     shutil.rmtree(target, ignore_errors=True)

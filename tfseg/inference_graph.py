@@ -76,7 +76,9 @@ class Frozen:
             with keras.StatelessScope(state_mapping=[(variable, tf.constant(value)) for variable, value in values]):
                 return model(images, training=False)["logits"]
 
-        self._logits = tf.function(logits)  # one copy of the constants, however often the network is called
+        self._logits = tf.function(
+            logits, autograph=False
+        )  # one copy of the constants, however often the network is called
 
     def __call__(self, images, training=False):
         """{"logits": float32 [batch, height, width, classes]} of images, RGB 0..255."""

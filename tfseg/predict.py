@@ -141,7 +141,7 @@ def _compute(config, model, with_probabilities):
         id_ = tf.cast(tf.argmax(scores, -1, tf.int32), exact)[..., tf.newaxis]
         return tf.concat([tf.cast(tf.nn.softmax(scores), exact), id_], -1)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)], autograph=False)
     def compute(images):
         finish, gray = both if with_probabilities else ids, {}
         if config.monte_carlo:

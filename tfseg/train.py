@@ -80,7 +80,7 @@ def run(
     weights = class_weights.build(config.class_weights, prepared.statistics["train"], num_classes)
     plain_terms = losses.build(config.loss, weights)
     # The loss alone is compiled by XLA: cross entropy then takes 0.4 of the time on a CPU. The whole step would be slower.
-    terms = [t._replace(function=tf.function(t.function, jit_compile=True)) for t in plain_terms]
+    terms = [t._replace(function=tf.function(t.function, jit_compile=True, autograph=False)) for t in plain_terms]
     # Not earlier: preparing the data uses Python's random generator, and must not change the results of the run.
     keras.utils.set_random_seed(config.seed)
     learning_rate = config.learning_rate * 0.5 ** len(workdir.recoveries(folder))
@@ -120,7 +120,7 @@ def run(
     # --- One step -------------------------------------------------------------------------------------------------------
     forward = functools.partial(model, training=True)
     if config.jit_compile:
-        forward = tf.function(forward, jit_compile=True)
+        forward = tf.function(forward, jit_compile=True, autograph=False)
     output_weights = {"logits": 1.0, **model.aux_weights}
     of_pixels, of_others = losses.of_pixels(terms), [t for t in terms if t.reads != losses.PIXELS]
     factors = {f"{output}/{t.name}": weight * t.weight for output, weight in output_weights.items() for t in of_pixels}
@@ -166,7 +166,9 @@ def run(
         gradients = optimizers.clip(gradients, norm, config.clip_norm)
         return gradients, {"loss": tf.add_n(list(parts.values())), **norms, **parts}
 
-    @tf.function
+    @tf.function(
+        autograph=False
+    )  # AutoGraph would read the source of every layer: 10 s before the first step of a U-Net
     def train_step(batches):
         """Takes a step on each of the batches, a list of --steps_per_call, and returns the numbers of each step for the log."""
         numbers = []
@@ -177,8 +179,7 @@ def run(
                 strategy.run(optimizer.apply, (gradients,))
             else:
                 finite = tf.math.is_finite(logged["gradient_norm"])
-                if finite:
-                    strategy.run(optimizer.apply, (gradients,))
+                tf.cond(finite, functools.partial(strategy.run, optimizer.apply, (gradients,)), tf.no_op)
                 # Overflows are normal until the scale is low enough. With a scale of 1 or less, the network itself overflows.
                 excused = tf.logical_and(tf.logical_not(finite), scale.value > 1.0)
                 logged["gradient_norm"] = tf.where(excused, 0.0, logged["gradient_norm"])

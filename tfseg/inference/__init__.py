@@ -61,7 +61,8 @@ def build(spec: str, model):
     def predict(images, finish=same):
         return finish(model(images, training=False)["logits"])
 
-    return _chain(_parse(spec), predict, model.output["logits"].shape[-1])
+    # AutoGraph would read the source of every layer, which takes seconds.
+    return tf.autograph.experimental.do_not_convert(_chain(_parse(spec), predict, model.output["logits"].shape[-1]))
 
 
 def build_sampled(spec: str, model, samples: int, seed: int = 0):
@@ -91,6 +92,7 @@ def build_sampled(spec: str, model, samples: int, seed: int = 0):
         after.insert(0, calls.pop())
     _chain([*calls, *after], network, num_classes)  # reports wrong options now, not at the first image
 
+    @tf.autograph.experimental.do_not_convert
     def scores(images):
         images = tf.convert_to_tensor(images)
 
