@@ -11,6 +11,8 @@ from models import backbones, layers
 
 REFERENCE = {
     "params": {"dinov2": {12: 22_061_580}},
+    "macs": {"dinov2": 784_419_840},
+    "input": (70, 98, 3),
     "source": "huggingface/transformers models/dinov2 and the authors' head, run; without the unused mask_token",
 }
 
@@ -22,10 +24,14 @@ RENAMES = ((r"^(?!decode_head)", "backbone."),)
 UNUSED = (r"mask_token$",)  # only the pre-training masks patches
 
 
+def of_patches(size):
+    """A last step from logits of patches of `size` pixels to those of the pixels; the image may end inside the last patches."""
+    return lambda logits, image: layers.fit(layers.resize(logits, scale=size), image)
+
+
 def last_step(*, variant="small", head="linear"):
-    """Of a patch's logits to those of its pixels: the image may end inside the last patches."""
-    patch = backbones.strides(backbone_of(variant=variant, head=head))["c5"]
-    return lambda logits, image: layers.fit(layers.resize(logits, scale=patch), image)
+    """Enlarges the logits of patches."""
+    return of_patches(backbones.strides(backbone_of(variant=variant, head=head))["c5"])
 
 
 def backbone_of(*, variant="small", head="linear"):

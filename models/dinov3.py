@@ -7,20 +7,19 @@ The linear segmentation head of section 6.1.1 on the backbone of the Hub's faceb
 authors train the head alone: `--freeze`.
 """
 
-from models import layers
-from models.dinov2 import RENAMES, UNUSED, linear_head
+from models.dinov2 import RENAMES, UNUSED, linear_head, of_patches
 
 __all__ = ["RENAMES", "UNUSED"]
 
 REFERENCE = {
     "params": {"dinov3": {12: 21_601_548}},
+    "macs": {"dinov3": 630_715_392},
+    "input": (64, 96, 3),
     "source": "huggingface/transformers models/dinov3_vit and DINOv2's head, run; without the unused mask_token",
 }
 
 
-def LAST_STEP(logits, image):
-    """Of a patch's logits to those of its pixels: the image may end inside the last patches."""
-    return layers.fit(layers.resize(logits, scale=16), image)
+LAST_STEP = of_patches(16)
 
 
 def backbone_of(*, variant="small", head="linear"):

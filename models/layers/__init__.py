@@ -21,7 +21,6 @@ from models.layers.initial_weights import (
     zeros,
 )
 from models.layers.normalization import Affine, BatchNormalization, batch_norm
-from models.layers.positions import PatchMap, Token
 from models.layers.pooling import max_pool, max_pool_with_indices, max_unpool
 from models.layers.region import Inside, RegionNormalization, inside, region_conv_norm
 from models.layers.residual import LayerScale, stochastic_depth
@@ -37,10 +36,8 @@ __all__ = [
     "Bilinear",
     "Inside",
     "LayerScale",
-    "PatchMap",
     "RegionNormalization",
     "Rule",
-    "Token",
     "adaptive_average_pool",
     "aspp",
     "attention",

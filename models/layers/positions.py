@@ -58,7 +58,7 @@ class PositionEmbedding(keras.layers.Layer):
         """Computed in float32 under every policy."""
         (height, width), channels = ops.shape(inputs)[1:3], inputs.shape[-1]
         table = ops.convert_to_tensor(self.weight)
-        if (height, width) != self.grid:
+        if tuple(inputs.shape[1:3]) != self.grid:  # at a size known only at run time, equal grids give the table again
             rows, columns = self.grid
             x = ops.reshape(table[0, self.first :], (rows, columns * channels))
             x = ops.reshape(ops.matmul(self._matrix(rows, height), x), (height, columns, channels))
