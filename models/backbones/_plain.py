@@ -2,7 +2,7 @@
 
 import keras
 
-from models import layers
+from models import backbones, layers
 from models.layers import vision_transformer as vit
 
 LEVELS = ("c1", "c2", "c3", "c4", "c5")
@@ -45,3 +45,19 @@ def head(features, num_classes, variant):
     """The mean of the patches and a linear layer. The published classifiers read the class token instead."""
     x = keras.layers.GlobalAveragePooling2D()(features["c5"])
     return layers.dense(x, num_classes, "head", initial=INITIAL)
+
+
+def find(backbone, patch):
+    """What a plain vision transformer of `models.backbones` is made of, for networks that need its tokens.
+
+    Raises:
+        ValueError: for another backbone, for options, and for patches of another size in pixels.
+    """
+    call, family = backbones.find(backbone)
+    plain = family.VARIANTS[call.name]
+    if not isinstance(plain, vit.Plain) or call.kwargs or plain.patch != patch:
+        raise ValueError(
+            f"Expected a plain vision transformer with patches of {patch} pixels, without options: vit_small_patch16, "
+            f"vit_small, dinov3_small, or a larger one. Received: {backbone=}."
+        )
+    return plain

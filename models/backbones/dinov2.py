@@ -30,7 +30,7 @@ VARIANTS |= {
 
 # Our names are timm's; these are the names of facebook/dinov2-* on the Hub.
 RENAMES = (
-    (r"(^|\.)(cls_token)$", r"\1embeddings.\2"),
+    (r"(^|(?<!embeddings)\.)cls_token$", r"\1embeddings.cls_token"),
     (r"(^|\.)reg_token$", r"\1embeddings.register_tokens"),
     (r"(^|\.)pos_embed$", r"\1embeddings.position_embeddings"),
     (r"(^|\.)patch_embed\.proj$", r"\1embeddings.patch_embeddings.projection"),

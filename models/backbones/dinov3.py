@@ -28,7 +28,7 @@ VARIANTS = {
 
 # Our names are timm's; these are the names on the Hub.
 RENAMES = (
-    (r"(^|\.)cls_token$", r"\1embeddings.cls_token"),
+    (r"(^|(?<!embeddings)\.)cls_token$", r"\1embeddings.cls_token"),
     (r"(^|\.)reg_token$", r"\1embeddings.register_tokens"),
     (r"(^|\.)patch_embed\.proj$", r"\1embeddings.patch_embeddings"),
     (r"(^|\.)blocks\.(\d+)\.(norm|attn|ls|mlp)", r"\1layer.\2.\3"),
