@@ -62,7 +62,7 @@ def losses(terms: list[losses_lib.Term]) -> Count:
     """Losses of the scores: {"loss": .., "logits/<term>": ..}, without auxiliary outputs.
 
     For each term it is its weight times its sum over the split divided by its count over the split; the loss is the sum of
-    the terms. A term with a count of 0 is 0.
+    the terms. A term with a count of 0 is 0. Without terms there are no losses.
     """
 
     def update(seen):
@@ -71,6 +71,6 @@ def losses(terms: list[losses_lib.Term]) -> Count:
     def values(total):
         pairs = np.asarray(total).tolist()
         parts = {f"logits/{t.name}": t.weight * (n and s / n) for t, (s, n) in zip(terms, pairs, strict=True)}
-        return {"loss": sum(parts.values()), **parts}
+        return {"loss": sum(parts.values()), **parts} if parts else {}
 
     return Count([np.zeros(2) for _ in terms], update, values)

@@ -133,7 +133,7 @@ def run(
             logits, label = losses.at_one_size(outputs[output], batch["label"], model.aux_resolution)
             pairs |= {f"{output}/{term.name}": term.function(logits, label) for term in of_pixels}
         for term in of_others:
-            pairs[f"{term.reads[0]}/{term.name}"] = term.function(*losses.read(term.reads, outputs, batch))
+            pairs[f"{term.reads[0]}/{term.name}"] = term.function(*losses.read(term, outputs, batch))
         return pairs
 
     def shares(pairs):
@@ -249,7 +249,7 @@ def run(
                             state.best, state.best_step, state.stale = result["miou"], state.step, 0
                         evaluate_lib.save(output, "val", result)
                         log.evaluation(state.step, result, confusion, evaluated, val_losses)
-                        bar.write(overview.evaluated(result, state, val_losses["loss"]))
+                        bar.write(overview.evaluated(result, state, val_losses.get("loss")))
                     save()
                 clock += time.monotonic() - pause
                 bar.unpause()

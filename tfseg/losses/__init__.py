@@ -8,11 +8,15 @@ A loss names what it reads by its positional parameters: the network's outputs a
 IGNORE for pixels that do not count. The loss is `sum / count`; both are float32. A loss returns the two separately because
 the mean over the pixels of all replicas is the total of the sums divided by the total of the counts; a mean of the replicas'
 means would be another number. `class_weights`, one weight for each class, are optional for a loss.
+
+A file may declare QUERIES, the outputs of a network of mask classification that its loss reads. They are read at their own
+size, and because the logits are made of them, no other loss is needed.
 """
 
 import collections
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -32,6 +36,7 @@ class Term(NamedTuple):
     weight: float
     function: Callable
     reads: tuple[str, ...] = PIXELS
+    queries: tuple[str, ...] = ()  # those of `reads` that stay at their own size
 
 
 def names() -> list[str]:
@@ -60,7 +65,8 @@ def build(spec: str, class_weights=None) -> list[Term]:
             given, weighted = {"class_weights": tuple(map(float, class_weights))}, True
         count[call.name] += 1
         name = call.name if count[call.name] == 1 else f"{call.name}_{count[call.name]}"
-        terms.append(Term(name, weight, specs.apply(_options(function), call, **given), _reads(function)))
+        queries = getattr(sys.modules[function.__module__], "QUERIES", ())
+        terms.append(Term(name, weight, specs.apply(_options(function), call, **given), _reads(function), queries))
     if class_weights is not None and not weighted:
         raise ValueError(
             f"Expected a loss that takes class weights. Received: {spec!r}. Add one to it, or set --class_weights=none."
@@ -91,15 +97,16 @@ def check_reads(terms: list[Term], outputs, batch) -> None:
                 f"Expected what the loss {term.name} reads among the network's outputs and the data set's tensors: "
                 f"{', '.join(known)}. Received: {', '.join(unknown)}. Take a network that has it, or leave the loss out."
             )
-    if not of_pixels(terms):
+    if not of_pixels(terms) and not any(term.queries for term in terms):
         received = ", ".join(f"{term.name}({', '.join(term.reads)})" for term in terms)
         raise ValueError(f"Expected a loss of logits and label, such as cross_entropy. Received: {received}.")
 
 
-def read(names, outputs, batch):
+def read(term, outputs, batch):
     """The outputs of the network and the tensors of the batch that a loss reads, maps at the size of the label."""
-    found = [outputs[name] if name in outputs else batch[name] for name in names]
-    return [at_one_size(x, batch["label"], "label")[0] if len(x.shape) == 4 else x for x in found]
+    found = {name: outputs[name] if name in outputs else batch[name] for name in term.reads}
+    maps = {name for name, x in found.items() if len(x.shape) == 4} - {*term.queries}
+    return [at_one_size(x, batch["label"], "label")[0] if name in maps else x for name, x in found.items()]
 
 
 def at_one_size(logits, label, resolution):

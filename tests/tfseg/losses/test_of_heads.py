@@ -1,6 +1,7 @@
 """The contract of the losses that read other outputs than the logits alone: each one in `tfseg/losses/` is tested.
 
-Such an output is a map with one channel, [batch, height, width, 1]. test_contract.py tests the losses of logits and label.
+Such an output is a map with one channel, [batch, height, width, 1], or one of `QUERIES`, here of two predictions by four
+queries. test_contract.py tests the losses of logits and label.
 """
 
 import importlib
@@ -26,10 +27,15 @@ def inputs(name, spoil=None):
     """{name of what the loss reads: array}; `spoil` replaces the outputs' values under ignored pixels."""
     logits, label = samples.batch()
     head = 3 * np.random.default_rng(5).standard_normal((*label.shape, 1)).astype("float32")
-    known = {"logits": logits, "label": label}
+    rng, (batch, height, width) = np.random.default_rng(6), label.shape
+    classes, masks = ((batch, 2, 4, samples.CLASSES + 1), (batch, 2, height, width, 4))
+    queries = {p: rng.standard_normal(shape).astype("float32") for p, shape in (("classes", classes), ("masks", masks))}
+    known = {"logits": logits, "label": label, **queries}
     found = {p: known.get(p, head) for p in losses.build(name)[0].reads}
     if spoil is not None:
-        found |= {p: np.where((label == 255)[..., None], np.float32(spoil), x) for p, x in found.items() if x.ndim == 4}
+        ignored = {p: (label == 255)[:, None, ..., None] if p == "masks" else (label == 255)[..., None] for p in found}
+        maps = found.keys() - {"label", "classes"}
+        found |= {p: np.where(ignored[p], np.float32(spoil), found[p]) for p in maps}
     return found
 
 
