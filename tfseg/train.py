@@ -208,8 +208,8 @@ def run(
     batches = pipeline.readable(strategy.distribute_datasets_from_function(stream), prepared)
     evaluated = model if average is None else average
     # Without XLA: validation images have many sizes, and XLA would compile the loss again for each size.
-    counted = metrics.build(config.metrics, [c.name for c in prepared.classes])
-    validation_losses = counts.losses(losses.of_pixels(plain_terms))
+    counted = metrics.build(config.metrics, [c.name for c in prepared.classes], prepared.things)
+    validation_losses = counts.losses(plain_terms)
     what = (evaluated, prepared, strategy, config, "val", {**counted, "losses": validation_losses})
     evaluate = evaluate_lib.evaluator(*what) if "val" in prepared.splits else None
     log = summaries.Log(output, config, prepared, state.step)
