@@ -17,6 +17,7 @@ import models
 from input_pipeline import ops, pipeline
 from tfseg import class_weights, counts, inference, initialize, losses, metrics, network, optimizers, prepare, summaries
 from tfseg import config as config_lib
+from tfseg import spec as specs
 
 CLASSES, SIZE = 3, (8, 8)  # of the example that the options are tried on; the size is in pixels
 
@@ -39,10 +40,11 @@ def check(config: config_lib.Config, replicas: int) -> None:
     model = check_network(config)
     with trial("loss", config.loss):
         terms, features = losses.build(config.loss), input_pipeline.features(config.dataset, config.data_dir)
+        features = [name for name in features if name != "id"]  # for messages only: losses and counts read numbers
         losses.check_reads(terms, model.output, features)
         _trace_losses(terms, model)
     with trial("metrics", config.metrics):
-        counts.check_reads(metrics.build(config.metrics, [str(i) for i in range(CLASSES)]), model.output, features)
+        counts.check_reads(metrics.build(config.metrics, _class_names(config)), model.output, features)
     if config.freeze or config.backbone_learning_rate != 1:
         initialize.backbone_layers(model)
 
@@ -82,7 +84,7 @@ def check_inference(config: config_lib.Config) -> None:
 def check_metrics(config: config_lib.Config) -> None:
     """Raises ValueError if --metrics is not a chain of metrics with valid options."""
     with trial("metrics", config.metrics):
-        metrics.build(config.metrics, [str(i) for i in range(CLASSES)])
+        metrics.build(config.metrics, _class_names(config))
 
 
 def check_sampling(config: config_lib.Config) -> None:
@@ -116,6 +118,16 @@ def trial(option: str, value: str) -> Iterator[None]:
     except (ArithmeticError, AttributeError, LookupError, TypeError, tf.errors.OpError) as error:
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"Expected valid options in --{option}. Received: --{option}={value}: {said}") from error
+
+
+def _class_names(config):
+    """The names of the data set's classes. If only its files say them, also all that the metrics' options name is one."""
+    try:
+        return [c.name for c in input_pipeline.classes(specs.parse(config.dataset).name)]
+    except ValueError:
+        options = [value for call in specs.parse_chain(config.metrics) for value in (*call.args, *call.kwargs.values())]
+        named = {name for option in options if isinstance(option, (list, tuple)) for name in option}
+        return [*(str(i) for i in range(CLASSES)), *sorted(name for name in named if isinstance(name, str))]
 
 
 def _try_losses(config, classes):

@@ -68,5 +68,7 @@ def test_each_output_has_its_losses(config, network_with_a_boundary, tmp_path):
 
 
 def test_a_loss_of_an_output_that_the_network_lacks_is_refused_before_the_run(config, small_network):
-    with pytest.raises(ValueError, match=r"boundary_bce reads .*: logits, aux_0, label\. Received: boundary\..*--loss"):
+    with pytest.raises(
+        ValueError, match=r"boundary_bce reads .*: logits, aux_0, image, label\. Received: boundary\..*--loss"
+    ):
         train.train(dataclasses.replace(config, loss=LOSS))
