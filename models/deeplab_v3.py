@@ -2,17 +2,19 @@
 
 Chen, Papandreou, Schroff, Adam, 2017. https://arxiv.org/abs/1706.05587
 
-A dilated backbone and atrous spatial pyramid pooling with the mean of the image. Three ports, whose weights fit, differ:
+A dilated backbone and atrous spatial pyramid pooling with the mean of the image. Four ports, whose weights fit, differ:
 
 - "vainf", VainF/DeepLabV3Plus-Pytorch: torchvision's ResNet without the paper's multi-grid, a 3x3 before the classes.
 - "torchvision": the same with a second head for training, more dropout, and rates of 12, 24 and 36 at either stride.
 - "kazuto", kazuto1011/deeplab-pytorch: the authors' Caffe ResNet with the paper's multi-grid (1, 2, 4), a 1x1 to the classes.
+- "transformers", huggingface/transformers' MobileViT, with the authors' weights as apple/deeplabv3-mobilevit-*: a 1x1 to the
+  classes.
 
 The resize to the image, which the former does inside, is the last step.
 """
 
 from models import backbones, deeplab_v1, fcn, layers
-from models.backbones import mobilenet_v2, mobilenet_v3, resnet
+from models.backbones import mobilenet_v2, mobilenet_v3, mobilevit, resnet
 
 REFERENCE = {
     "params": {
@@ -23,6 +25,7 @@ REFERENCE = {
         'deeplab_v3(backbone="resnet18", output_stride=8)': {},
         'deeplab_v3(backbone="resnet50", output_stride=8)': {12: 41_999_448},
         'deeplab_v3(backbone="mobilenet_v3_large")': {12: 11_026_916},
+        'deeplab_v3(backbone="mobilevit_xxs")': {12: 1_852_540},
     },
     "macs": {
         "deeplab_v3": 1_134_927_872,
@@ -32,7 +35,7 @@ REFERENCE = {
     },
     "input": (64, 96, 3),
     "source": "VainF/DeepLabV3Plus-Pytorch network/modeling.py and kazuto1011/deeplab-pytorch libs/models/deeplabv3.py, "
-    "torchvision, run",
+    "torchvision, huggingface/transformers models/mobilevit, run",
     "published": "VOC val: ResNet-101 77.3, ResNet-50 76.9, MobileNetV2 70.1 (VainF/DeepLabV3Plus-Pytorch's README); "
     "COCO val2017 with VOC's classes: ResNet-50 at 1/8 66.4, MobileNetV3-Large 60.3 (torchvision)",
 }
@@ -41,7 +44,7 @@ LAST_STEP = layers.resize
 
 AUX_WEIGHTS = {"aux_0": 0.5}  # of torchvision's form, its training script's
 
-HEADS = ("vainf", "torchvision", "kazuto")
+HEADS = ("transformers", "vainf", "torchvision", "kazuto")
 
 
 def build(
@@ -57,16 +60,16 @@ def build(
     """Figure 5.
 
     `backbone` is a spec of `models.backbones` that can stay at 1/8 or 1/16 of the resolution, `output_stride` 8 or 16: where
-    it stays. `head` is "vainf", "torchvision" or "kazuto". The default is "kazuto" on a Caffe ResNet, "torchvision" on
-    MobileNetV3 and on a ResNet with output stride 8, where torchvision's weights fit, and "vainf" elsewhere. `auxiliary`
-    adds torchvision's second head, which only training needs. `smoothed_dilation` "gi" or "ssc" smooths the backbone's
-    dilated convolutions (layers/smoothed_dilation.py).
+    it stays. `head` is "transformers", "vainf", "torchvision" or "kazuto". The default is "kazuto" on a Caffe ResNet,
+    "transformers" on MobileViT, "torchvision" on MobileNetV3 and on a ResNet with output stride 8, where torchvision's weights
+    fit, and "vainf" elsewhere. `auxiliary` adds torchvision's second head, which only training needs. `smoothed_dilation` "gi"
+    or "ssc" smooths the backbone's dilated convolutions (layers/smoothed_dilation.py).
     """
     head = chosen_here(head, backbone, output_stride)
     features = encoder(inputs, backbone, output_stride, head, smoothed_dilation)
     with layers.initial_weights(INITIAL[head]):
         x = pyramid(features["c5"], output_stride, head, "classifier.classifier.0")
-        if head != "kazuto":
+        if head in ("vainf", "torchvision"):
             x = layers.conv_norm(x, 256, 3, "classifier.classifier", (1, 2))
         outputs = {"logits": layers.conv(x, num_classes, 1, "classifier.classifier.4")}
         if head == "torchvision" and auxiliary:
@@ -81,14 +84,17 @@ INITIAL = {
     "torchvision": layers.torch_default,
     "jfzhang95": layers.kaiming_normal("fan_in"),
     "kazuto": layers.torch_default,
+    "transformers": mobilevit.INITIAL,
 }
-DROPOUT = {"vainf": 0.1, "torchvision": 0.5, "jfzhang95": 0.5, "kazuto": 0.0}  # after the pyramid
-ALIGN_CORNERS = {"vainf": False, "torchvision": False, "jfzhang95": True, "kazuto": False}  # of all resizes
+DROPOUT = {"vainf": 0.1, "torchvision": 0.5, "jfzhang95": 0.5, "kazuto": 0.0, "transformers": 0.1}  # after the pyramid
+ALIGN_CORNERS = {head: head == "jfzhang95" for head in DROPOUT}  # of all resizes
 
 
 def chosen_here(head, backbone, output_stride):
-    """`chosen`, where torchvision's own networks come before VainF's."""
+    """`chosen`, where networks of torchvision and transformers come before VainF's."""
     family = backbones.find(backbone)[1]
+    if head is None and family is mobilevit:
+        return "transformers"
     torchvisions = family is mobilenet_v3 or (family is resnet and output_stride == 8)
     if head is None and torchvisions and not deeplab_v1.is_caffe(backbone):
         return "torchvision"
@@ -134,6 +140,8 @@ def renames(*, backbone="resnet50", output_stride=16, head=None, smoothed_dilati
             (r"^(?!backbone\.|classifier\.|aux_classifier\.)", "backbone."),
             (r"^classifier\.classifier\.", "classifier."),
         )
+    if head == "transformers":
+        return TRANSFORMERS
     if head == "kazuto":
         return (
             *deeplab_v1.renames(backbone=backbone),
@@ -141,6 +149,18 @@ def renames(*, backbone="resnet50", output_stride=16, head=None, smoothed_dilati
             (r"^classifier\..*4$", "fc2"),
         )
     return vainf(backbone)
+
+
+# Pairs of transformers' head.
+TRANSFORMERS = (
+    (r"^classifier\.classifier\.0\.convs\.4\.", "segmentation_head.aspp.convs.4.conv_1x1."),
+    (r"^classifier\.classifier\.0\.", "segmentation_head.aspp."),
+    (r"^(segmentation_head\.aspp\.convs\.[0-3]|segmentation_head\.aspp\.project)\.0$", r"\1.convolution"),
+    (r"^(segmentation_head\.aspp\.convs\.[0-3]|segmentation_head\.aspp\.project)\.1$", r"\1.normalization"),
+    (r"^(segmentation_head\.aspp\.convs\.4\.conv_1x1)\.1$", r"\1.convolution"),
+    (r"^(segmentation_head\.aspp\.convs\.4\.conv_1x1)\.2$", r"\1.normalization"),
+    (r"^classifier\.classifier\.4$", "segmentation_head.classifier.convolution"),
+)
 
 
 def vainf(backbone):

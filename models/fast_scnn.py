@@ -36,8 +36,8 @@ BINS = (1, 2, 3, 6)
 AUX_WEIGHTS = {"aux_0": 0.4, "aux_1": 0.4}  # if the heads are built
 
 # mmsegmentation's; Tramac keeps PyTorch's.
-INITIAL = {"tramac": layers.torch_default, "mmseg": layers.kaiming_normal("fan_out", bias=0.0)}
-HEAD = {"tramac": layers.torch_default, "mmseg": layers.normal(0.01, bias=0.0)}
+INITIAL = {"tramac": layers.torch_default, "mmseg": layers.mmcv}
+HEAD = {"tramac": layers.torch_default, "mmseg": layers.mmseg_classes}
 
 
 def build(inputs, num_classes, *, source="tramac", auxiliary=False):

@@ -214,12 +214,16 @@ def command(run):
 
     defaults = type(run)()
     skip = {"mode", "workdir", "data_dir", "cache_dir", "flagfile", "overwrite", "verbosity"}
+    places = ["--data_dir=<data>", "--workdir=<folder>"]  # where things are on this machine says nothing to others
+    if run.init_from and pathlib.Path(run.init_from).is_dir():
+        skip.add("init_from")
+        places.insert(0, "--init_from=<the first run>")
     given = [
         f"--{field.name}={shlex.quote(config_lib.as_text(getattr(run, field.name)))}"
         for field in dataclasses.fields(run)
         if field.name not in skip and getattr(run, field.name) != getattr(defaults, field.name)
     ]
-    return " \\\n        ".join(["python main.py", *given, "--data_dir=<data>", "--workdir=<folder>"])
+    return " \\\n        ".join(["python main.py", *given, *places])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from models.layers.initial_weights import (
     initial_weights,
     kaiming_normal,
     kaiming_uniform,
+    mmcv,
+    mmseg_classes,
     normal,
     torch_default,
     uniform,
@@ -29,6 +31,7 @@ from models.layers.resizing import crop, fit, pad_to_multiple, resize
 from models.layers.simulated_resolution import interleaved, shifted
 from models.layers.smoothed_dilation import smoothed_dilation
 from models.layers.squeeze_excite import squeeze_excite
+from models.layers.tokens import as_map, map_attention, tokens
 from models.layers.upsampling import Bilinear, bilinear, bilinear_upsampling
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "RegionNormalization",
     "Rule",
     "adaptive_average_pool",
+    "as_map",
     "aspp",
     "attention",
     "average_pool",
@@ -62,9 +66,12 @@ __all__ = [
     "interleaved",
     "kaiming_normal",
     "kaiming_uniform",
+    "map_attention",
     "max_pool",
     "max_pool_with_indices",
     "max_unpool",
+    "mmcv",
+    "mmseg_classes",
     "normal",
     "pad_to_multiple",
     "prelu",
@@ -77,6 +84,7 @@ __all__ = [
     "spatial_dropout",
     "squeeze_excite",
     "stochastic_depth",
+    "tokens",
     "torch_default",
     "transposed_conv",
     "uniform",

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention, which every network with attention shares.
+"""Scaled dot-product attention, which the transformers share.
 
 Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin, Attention Is All You Need, NeurIPS 2017.
 https://arxiv.org/abs/1706.03762

@@ -63,6 +63,9 @@ def uniform(limit, **rest):
 
 torch_default = Rule(lambda fan_in, fan_out: _uniform(1 / math.sqrt(fan_in)))
 zeros = Rule(lambda fan_in, fan_out: keras.initializers.Zeros(), bias=0.0)
+# OpenMMLab's: mmcv's for the convolution of a ConvModule, and mmsegmentation's for the layer to the classes.
+mmcv = kaiming_normal("fan_out", bias=0.0)
+mmseg_classes = normal(0.01, bias=0.0)
 
 _current = contextvars.ContextVar("rule", default=torch_default)
 

@@ -30,18 +30,27 @@ _VECTORS = tuple(kind for kind, entries in _ENTRIES if entries is not _CONVOLUTI
 # Entries that only torch's training needs: batch norm's counter, and the sums of a batch norm over several GPUs (vacancy/
 # Synchronized-BatchNorm-PyTorch).
 _BOOKKEEPING = ("num_batches_tracked", "._tmp_running_mean", "._tmp_running_var", "._running_iter")
+# Entries that hold several linear layers, one below the other: those of torch.nn.MultiheadAttention for queries, keys and
+# values, and those of NVlabs/SegFormer for keys and values. They are split where a model has the layers q, k and v.
+_STACKED = (
+    (re.compile(r"in_proj_(weight|bias)$"), ("q", "k", "v")),
+    (re.compile(r"kv\.(weight|bias)$"), ("k", "v")),
+)
 
 
 def load(model, state_dict):
     """Copies a state dict (key -> numpy array or torch tensor) into the layers of the same names.
 
     Kernels are transposed to Keras' layouts and norm statistics are copied. Entries that only torch's training needs, such as
-    batch norm's counter, and the keys of `model.unused` are ignored. If a key or a variable is left over, or a shape differs,
-    it raises ValueError and assigns nothing.
+    batch norm's counter, and the keys of `model.unused` are ignored. Variables that a layer names in its `optional` keep their
+    values if they have no key. If another variable or a key is left over, or a shape differs, it raises ValueError and assigns
+    nothing.
     """
     found, spare = match(model, state_dict)
     assignments, missing, wrong = [], [], []
     for layer, variable, key, array in found:
+        if array is None and variable.name in getattr(layer, "optional", ()):
+            continue
         if array is None:
             missing.append(f"{layer.name}.{variable.name} (as {key})")
         elif array.shape != tuple(variable.shape):
@@ -92,13 +101,18 @@ def match(model, state_dict, renames=None):
         if not key.endswith(_BOOKKEEPING) and not any(pattern.search(key) for pattern in unused)
     }
     _drop_aliases(state, getattr(model, "aliases", ()))
+    renames = getattr(model, "renames", ()) if renames is None else renames
+    wanted = [
+        (layer, variable, _key(layer, variable, prefix, state))
+        for layer in layers_with_variables(model)
+        for prefix in [renamed(layer.name, renames)]
+        for variable in variables(layer)
+    ]
+    _split_stacked(state, {key for *_, key in wanted})
     found = []
-    for layer in layers_with_variables(model):
-        prefix = renamed(layer.name, getattr(model, "renames", ()) if renames is None else renames)
-        for variable in variables(layer):
-            key = _key(layer, variable, prefix, state)
-            array = _to_keras(layer, variable, np.asarray(state.pop(key))) if key in state else None
-            found.append((layer, variable, key, array))
+    for layer, variable, key in wanted:
+        array = _to_keras(layer, variable, np.asarray(state.pop(key))) if key in state else None
+        found.append((layer, variable, key, array))
     return found, state
 
 
@@ -117,6 +131,16 @@ def _drop_aliases(state, aliases):
             if first != key and first in state and np.array_equal(state[key], state[first]):
                 del state[key]
                 break
+
+
+def _split_stacked(state, wanted):
+    """Replaces an entry that holds several of the `wanted` ones by these; a number in place of an array is repeated."""
+    for key in list(state):
+        for pattern, layers in _STACKED:
+            parts = [pattern.sub(rf"{layer}.\1", key) for layer in layers]
+            if parts[0] != key and wanted.issuperset(parts):
+                array = np.asarray(state.pop(key))
+                state |= zip(parts, np.split(array, len(parts)) if array.ndim else [array] * len(parts), strict=True)
 
 
 def layers_with_variables(model):
@@ -149,7 +173,12 @@ def _key(layer, variable, prefix, state):
 
 
 def _to_keras(layer, variable, array):
-    """A torch entry in the layout of the Keras variable."""
+    """A torch entry in the layout of the Keras variable. A linear layer may be a 1x1 convolution there, or vice versa."""
+    axes = len(variable.shape)
+    if variable.name == "kernel" and (array.ndim, axes) == (2, 4):
+        array = array[:, :, None, None]
+    if variable.name == "kernel" and axes == 2 and array.shape[2:] == (1, 1):
+        array = array[:, :, 0, 0]
     multiplier = layer.depth_multiplier if isinstance(layer, keras.layers.DepthwiseConv2D) else 0
     if variable.name == "kernel" and array.ndim == 4 and multiplier and array.shape[0] % multiplier == 0:
         # [channels * multiplier, 1, height, width] -> [height, width, channels, multiplier]

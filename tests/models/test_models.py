@@ -49,8 +49,15 @@ DEFAULTS = [_marked(name) for name in NAMES]
 SPECS = [_marked(spec) for name in NAMES for spec in variants(name)]
 COUNTED = [spec for name in models.names() for spec in variants(name) if counts(spec)]
 # Their pyramids take means of 5x5 pixels and more at 1/64 of the resolution. On smaller maps all means have as many pixels, and
-# the norm after them takes away every shift before them.
-GRADIENT_SIZES = {"pidnet": (256, 384), "ddrnet": (256, 384)}
+# the norm after them takes away every shift before them. SegFormer's, TopFormer's and SeaFormer's keys, at up to 1/64 of the
+# resolution, must be more than one: the softmax over a single key is 1 for any query.
+GRADIENT_SIZES = {
+    "pidnet": (256, 384),
+    "ddrnet": (256, 384),
+    "segformer": (64, 96),
+    "topformer": (64, 96),
+    "seaformer": (128, 192),
+}
 # A norm that follows takes away these shifts at any size, in the references too. Of PAN's maps with one channel the gradient is
 # then exactly 0, elsewhere it is what rounding leaves.
 WITHOUT_EFFECT = {

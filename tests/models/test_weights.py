@@ -117,6 +117,45 @@ def test_load_ignores_what_only_training_in_torch_needs(model):
     weights.load(model, {**state_dict(), **{f"stem.0.bn.{entry}": np.ones(6, np.float32) for entry in entries}})
 
 
+def test_load_splits_what_are_several_linear_layers_of_ours():
+    """torch.nn.MultiheadAttention has queries, keys and values one below the other, NVlabs' SegFormer keys and values."""
+    x = keras.Input((2,))
+    model = keras.Model(x, [keras.layers.Dense(2, name=f"attn.{name}")(x) for name in "qkv"])
+    parts = {name: np.full((2, 2), i, np.float32) for i, name in enumerate("qkv")}
+    for stacked in ({"in_proj_": "qkv"}, {"q.": "q", "kv.": "kv"}):
+        state = {}
+        for entry, names in stacked.items():
+            state[f"attn.{entry}weight"] = np.concatenate([parts[name] for name in names])
+            state[f"attn.{entry}bias"] = np.concatenate([parts[name][0] + 5 for name in names])
+        for layer in model.layers[1:]:
+            layer.set_weights([np.full((2, 2), -1), np.full(2, -1)])
+        weights.load(model, state)
+        for name, part in parts.items():
+            kernel, bias = model.get_layer(f"attn.{name}").get_weights()
+            np.testing.assert_array_equal(kernel, part)
+            np.testing.assert_array_equal(bias, part[0] + 5)
+
+
+def test_load_takes_a_linear_layer_for_a_1x1_convolution_and_the_other_way_round():
+    x = keras.Input((4, 4, 3))
+    model = keras.Model(x, keras.layers.Dense(2, name="dense")(layers.conv(x, 5, 1, "conv")))
+    linear, convolution = np.arange(15, dtype=np.float32).reshape(5, 3), np.arange(10, dtype=np.float32).reshape(2, 5)
+    state = {"conv.weight": linear, "dense.weight": convolution[:, :, None, None]}
+    weights.load(model, state | {"conv.bias": np.zeros(5), "dense.bias": np.zeros(2)})
+    np.testing.assert_array_equal(model.get_layer("conv").kernel[0, 0], linear.T)
+    np.testing.assert_array_equal(model.get_layer("dense").kernel, convolution.T)
+
+
+def test_load_keeps_what_a_layer_says_that_checkpoints_lack(model):
+    layer, state = model.get_layer("layer_scale"), state_dict()
+    del state["layer_scale"]
+    before = layer.get_weights()
+    layer.optional = ("gamma",)
+    weights.load(model, state)
+    np.testing.assert_array_equal(layer.get_weights(), before)
+    np.testing.assert_array_equal(model.get_layer("norm").beta, state["norm.bias"])
+
+
 def test_load_takes_a_tensor_that_is_registered_twice(model):
     model.aliases = ((r"^query\.", "head."),)
     state = state_dict()

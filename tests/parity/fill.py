@@ -56,6 +56,12 @@ def state_dict(parity, drop=()):
             arrays[key] = np.asarray(parity["fixed_values"][key], np.float32).reshape(shape)
         else:
             arrays[key] = draw(key, tuple(shape), kind, parity["gain"])
+    # What the reference draws anew at every call was fixed for the file.
+    for extra in parity.get("extra_inputs", {}).values():
+        if extra["then"] != "divide by the L2 norm over axis 1":
+            raise ValueError(f"Expected a known step after the draw. Received: {extra['then']!r} of {extra['key']!r}.")
+        array = draw(extra["key"], tuple(extra["shape"]), extra["kind"], parity["gain"])
+        arrays[extra["key"]] = array / np.linalg.norm(array, axis=1, keepdims=True)
     return arrays
 
 

@@ -88,3 +88,15 @@ def release_arrays(name):
     from safetensors.numpy import load_file
 
     return load_file(zoo.FOLDER / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize("init_from", ["", "imagenet", "run"])
+def test_the_command_does_not_say_where_the_first_run_was(init_from, tmp_path):
+    (tmp_path / "run").mkdir()
+    source = str(tmp_path / "run") if init_from == "run" else init_from
+    command = release.command(config.Config(init_from=source, steps=2))
+    given = {"": [], "imagenet": ["--init_from=imagenet"], "run": ["--init_from=<the first run>"]}[init_from]
+    parts = [part.strip() for part in command.split("\\\n")]
+    assert parts[0].startswith("python main.py")
+    assert [part for part in parts if part.startswith("--init_from")] == given
+    assert str(tmp_path) not in command
