@@ -116,7 +116,7 @@ def decoding(prepared):
     return (
         prepared.serialized("train")
         .repeat()
-        .map(lambda r: records.decode(records.parse(r, bool(prepared.boxes))), threads)
+        .map(lambda r: records.decode(records.parse(r, prepared.features)), threads)
         .map(lambda x: (x["image"], x["label"]))
         .batch(FLAGS.batch_size, drop_remainder=True)
         .prefetch(2)

@@ -11,22 +11,27 @@ NONE = -1
 SMALLEST = 0.5  # pixels: a box is kept if at least so much of each side is left inside the crop
 
 
-def move(example: dict, transform: tf.Tensor, size: tuple[int, int], places=None) -> dict:
+def move(example: dict, transform: tf.Tensor, size: tuple[int, int], places=None, visible: float = 0.0) -> dict:
     """Moves the boxes of an example by `transform`, as ImageProjectiveTransformV3 moves the pixels of its image.
 
     A turned box becomes the box around its corners. If the map is not affine (perspective, elastic deformation), `places`
     gives for all pixels of the result their places (x, y) in the image, and a box becomes the box around the pixels that
     show it. Boxes are cut off at the edges of the result, `size` (height, width). A box of which less than half a pixel
-    is left on a side is dropped.
+    is left on a side is dropped, and one of which less than the share `visible` of its area is left, which needs an affine map.
     """
     low, high = (
         _around_corners(example["boxes"], transform) if places is None else _around_pixels(example["boxes"], *places)
     )
-    limits = tf.constant(size[::-1], tf.float32)
-    low, high = tf.clip_by_value(low, 0.0, limits), tf.clip_by_value(high, 0.0, limits)
-    kept = tf.reduce_all(high - low >= SMALLEST, axis=1)
+    low, high, share = _cut(low, high, size)
+    kept = tf.reduce_all(high - low >= SMALLEST, axis=1) & (share >= visible)
     boxes, classes = (tf.boolean_mask(v, kept) for v in (tf.concat([low, high], 1), example["box_classes"]))
     return {**example, "boxes": boxes, "box_classes": classes}
+
+
+def without_hidden(example: dict, transform: tf.Tensor, size: tuple[int, int], visible: float) -> dict:
+    """The example, with class NONE for boxes of which an affine map leaves less than the share `visible` of the area."""
+    share = _cut(*_around_corners(example["boxes"], transform), size)[2]
+    return {**example, "box_classes": tf.where(share >= visible, example["box_classes"], NONE)}
 
 
 def pad(example: dict, count: int) -> dict:
@@ -37,6 +42,14 @@ def pad(example: dict, count: int) -> dict:
     boxes = tf.ensure_shape(tf.pad(example["boxes"], [[0, missing], [0, 0]]), [count, 4])
     classes = tf.ensure_shape(tf.pad(example["box_classes"], [[0, missing]], constant_values=NONE), [count])
     return {**example, "boxes": boxes, "box_classes": classes}
+
+
+def _cut(low, high, size):
+    """Edges cut off at those of the result, and the share of the area of each box that is left."""
+    limits = tf.constant(size[::-1], tf.float32)
+    area = tf.reduce_prod(high - low, 1)
+    low, high = tf.clip_by_value(low, 0.0, limits), tf.clip_by_value(high, 0.0, limits)
+    return low, high, tf.math.divide_no_nan(tf.reduce_prod(high - low, 1), area)
 
 
 def _around_corners(boxes, transform):

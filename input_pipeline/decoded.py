@@ -1,8 +1,8 @@
 """--cache: keeps decoded examples as uint8 in memory or on disk, so that each is decoded only once.
 
 On disk every example is one file in the folder `decoded_<split>` beside the records. It has the height and width (int32), the
-pixels of the image, those of the label, and anything else in the example. So examples can be read in any order, and each
-worker can read its own share.
+pixels of the image, those of the label and of the instances, and anything else in the example. So examples can be read in any
+order, and each worker can read its own share.
 """
 
 import os
@@ -18,14 +18,17 @@ from input_pipeline import records
 
 KINDS = ("none", "memory", "disk")
 SHARE = 0.8  # of the free space may be taken: the network, its optimizer and the batches need the rest
-BYTES = 4  # for a pixel of an image and of its label
+BYTES = 4  # for a pixel of an image and of its label; its instance takes two more
 
 
 def size(prepared: records.Prepared, split: str) -> int:
     """Bytes of the decoded examples of a split."""
     shapes = (map(int, text.split("x")) for text in prepared.statistics[split]["sizes"])
     counts = prepared.statistics[split]["sizes"].values()
-    return sum(BYTES * height * width * count for (height, width), count in zip(shapes, counts, strict=True))
+    return sum(
+        _pixel(prepared.features) * height * width * count
+        for (height, width), count in zip(shapes, counts, strict=True)
+    )
 
 
 def memory(prepared: records.Prepared, split: str) -> tf.data.Dataset:
@@ -68,14 +71,20 @@ def disk(prepared: records.Prepared, split: str) -> pathlib.Path:
     return folder
 
 
-def read(folder: pathlib.Path, number: tf.Tensor, with_boxes: bool) -> dict:
-    """Example `number` in a folder of `disk`, as `records.decode` returns it. `with_boxes`: whether the data set has boxes."""
+def read(folder: pathlib.Path, number: tf.Tensor, features: tuple[str, ...] = records.FEATURES) -> dict:
+    """Example `number` in a folder of `disk`, as `records.decode` returns it, with the tensors that `features` names."""
     content = tf.io.read_file(tf.strings.join([f"{folder}{os.sep}", tf.strings.as_string(number, width=8, fill="0")]))
     height, width = tf.unstack(tf.io.decode_raw(tf.strings.substr(content, 0, 8), tf.int32), num=2)
-    pixels, end = tf.io.decode_raw(tf.strings.substr(content, 8, BYTES * height * width), tf.uint8), 3 * height * width
-    image = tf.reshape(pixels[:end], [height, width, 3])
-    others = records.parse(tf.strings.substr(content, 8 + BYTES * height * width, -1), with_boxes)
-    return {**others, "image": image, "label": tf.reshape(pixels[end:], [height, width])}
+    size = height * width
+    image, label, ids = (
+        tf.io.decode_raw(tf.strings.substr(content, 8 + start * size, count * size), kind)
+        for start, count, kind in ((0, 3, tf.uint8), (3, 1, tf.uint8), (4, 2, tf.uint16))
+    )
+    example = records.parse(tf.strings.substr(content, 8 + _pixel(features) * size, -1), features)
+    example |= {"image": tf.reshape(image, [height, width, 3]), "label": tf.reshape(label, [height, width])}
+    if "instances" in features:
+        example["instances"] = tf.reshape(tf.cast(ids, tf.int32), [height, width])
+    return example
 
 
 def free_memory() -> int:
@@ -92,19 +101,26 @@ def free_memory() -> int:
 def _content(example):
     """The bytes of a file that `read` reads."""
     kinds = {"id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[example["id"]]))}
-    kinds |= {k: tf.train.Feature(bytes_list=tf.train.BytesList(value=[b""])) for k in ("image", "label")}
+    maps = [k for k in ("image", "label", "instances") if k in example]
+    kinds |= {k: tf.train.Feature(bytes_list=tf.train.BytesList(value=[b""])) for k in maps}
     if "boxes" in example:
         kinds["boxes"] = tf.train.Feature(float_list=tf.train.FloatList(value=example["boxes"].ravel()))
         kinds["box_classes"] = tf.train.Feature(int64_list=tf.train.Int64List(value=example["box_classes"]))
     others = tf.train.Example(features=tf.train.Features(feature=kinds)).SerializeToString()
     header = np.array(example["label"].shape, np.int32)
-    return b"".join([header.tobytes(), example["image"].tobytes(), example["label"].tobytes(), others])
+    pixels = [example[k].astype(np.uint16 if k == "instances" else np.uint8).tobytes() for k in maps]
+    return b"".join([header.tobytes(), *pixels, others])
+
+
+def _pixel(features):
+    """The bytes of a pixel in all maps of an example."""
+    return BYTES + 2 * ("instances" in features)
 
 
 def _decoded(prepared, split):
     @tf.autograph.experimental.do_not_convert
     def decode(record):
-        return records.decode(records.parse(record, bool(prepared.boxes)))
+        return records.decode(records.parse(record, prepared.features))
 
     return prepared.serialized(split).map(decode, tf.data.AUTOTUNE, deterministic=True)
 

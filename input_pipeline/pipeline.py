@@ -43,8 +43,8 @@ def training(
 ) -> tf.data.Dataset:
     """Endless batches of {image: float32 [batch, height, width, 3] RGB 0..255, label: uint8 [batch, height, width], id}.
 
-    If the data set has boxes, also `boxes` and `box_classes` (`boxes.py`), the same number in every batch. `evaluation` does
-    the same.
+    If the data set has boxes, also `boxes` and `box_classes` (`boxes.py`), the same number in every batch, and if it has
+    instances, `instances` (`instances.py`). `evaluation` does the same.
 
     Args:
         prepared: the data set; its `train` split is read.
@@ -189,7 +189,9 @@ def evaluation(
     @tf.autograph.experimental.do_not_convert
     def read(index, x):
         x = boxes.pad(input_pipeline.decode(x), prepared.boxes.get(split, 0))
-        return {**x, "label": tf.where(index < count, x["label"], tf.constant(IGNORE, tf.uint8))}
+        # What only fills up a batch has nothing in it: neither labels nor objects.
+        nothing = {"label": IGNORE, "boxes": 0, "box_classes": boxes.NONE, "instances": 0}
+        return x | {k: tf.where(index < count, x[k], tf.cast(v, x[k].dtype)) for k, v in nothing.items() if k in x}
 
     return (
         prepared.encoded(split)
@@ -229,13 +231,13 @@ def _smaller(size, crop_size):
 
 def _source(prepared, cache):
     """(the train split's examples in the form in which they are shuffled, a function from that form to an example)."""
-    with_boxes = bool(prepared.boxes)
+    features = prepared.features
     if cache == "memory":
         return decoded.memory(prepared, "train"), lambda example: example
     if cache == "disk":
         folder = decoded.disk(prepared, "train")
-        return tf.data.Dataset.range(prepared.splits["train"]), lambda i: decoded.read(folder, i, with_boxes)
-    return prepared.serialized("train"), lambda record: records.decode_label(records.parse(record, with_boxes))
+        return tf.data.Dataset.range(prepared.splits["train"]), lambda i: decoded.read(folder, i, features)
+    return prepared.serialized("train"), lambda record: records.decode_label(records.parse(record, features))
 
 
 def _options(threads):

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from input_pipeline import instances
 from input_pipeline.source.class_tables import Class
 from input_pipeline.source.files import message
 
 STATISTICS = "statistics.json"
 READ_BYTES = 4 << 20  # read at once from a shard; TensorFlow's default, 256 KB, is one image
+FEATURES = ("image", "label", "id")  # what every example has
 SKIPPED = "skipped.txt"  # in the same directory, if examples were left out: `split <tab> file: what is wrong with it`
 
 
@@ -24,7 +26,8 @@ class Prepared:
     """The records of one data set, and the facts about them.
 
     `statistics` come from `preparation.counts.Counts.statistics`. `skipped` counts the examples of each split that were left
-    out as bad. `boxes` is the largest number of boxes that an image of a split has, if there are boxes.
+    out as bad. `boxes` is the largest number of boxes that an image of a split has, if there are boxes. `instances` is whether
+    there are any (`instances.py`).
     """
 
     name: str
@@ -36,11 +39,23 @@ class Prepared:
     shards: dict[str, list[dict]]
     skipped: dict[str, int] = dataclasses.field(default_factory=dict)
     boxes: dict[str, int] = dataclasses.field(default_factory=dict)
+    instances: bool = False
 
     @property
     def num_classes(self) -> int:
         """The number of classes, C; train ids are 0..C-1."""
         return len(self.classes)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the tensors of an example, and so of a batch."""
+        return features(bool(self.boxes), self.instances)
+
+    @property
+    def things(self) -> tuple[str, ...]:
+        """The names of the classes that have boxes, in the order of the table; () without boxes."""
+        counts = [s["objects"] for s in self.statistics.values() if "objects" in s]
+        return tuple(c.name for c, *found in zip(self.classes, *counts, strict=True) if any(found))
 
     @property
     def digest(self) -> str:
@@ -56,16 +71,15 @@ class Prepared:
     def encoded(self, split: str) -> tf.data.Dataset:
         """A stream of {"image", "label", "id"}: two encoded files and a name, in the order of the records.
 
-        If there are boxes, also "boxes" float32 [n, 4] and "box_classes" int32 [n]; see `boxes.py`.
+        If there are boxes, also "boxes" float32 [n, 4] and "box_classes" int32 [n]; see `boxes.py`. If there are instances,
+        also "instances", an encoded file.
         """
         if split not in self.splits:
             raise ValueError(f"Expected a split of {self.name}: {', '.join(self.splits)}. Received: split={split!r}.")
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         dataset = self.serialized(split, readers=1)
-        dataset = dataset.map(
-            functools.partial(parse, with_boxes=bool(self.boxes)), tf.data.AUTOTUNE, deterministic=True
-        )
+        dataset = dataset.map(functools.partial(parse, features=self.features), tf.data.AUTOTUNE, deterministic=True)
         return dataset.apply(tf.data.experimental.assert_cardinality(self.splits[split])).with_options(options)
 
     def serialized(self, split: str, readers: int = 4) -> tf.data.Dataset:
@@ -109,16 +123,26 @@ def decode(example: dict) -> dict:
 
 
 def decode_label(example: dict) -> dict:
-    """Decodes only the label. The image stays encoded, so that augmentation decodes only the part inside its crop."""
-    return {**example, "label": tf.io.decode_png(example["label"], channels=1)[..., 0]}
+    """Decodes the label and the instances. The image stays encoded, so that augmentation decodes only the part of its crop."""
+    example = {**example, "label": tf.io.decode_png(example["label"], channels=1)[..., 0]}
+    return example | ({"instances": instances.decode(example["instances"])} if "instances" in example else {})
+
+
+def features(boxes: bool, instances: bool) -> tuple[str, ...]:
+    """The names of the tensors of an example of a data set that has, or has not, boxes and instances."""
+    return (
+        *FEATURES,
+        *(("boxes", "box_classes") if boxes or instances else ()),
+        *(("instances",) if instances else ()),
+    )
 
 
 @tf.autograph.experimental.do_not_convert
-def parse(record: tf.Tensor, with_boxes: bool) -> dict:
-    """A record of `Prepared.serialized` as an example of `Prepared.encoded`; `with_boxes`: whether the data set has boxes."""
-    keys = ("image", "label", "id")
+def parse(record: tf.Tensor, features: tuple[str, ...] = FEATURES) -> dict:
+    """A record of `Prepared.serialized` as an example of `Prepared.encoded`, with the tensors that `features` names."""
+    keys = [name for name in features if name not in ("boxes", "box_classes")]
     example = tf.io.parse_single_example(record, {k: tf.io.FixedLenFeature([], tf.string) for k in keys})
-    if not with_boxes:
+    if "boxes" not in features:
         return example
     kinds = {"boxes": ([4], tf.float32), "box_classes": ([], tf.int64)}
     found = tf.io.parse_single_example(
@@ -143,6 +167,7 @@ def load(directory: Path) -> Prepared:
             splits={split: sum(s["records"] for s in shards) for split, shards in facts["shards"].items()},
             skipped=facts.get("skipped", {}),
             boxes=facts.get("boxes", {}),
+            instances=facts.get("instances", False),
             **{key: facts[key] for key in ("name", "statistics", "options", "shards")},
         )
     except (KeyError, TypeError, ValueError) as error:

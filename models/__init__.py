@@ -19,6 +19,8 @@ A module has `build` and REFERENCE, and may declare the following; a name that l
   UNUSED: patterns of keys of the reference that do not change its output. Our network does not have them, and loading
     ignores them.
   backbone_of: a function of `build`'s options that names the backbone, if there is no option `backbone`.
+  network_of: a function of `build`'s options that gives the spec of a network to which it adds outputs (instances.py). All that
+    the module of that network declares then holds for both; FULL_SIZE adds to that network's.
 """
 
 import inspect
@@ -49,6 +51,7 @@ HOOKS = {
     "ALIASES": (),
     "UNUSED": (),
     "backbone_of": None,
+    "network_of": None,
     "REFERENCE": None,  # read by tests and docs
 }
 
@@ -89,29 +92,30 @@ def build(
     architecture = specs.find("models", call.name, names())
     specs.check_module(architecture, ["build"], HOOKS)
     specs.check(architecture.build, call, None, None)
-    backbone = _backbone(architecture, call)
+    inner, inner_call = _network(architecture, call)
+    backbone = _backbone(inner, inner_call)
     if normalization == "default":
-        normalization = backbones.normalization(backbone) if backbone else _hook(architecture, "NORMALIZATION")
+        normalization = backbones.normalization(backbone) if backbone else _hook(inner, "NORMALIZATION")
     # An image is float32 under every policy. The first layer casts it after the normalisation.
     inputs = keras.Input(input_shape, dtype="float32", name="image")
     x = _normalize(inputs, normalization)
-    multiple, remainder = (1, 0) if native_resolution else _size_multiple(architecture, call)
+    multiple, remainder = (1, 0) if native_resolution else _size_multiple(inner, inner_call)
     if multiple > 1:
         x = layers.pad_to_multiple(x, multiple, remainder)
     outputs = specs.apply(architecture.build, call, x, num_classes)
-    _check_outputs(architecture, outputs)
-    last = layers.fit if multiple > 1 else _last_step(architecture, call)
+    _check_outputs(inner, outputs)
+    last = layers.fit if multiple > 1 else _last_step(inner, inner_call)
     if last and not native_resolution:
-        for name in _hook(architecture, "FULL_SIZE"):
+        for name in {*_hook(inner, "FULL_SIZE"), *_hook(architecture, "FULL_SIZE")}:
             if name in outputs:
                 outputs[name] = last(outputs[name], inputs)
     outputs = {name: keras.layers.Activation("linear", dtype="float32", name=name)(y) for name, y in outputs.items()}
     model = keras.Model(inputs, outputs, name=call.name)
-    model.aux_weights = {name: w for name, w in _hook(architecture, "AUX_WEIGHTS").items() if name in outputs}
-    model.aux_resolution = _hook(architecture, "AUX_RESOLUTION")
-    model.renames = (*_renames(architecture, call), *(backbones.renames(backbone) if backbone else ()))
-    model.aliases = tuple(_hook(architecture, "ALIASES"))
-    model.unused = tuple(_hook(architecture, "UNUSED"))
+    model.aux_weights = {name: w for name, w in _hook(inner, "AUX_WEIGHTS").items() if name in outputs}
+    model.aux_resolution = _hook(inner, "AUX_RESOLUTION")
+    model.renames = (*_renames(inner, inner_call), *(backbones.renames(backbone) if backbone else ()))
+    model.aliases = tuple(_hook(inner, "ALIASES"))
+    model.unused = tuple(_hook(inner, "UNUSED"))
     model.backbone = backbone
     if weights is not None:
         weights_lib.fill(model, weights)
@@ -121,6 +125,18 @@ def build(
 def _hook(architecture, name):
     """What a module declares, or the default: a name that HOOKS lacks is an error here."""
     return getattr(architecture, name, HOOKS[name])
+
+
+def _network(architecture, call):
+    """(module, call) of the network whose declarations hold: the one inside, or the network itself."""
+    network_of = _hook(architecture, "network_of")
+    if not network_of:
+        return architecture, call
+    call = specs.parse(specs.apply(network_of, call))
+    inner = specs.find("models", call.name, names())
+    specs.check_module(inner, ["build"], HOOKS)
+    specs.check(inner.build, call, None, None)
+    return _network(inner, call)
 
 
 def _check_outputs(architecture, outputs):

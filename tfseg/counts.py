@@ -4,12 +4,14 @@ A `Count` is all that the evaluation knows about a number. What it needs for a b
 does not grow with the number of images, and the totals of replicas and machines are those of one.
 """
 
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from input_pipeline import IGNORE
 from tfseg import losses as losses_lib
 from tfseg import metrics
 
@@ -22,6 +24,7 @@ class Seen(NamedTuple):
     scores: tf.Tensor  # float32 [batch, height, width, C], logits
     prediction: tf.Tensor  # int32 [batch, height, width], the first of the largest scores
     uncertainty: dict  # of Monte Carlo samples: {kind: float32 [batch, height, width]}; without samples it is empty
+    others: Mapping = types.MappingProxyType({})  # {name: tensor} of what the counts read besides; see `Count.reads`
 
 
 class Count(NamedTuple):
@@ -39,11 +42,38 @@ class Count(NamedTuple):
     section: Callable[[dict], str] = lambda result: (
         ""
     )  # the evaluation file -> a part of the report, HTML with a heading
+    reads: tuple[
+        str, ...
+    ] = ()  # outputs of the network and tensors of the batch that the update finds in `Seen.others`
 
 
 def add(total: Any, more: Any) -> Any:
     """The total of two disjoint sets of images; `more` may be tensors."""
     return tf.nest.map_structure(lambda a, b: a + np.asarray(b), total, more)
+
+
+def check_reads(counts: Mapping[str, Count], outputs, batch) -> None:
+    """Raises ValueError if a count reads what is neither among the network's `outputs` nor in a `batch`, both names."""
+    known = [*outputs, *(name for name in batch if name not in outputs)]
+    for name, count in counts.items():
+        if unknown := [read for read in count.reads if read not in known]:
+            raise ValueError(
+                f"Expected what {name} reads among the network's outputs and the data set's tensors: {', '.join(known)}. "
+                f"Received: {', '.join(unknown)}. Take a network and a data set that have it, or leave {name} out."
+            )
+
+
+def of_images(seen: Seen, names) -> list[tf.Tensor]:
+    """What `names` say of the images of `Seen`, without those that only fill up a batch."""
+    kept = tf.reduce_any(tf.not_equal(tf.cast(seen.label, tf.int32), IGNORE), axis=(1, 2))
+    known = {
+        "image": seen.image,
+        "label": seen.label,
+        "logits": seen.scores,
+        "prediction": seen.prediction,
+        **seen.others,
+    }
+    return [tf.boolean_mask(known[name], kept) for name in names]
 
 
 def confusion(num_classes: int) -> Count:
@@ -59,18 +89,28 @@ def unlabelled(num_classes: int) -> Count:
 
 
 def losses(terms: list[losses_lib.Term]) -> Count:
-    """Losses of the scores: {"loss": .., "logits/<term>": ..}, without auxiliary outputs.
+    """Losses of the scores and of other outputs: {"loss": .., "logits/<term>": ..}, without auxiliary outputs.
 
     For each term it is its weight times its sum over the split divided by its count over the split; the loss is the sum of
-    the terms. A term with a count of 0 is 0. Without terms there are no losses.
+    the terms. A term with a count of 0 is 0. Terms that read further outputs are computed of the images with a labelled pixel.
     """
+    others = sorted({name for term in terms if term.reads != losses_lib.PIXELS for name in (*term.reads, "label")})
 
     def update(seen):
-        return [tf.cast(tf.stack(term.function(seen.scores, seen.label)), tf.float64) for term in terms]
+        found = dict(zip(others, of_images(seen, others), strict=True))
+        pairs = [
+            term.function(seen.scores, seen.label)
+            if term.reads == losses_lib.PIXELS
+            else term.function(*losses_lib.read(term, found, found))
+            for term in terms
+        ]
+        return [tf.cast(tf.stack(pair), tf.float64) for pair in pairs]
 
     def values(total):
         pairs = np.asarray(total).tolist()
-        parts = {f"logits/{t.name}": t.weight * (n and s / n) for t, (s, n) in zip(terms, pairs, strict=True)}
-        return {"loss": sum(parts.values()), **parts} if parts else {}
+        parts = {f"{t.reads[0]}/{t.name}": t.weight * (n and s / n) for t, (s, n) in zip(terms, pairs, strict=True)}
+        return {"loss": sum(parts.values()), **parts}
 
-    return Count([np.zeros(2) for _ in terms], update, values)
+    given = ("image", "label", "logits")  # which every `Seen` has
+    reads = tuple(name for name in others if name not in given)
+    return Count([np.zeros(2) for _ in terms], update, values, reads=reads)

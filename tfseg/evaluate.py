@@ -74,7 +74,8 @@ def evaluator(
         worker = (context.input_pipeline_id, context.num_input_pipelines) if context else (0, 1)
         return pipeline.evaluation(prepared, split, batch_size, replicas, worker)
 
-    total = -(-prepared.splits[split] // (replicas * batches().element_spec["label"].shape[0]))
+    spec = batches().element_spec
+    total = -(-prepared.splits[split] // (replicas * spec["label"].shape[0]))
     num_classes = model.output["logits"].shape[-1]
     if samples:
         scores = inference.build_sampled(config.inference, model, samples, config.seed)
@@ -85,18 +86,30 @@ def evaluator(
     ids_in_data = np.argsort(order).astype(np.int32)
     table = {"confusion": counts_lib.confusion(num_classes), "unlabelled": counts_lib.unlabelled(num_classes), **counts}
 
+    counts_lib.check_reads(table, model.output, spec)
+    reads = {name for kind in table.values() for name in kind.reads}
+    of_data, of_model = (
+        {n for n in reads if n in spec and n not in model.output},
+        {n for n in reads if n in model.output},
+    )
+    alone = config.inference == "whole" and not samples  # then one pass of the network gives the scores and the outputs
+
     @tf.function(autograph=False)
     def count(batch):
-        def of_replica(image, label):
-            logits, uncertain = scores(image)
+        def of_replica(batch):
+            image, label = batch["image"], batch["label"]
+            outputs = model(image, training=False) if of_model else {}
+            logits, uncertain = (outputs["logits"], {}) if of_model and alone else scores(image)
             # The prediction before the classes are put into another order, which would change what becomes of a draw.
             prediction = tf.argmax(logits, axis=-1, output_type=tf.int32)
             if reordered:
                 prediction, logits = tf.gather(ids_in_data, prediction), tf.gather(logits, order, axis=-1)
-            seen = counts_lib.Seen(image, label, logits, prediction, uncertain)
+            others = {n: outputs[n] for n in of_model} | {n: batch[n] for n in of_data}
+            seen = counts_lib.Seen(image, label, logits, prediction, uncertain, others)
             return {name: kind.update(seen) for name, kind in table.items()}, prediction if watchers else ()
 
-        counted, predictions = strategy.run(of_replica, (batch["image"], batch["label"]))
+        given = {name: batch[name] for name in {"image", "label", *of_data}}
+        counted, predictions = strategy.run(of_replica, (given,))
         return tf.nest.map_structure(lambda value: strategy.reduce("SUM", value, axis=None), counted), predictions
 
     def evaluate(stop=None):
@@ -184,7 +197,7 @@ def evaluate(config: config_lib.Config) -> dict:
     if config.workdir:
         pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
     gallery = report_lib.Gallery(prepared.classes, outputs) if config.workdir else None
-    counts = metrics.build(config.metrics, [c.name for c in prepared.classes])
+    counts = metrics.build(config.metrics, [c.name for c in prepared.classes], prepared.things)
     if config.monte_carlo:
         counts["monte_carlo"] = uncertainty.counted(config.monte_carlo, config.seed, outputs)
     what = (model, prepared, strategy, config, config.split, counts)

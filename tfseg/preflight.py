@@ -15,8 +15,9 @@ import tensorflow as tf
 import input_pipeline
 import models
 from input_pipeline import ops, pipeline
-from tfseg import class_weights, inference, initialize, losses, metrics, network, optimizers, prepare, summaries
+from tfseg import class_weights, counts, inference, initialize, losses, metrics, network, optimizers, prepare, summaries
 from tfseg import config as config_lib
+from tfseg import spec as specs
 
 CLASSES, SIZE = 3, (8, 8)  # of the example that the options are tried on; the size is in pixels
 
@@ -38,7 +39,12 @@ def check(config: config_lib.Config, replicas: int) -> None:
     check_metrics(config)
     model = check_network(config)
     with trial("loss", config.loss):
-        losses.check_reads(losses.build(config.loss), model.output, ("label",))
+        terms, features = losses.build(config.loss), input_pipeline.features(config.dataset, config.data_dir)
+        features = [name for name in features if name != "id"]  # for messages only: losses and counts read numbers
+        losses.check_reads(terms, model.output, features)
+        _trace_losses(terms, model)
+    with trial("metrics", config.metrics):
+        counts.check_reads(metrics.build(config.metrics, _class_names(config)), model.output, features)
     if config.freeze or config.backbone_learning_rate != 1:
         initialize.backbone_layers(model)
 
@@ -78,7 +84,7 @@ def check_inference(config: config_lib.Config) -> None:
 def check_metrics(config: config_lib.Config) -> None:
     """Raises ValueError if --metrics is not a chain of metrics with valid options."""
     with trial("metrics", config.metrics):
-        metrics.build(config.metrics, [str(i) for i in range(CLASSES)])
+        metrics.build(config.metrics, _class_names(config))
 
 
 def check_sampling(config: config_lib.Config) -> None:
@@ -114,6 +120,16 @@ def trial(option: str, value: str) -> Iterator[None]:
         raise ValueError(f"Expected valid options in --{option}. Received: --{option}={value}: {said}") from error
 
 
+def _class_names(config):
+    """The names of the data set's classes. If only its files say them, also all that the metrics' options name is one."""
+    try:
+        return [c.name for c in input_pipeline.classes(specs.parse(config.dataset).name)]
+    except ValueError:
+        options = [value for call in specs.parse_chain(config.metrics) for value in (*call.args, *call.kwargs.values())]
+        named = {name for option in options if isinstance(option, (list, tuple)) for name in option}
+        return [*(str(i) for i in range(CLASSES)), *sorted(name for name in named if isinstance(name, str))]
+
+
 def _try_losses(config, classes):
     if config.class_weights not in class_weights.RULES and not os.path.isfile(config.class_weights):
         raise ValueError(class_weights.unknown(config.class_weights))
@@ -124,6 +140,20 @@ def _try_losses(config, classes):
         total, count = term.function(logits, label)
         if not np.isfinite(total) or not np.isfinite(count):
             raise ValueError(f"Expected finite losses from --loss={config.loss}. Received: {total} from {term.name}.")
+
+
+def _trace_losses(terms, model):
+    """Makes the graph of each loss that reads more than logits and label, so that wrong options are found now."""
+    known = {
+        "image": tf.TensorSpec([None, None, None, 3], tf.float32),
+        "label": tf.TensorSpec([None, None, None], tf.uint8),
+        "boxes": tf.TensorSpec([None, None, 4], tf.float32),
+        "box_classes": tf.TensorSpec([None, None], tf.int32),
+        "instances": tf.TensorSpec([None, None, None], tf.int32),
+    } | {name: tf.TensorSpec(output.shape, tf.float32) for name, output in model.output.items()}
+    for term in terms:
+        if term.reads != losses.PIXELS:
+            tf.function(term.function).get_concrete_function(*(known[name] for name in term.reads))
 
 
 def _try_optimizer(config):

@@ -209,8 +209,8 @@ def run(
     batches = pipeline.readable(strategy.distribute_datasets_from_function(stream), prepared)
     evaluated = model if average is None else average
     # Without XLA: validation images have many sizes, and XLA would compile the loss again for each size.
-    counted = metrics.build(config.metrics, [c.name for c in prepared.classes])
-    validation_losses = counts.losses(losses.of_pixels(plain_terms))
+    counted = metrics.build(config.metrics, [c.name for c in prepared.classes], prepared.things)
+    validation_losses = counts.losses(plain_terms)
     what = (evaluated, prepared, strategy, config, "val", {**counted, "losses": validation_losses})
     evaluate = evaluate_lib.evaluator(*what) if "val" in prepared.splits else None
     log = summaries.Log(output, config, prepared, state.step)
@@ -249,7 +249,7 @@ def run(
                             state.best, state.best_step, state.stale = result["miou"], state.step, 0
                         evaluate_lib.save(output, "val", result)
                         log.evaluation(state.step, result, confusion, evaluated, val_losses)
-                        bar.write(overview.evaluated(result, state, val_losses.get("loss")))
+                        bar.write(overview.evaluated(result, state, val_losses["loss"]))
                     save()
                 clock += time.monotonic() - pause
                 bar.unpause()

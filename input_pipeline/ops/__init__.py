@@ -3,12 +3,12 @@
 An op is a public function of a module here whose first two parameters are `example, seed` (of one example) or `batch, seed`
 (across the examples of a batch). There is no list of ops: a module that is there is used. Other functions are no ops.
 
-**Of one example**: `op(example, seed, <options>) -> example`. `example` has `image` (float32 [height, width, 3], RGB
-0..255), `label` (uint8 [height, width], 255 = ignore), and if the data set has them `instances` (integers like the
-label, 0 = none), `boxes` and `box_classes` (`boxes.py`). `seed` is a stateless seed (int32 [2]), so what an op does is a
-function of the run's seed, the epoch and the index only. An op that asks for `size`, `fill` or `max_class_share` is given
-the crop's (height, width), the data set's mean colour and the limit on a class's share of the crop. The chain clips images
-to 0..255 once, at its end.
+**Of one example**: `op(example, seed, <options>) -> example`. `example` has `image` (float32 [height, width, 3], RGB 0..255),
+`label` (uint8 [height, width], 255 = ignore), and if the data set has them `instances` (integers like the label, 0 = none;
+`instances.py`), `boxes` and `box_classes` (`boxes.py`). `seed` is a stateless seed (int32 [2]), so what an op does is a
+function of the run's seed, the epoch and the index only. An op that asks for `size`, `fill` or `max_class_share` is given the
+crop's (height, width), the data set's mean colour and the limit on a class's share of the crop. The chain clips images to
+0..255 once, at its end.
 
 **Geometry** is one map per image. `affine` draws all that moves pixels (scale, aspect, rotation, shear, translation,
 perspective, flips, place of the crop) into eight coefficients, and an elastic displacement of the crop's pixels before

@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from input_pipeline import IGNORE, boxes, sampling
+from input_pipeline import IGNORE, boxes, instances, sampling
 
 CROP_DRAWS = 10  # as in MMSegmentation's RandomCrop
 SCALES = ("log_uniform", "uniform", "set")
@@ -28,6 +28,7 @@ def affine(
     rare_share: float = 0.5,
     elastic: float = 0.0,
     elastic_grid: int = 3,
+    boxes_visible: float = 0.0,
     *,
     size: tuple[int, int],
     fill: tuple[float, float, float],
@@ -59,6 +60,8 @@ def affine(
         elastic: standard deviation, pixels of the crop, of the displacement drawn at each point of a coarse grid, between
             which it is bicubic (U-Net, Ronneberger et al., 2015, section 3.1: 10 pixels, a grid of 3x3); 0: none.
         elastic_grid: points of that grid, on each side.
+        boxes_visible: share of a box, 0..1, that must lie in the crop; otherwise the object leaves the boxes and the instances,
+            while its pixels keep their label. At 0 it stays while half a pixel, or a pixel of an instance, is left.
         size: (height, width) of the result, pixels.
         fill: colour outside the image, RGB 0..255.
         max_class_share: largest share of the crop's valid pixels that one class may have, above 0 and up to 1: the place of
@@ -69,6 +72,11 @@ def affine(
         ValueError: for an option outside its range.
     """
     _check(scale, scales, aspect, shear, translation, perspective, warp_share, rare, rare_share, elastic, elastic_grid)
+    if not 0 <= boxes_visible <= 1 or (boxes_visible and (perspective or elastic)):
+        raise ValueError(
+            f"Expected boxes_visible from 0 to 1, and 0 with perspective or elastic. Received: {boxes_visible=}, "
+            f"{perspective=}, {elastic=}."
+        )
     if not 0 < max_class_share <= 1:
         raise ValueError(f"Expected max_class_share above 0 and up to 1. Received: {max_class_share}.")
     draws = tf.random.stateless_uniform([5], seed)
@@ -118,9 +126,13 @@ def affine(
     if "instances" in example:  # 0: no instance
         moved = sampling.nearest(example["instances"], transform, size, 0, most, displacement)
         example = {**example, "instances": moved}
-    if "boxes" in example:
+    if "instances" in example and "boxes" in example:
+        example = boxes.without_hidden(example, transform, size, boxes_visible) if boxes_visible else example
+        example = instances.settle_example(example)
+    elif "boxes" in example:
         bent = perspective or elastic
-        example = boxes.move(example, transform, size, sampling.places(transform, size, displacement) if bent else None)
+        places = sampling.places(transform, size, displacement) if bent else None
+        example = boxes.move(example, transform, size, places, boxes_visible)
     return {**example, "image": image, "label": label}
 
 

@@ -2,12 +2,12 @@
 
 `share` is the share of the images, 0..1, that are mixed. A pixel is always copied together with its label, never blended, so
 that image and label stay aligned and no class is invented. Each result has the boxes of all images that are in it, some of them
-empty (`boxes.py`). The instance numbers of the parts that are put in follow the existing numbers.
+empty (`boxes.py`). The instance numbers of the parts that are put in follow the existing numbers, and what is hidden has none.
 """
 
 import tensorflow as tf
 
-from input_pipeline import IGNORE, boxes
+from input_pipeline import IGNORE, boxes, instances
 from input_pipeline.ops import _draws
 
 
@@ -140,9 +140,11 @@ def _put(batch, others, mask):
     result["label"] = tf.where(mask, others["label"], batch["label"])
     if "instances" in batch:
         own, new = (tf.cast(x["instances"], tf.int32) for x in (batch, others))
-        behind = tf.reduce_max(own, [1, 2], keepdims=True)
+        behind = batch["boxes"].shape[1] if "boxes" in batch else tf.reduce_max(own, [1, 2], keepdims=True)
         result["instances"] = tf.where(mask, tf.where(new > 0, new + behind, 0), own)
-    if "boxes" in batch:
+    if "instances" in batch and "boxes" in batch:
+        result |= instances.settle(result["instances"], tf.concat([batch["box_classes"], others["box_classes"]], 1))
+    elif "boxes" in batch:
         pairs = [boxes.visible({k: v[i] for k, v in x.items() if k in ("label", "boxes", "box_classes")}, shown[i])
                  for i in range(mask.shape[0]) for x, shown in ((batch, ~mask), (others, mask))]  # fmt: skip
         for number, key in enumerate(("boxes", "box_classes")):

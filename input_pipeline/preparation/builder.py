@@ -55,6 +55,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         by_color: bool = False,
         lenient: bool = False,
         boxes: bool = False,
+        instances: bool = False,
         options: dict | None = None,
         code: bytes = b"",
     ):
@@ -70,6 +71,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             by_color: whether RGB masks are looked up by the table's colours.
             lenient: whether colours outside the table become 255 and are reported; otherwise they are faults.
             boxes: whether every example has boxes.
+            instances: whether every example has instances, from which its boxes are made.
             options: the user's choices (JSON values); they are part of the directory's name.
             code: for examples that are drawn, the code that draws them; when it changes, the records are built again.
         """
@@ -85,7 +87,8 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             logging.info("%s: no %s split in %s: left out.", self.name, split, source)
         self.source, self.classes, self.splits, self.options = source, tuple(classes), found, options or {}
         rows = [(row, i) for i, row in enumerate(classes)] + [(row, IGNORE) for row in ignored] + list(merged)
-        self.conversion, self.boxes = Conversion(rows, by_color, lenient), boxes
+        self.conversion, self.boxes = Conversion(rows, by_color, lenient), boxes or instances
+        self.instances = instances
         self.skip_bad = self.on_beam = False  # set from the arguments of `cache.prepare`
         for split, examples in found.items():
             ids = collections.Counter(e.id for e in examples) if source else {}
@@ -116,6 +119,8 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if self.boxes:
             features["boxes"] = tfds.features.Tensor(shape=(None, 4), dtype=np.float32)
             features["box_classes"] = tfds.features.Tensor(shape=(None,), dtype=np.int32)
+        if self.instances:
+            features["instances"] = tfds.features.Image(shape=(None, None, 1), dtype=np.uint16, encoding_format="png")
         return tfds.core.DatasetInfo(
             builder=self,
             description=self.__doc__,
@@ -155,6 +160,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             version=str(self.VERSION),
             source=str(self.source or ""),
             **({"boxes": {split: counts.boxes for split, counts in self._counts.items()}} if self.boxes else {}),
+            **({"instances": True} if self.instances else {}),
             outside={s: counts.outside() for s, counts in self._counts.items() if self.conversion.lenient},
             skipped={split: len(counts.faults) for split, counts in self._counts.items() if counts.faults},
         )
@@ -219,7 +225,8 @@ def _fingerprint(facts, source, splits):
     for split, examples in sorted(splits.items()):
         digest.update(f"{split} {len(examples)}\n".encode())
         for example in examples if source else ():
-            for part in filter(None, (example.image, example.mask, example.boxes)):
+            parts = (example.image, example.mask, example.boxes, example.instances)
+            for part in (part for part in parts if part is not None):
                 path, name = (part.file, f" {part.name}") if isinstance(part, Part) else (part, "")
                 stat = path.stat() if path.exists() else None
                 found = stat and (stat.st_size, stat.st_mtime_ns)

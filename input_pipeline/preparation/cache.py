@@ -102,6 +102,19 @@ def check_source(spec: str, data_dir: str = "") -> None:
         )
 
 
+def features(spec: str, data_dir: str = "") -> tuple[str, ...]:
+    """The names of the tensors of a batch of a data set, by its options `boxes` and `instances`, or by its records if given.
+
+    No file is listed, so a run can be refused before its data is prepared.
+    """
+    source = Path(data_dir).expanduser() if data_dir else None
+    if source and records.is_prepared(source):
+        return records.load(source).features
+    call = parse(spec)
+    options = apply(functools.partial(_options, inspect.signature(find(PACKAGE, call.name).Builder)), call)
+    return records.features(bool(options.get("boxes")), bool(options.get("instances")))
+
+
 def _build(builder, directory, overwrite, beam=None):
     """Builds the records under a lock; a process that had to wait for another one finds them built."""
     leaf = directory.parent
@@ -194,7 +207,7 @@ def _open(directory, call, module, storage):
             f"Ask for {prepared.name}, or give another data_dir."
         )
     asked = apply(functools.partial(_options, inspect.signature(module.Builder)), call)
-    options = dataclasses.asdict(Storage()) | {"boxes": ""} | prepared.options
+    options = dataclasses.asdict(Storage()) | {"boxes": "", "instances": False} | prepared.options
     for key, value in _as_json(asked | storage.options).items():
         if options.get(key, value) != value:
             raise ValueError(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline import progress
+from input_pipeline import instances, progress
 from input_pipeline.preparation.counts import Counted, count
 from input_pipeline.preparation.encoding import Storage
 from input_pipeline.preparation.judgement import Found, found
@@ -62,12 +62,18 @@ class Conversion:
             label, outside = self._label(reading)
             part = example.boxes
             boxes = part.read().within(picture.pixels.shape[:2]) if part else None
+            part = example.instances
+            ids = None if part is None else instances.dense(contents(part))
+            if ids is not None:
+                check_sizes(picture.pixels, ids, picture.turned)
         except files.FAULTS as error:
             return Converted(example.id, fault=f"{part}: {files.reason(error)}", found=seen)
         encoded, image, label = self.storage(picture.encoded, picture.pixels, label)
         record = {"image": encoded, "label": files.encode_png(label), "id": example.id}
         if boxes:
             record |= boxes.record(label.shape)
+        if ids is not None:
+            record |= instances.record(ids, label)
         seen = seen or Found(named(example.mask), how=reading.how)
         return Converted(example.id, record, "", count(image, label, picture), seen, outside)
 

@@ -64,6 +64,7 @@ class Counts:
     def __init__(self, num_classes: int):
         self.faults = []  # `file: what is wrong with it`
         self.boxes = 0  # the largest number of boxes in one image
+        self._objects = None  # int [classes]: boxes of each class, if there are boxes
         self._labels = np.zeros((3, num_classes), np.int64)
         self._ignored = 0
         self._colors = np.zeros((3, 256), np.int64)
@@ -90,6 +91,9 @@ class Counts:
         self._left_out.update([converted.counts.left_out] if converted.counts.left_out else [])
         self._range = converted.counts.range | self._range if converted.counts.range else self._range
         self.boxes = max(self.boxes, len(converted.record.get("boxes", ())))
+        if "box_classes" in converted.record:
+            found = np.bincount(converted.record["box_classes"], minlength=self._labels.shape[1])
+            self._objects = found if self._objects is None else self._objects + found
         if converted.outside:
             self._outside[converted.id] = converted.outside
 
@@ -97,6 +101,8 @@ class Counts:
         """Adds the counts of another part of the split."""
         self.faults += other.faults
         self.boxes = max(self.boxes, other.boxes)
+        if other._objects is not None:
+            self._objects = other._objects if self._objects is None else self._objects + other._objects
         self._labels += other._labels
         self._ignored += other._ignored
         self._colors += other._colors
@@ -121,6 +127,7 @@ class Counts:
         image_range        if images are deeper than 8 bits: [lowest value, highest, bits (0: no natural range)]
         image_range_usual  the highest value in these images, without the top 0.1 % of each image
         left_out           {"an alpha channel": images}, if channels were left out
+        objects[c]         boxes of class c, if the data set has boxes
         """
         values, total = np.arange(256), self._colors[0].sum()
         mean = self._colors @ values / total
@@ -136,6 +143,7 @@ class Counts:
             "turned": sorted(self._turned),
             **(self._range.to_json() if self._range else {}),
             **({"left_out": dict(sorted(self._left_out.items()))} if self._left_out else {}),
+            **({} if self._objects is None else {"objects": self._objects.tolist()}),
         }
 
     def outside(self) -> dict:
@@ -171,6 +179,7 @@ class Counts:
             "colors": self._colors.tolist(), "sizes": self._sizes, "turned": self._turned, "outside": outside,
             "left_out": self._left_out, "range": self._range and dataclasses.astuple(self._range),
             "tally": self.tally.to_json(),
+            "objects": None if self._objects is None else self._objects.tolist(),
         }  # fmt: skip
 
     @classmethod
@@ -184,4 +193,5 @@ class Counts:
         counts._left_out = collections.Counter(values["left_out"])
         counts._range = values["range"] and Range(*values["range"])
         counts.tally = Tally.from_json(values["tally"])
+        counts._objects = None if values["objects"] is None else np.array(values["objects"])
         return counts

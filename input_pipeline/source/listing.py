@@ -50,6 +50,9 @@ class Example:
     image: Path | Part | np.ndarray
     mask: Path | Part | np.ndarray
     boxes: Part | None = None  # whose `read` returns `annotations.Boxes`
+    instances: Part | np.ndarray | None = (
+        None  # ids [H, W] of any values, 0 where there is no object; they give the boxes too
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,8 @@ models/layers/initial_weights.py; by default PyTorch's) and RENAMES ((pattern, r
 reference's keys). A name that looks like a mistyped one of these is refused.
 """
 
+import contextlib
+import contextvars
 import dataclasses
 import functools
 
@@ -32,6 +34,9 @@ OPTIONAL = (
     "DILATION_KEEPS_FUNCTION",
     "APPLICATION",
 )
+
+
+_recorded = contextvars.ContextVar("recorded", default=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +76,25 @@ def build(spec, inputs, output_stride=32, *, initial=None, smoothed_dilation=Non
       {"c1": at 1/2 of the resolution, "c2": at 1/4, .. "c5": at 1/32 or 1/output_stride}; see `strides` and `channels`.
     """
     call, family = find(spec)
+    seen = _recorded.get()
     if output_stride not in (8, 16, 32):
         raise ValueError(f"Expected output_stride 8, 16 or 32. Received: {output_stride=} for {spec}.")
     with layers.initial_weights(initial or _initial(family)), layers.smoothed_dilation(smoothed_dilation):
-        return specs.apply(family.build, call, inputs, call.name, output_stride=output_stride, **options)
+        features = specs.apply(family.build, call, inputs, call.name, output_stride=output_stride, **options)
+    if seen is not None:
+        seen.append((features, strides(spec, output_stride)))
+    return features
+
+
+@contextlib.contextmanager
+def recorded():
+    """Gives a list that gets (feature maps, their strides) of each backbone that is built inside the block."""
+    found = []
+    token = _recorded.set(found)
+    try:
+        yield found
+    finally:
+        _recorded.reset(token)
 
 
 def aligned(spec, features, inputs):

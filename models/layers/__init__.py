@@ -5,6 +5,7 @@ from models.layers.adaptive_pooling import adaptive_average_pool
 from models.layers.aspp import aspp, separable_conv_norm
 from models.layers.attention import attention
 from models.layers.channel_shuffle import channel_shuffle
+from models.layers.channels import channels
 from models.layers.conv_norm import conv_norm, depthwise_conv_norm
 from models.layers.convolution import conv, depthwise_conv, transposed_conv
 from models.layers.dense import dense
@@ -52,6 +53,7 @@ __all__ = [
     "bilinear",
     "bilinear_upsampling",
     "channel_shuffle",
+    "channels",
     "conv",
     "conv_norm",
     "crop",

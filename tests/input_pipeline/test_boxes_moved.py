@@ -74,6 +74,20 @@ def test_a_quarter_turn_by_hand():
     assert [painted(turned, kind) for kind in (1, 2)] == [(15, 10, 35, 30), (2, 40, 20, 55)]
 
 
+@pytest.mark.parametrize("visible", [0.0, 0.5, 0.6])
+def test_a_box_of_which_too_little_is_left_by_hand(visible):
+    """A crop of the upper left 30 x 46 pixels cuts the second box to 6 of 15 columns and 10 of 18 rows: 22 % of it.
+
+    A crop of 30 x 55 leaves 10 of 18 rows, 56 %. As instances the objects leave with their boxes.
+    """
+    transform = tf.constant([1.0, 0, 0, 0, 1, 0, 0, 0])
+    for size, share in (((30, 46), 0.22), ((30, 55), 0.56)):
+        moved = boxes.move(example(), transform, size, visible=visible)
+        assert moved["box_classes"].numpy().tolist() == [1, 2][: 1 + (share >= visible)]
+        hidden = boxes.without_hidden(example(), transform, size, visible)
+        assert hidden["box_classes"].numpy().tolist() == [1, 2 if share >= visible else boxes.NONE]
+
+
 def kept(label, found, classes, shown):
     given = {"label": tf.constant(label), "boxes": tf.constant(found, tf.float32), "box_classes": tf.constant(classes)}
     return tuple(v.numpy().tolist() for v in boxes.visible(given, tf.constant(shown)))

@@ -73,9 +73,9 @@ def test_the_disk_keeps_what_was_decoded(streets):
     assert len(list(folder.iterdir())) == 7
     # 3 + 1 bytes a pixel, behind 8 bytes of size, and the name behind them.
     assert all(8 + 4 * 32 * 48 < path.stat().st_size < 8 + 4 * 32 * 48 + 100 for path in folder.iterdir())
-    order = streets.serialized("train").map(lambda r: input_pipeline.decode(pipeline.records.parse(r, False)))
+    order = streets.serialized("train").map(lambda r: input_pipeline.decode(pipeline.records.parse(r)))
     for number, expected in enumerate(order.as_numpy_iterator()):
-        got = decoded.read(folder, tf.constant(number), with_boxes=False)
+        got = decoded.read(folder, tf.constant(number))
         for key in ("image", "label", "id"):
             np.testing.assert_array_equal(got[key], expected[key])
     assert not list(streets.directory.glob("*.writing.*"))
@@ -136,8 +136,8 @@ def test_a_worker_decodes_its_own_share_only(streets):
     others = {name for batch in ids for name in batch[1:]}
     parse = pipeline.records.parse
 
-    def damaged(record, with_boxes):
-        example = parse(record, with_boxes)
+    def damaged(record, features):
+        example = parse(record, features)
         bad = tf.reduce_any(example["id"] == tf.constant(sorted(others)))
         return {**example, "label": tf.where(bad, b"no picture", example["label"])}
 

@@ -2,8 +2,11 @@
 
     def name(logits, label, *, class_weights=None, <options>) -> (sum, count)
 
-A loss names what it reads by its positional parameters: the network's outputs and the tensors of the batch. One that reads
-`logits, label` is also computed of every auxiliary output; others, such as `boundary_bce(boundary, label)`, only once.
+A loss names what it reads by its positional parameters: the network's outputs and the tensors of the batch (`image`, `label`,
+and those that a data set has besides, `boxes`, `box_classes`, `instances`). One that reads `logits, label` is also computed of
+every auxiliary output; others, such as `boundary_bce(boundary, label)` or `discriminative(embedding, label, instances)`, only
+once. Outputs come at the size of the label to a loss that reads the label, and as they are to others. Losses of objects count
+images.
 `logits` are float [batch, height, width, classes]. `label` holds train ids [batch, height, width] of the same size, and
 IGNORE for pixels that do not count. The loss is `sum / count`; both are float32. A loss returns the two separately because
 the mean over the pixels of all replicas is the total of the sums divided by the total of the counts; a mean of the replicas'
@@ -103,8 +106,13 @@ def check_reads(terms: list[Term], outputs, batch) -> None:
 
 
 def read(term, outputs, batch):
-    """The outputs of the network and the tensors of the batch that a loss reads, maps at the size of the label."""
+    """The outputs of the network and the tensors of the batch that a loss reads.
+
+    If it reads the label, outputs that are maps have its size, but for `queries`.
+    """
     found = {name: outputs[name] if name in outputs else batch[name] for name in term.reads}
+    if "label" not in term.reads:
+        return list(found.values())
     maps = {name for name, x in found.items() if len(x.shape) == 4} - {*term.queries}
     return [at_one_size(x, batch["label"], "label")[0] if name in maps else x for name, x in found.items()]
 

@@ -39,12 +39,13 @@ def _reads(name):
     return [p.name for p in parameters if p.default is p.empty]
 
 
-def build(spec: str, classes: Sequence[str]) -> dict:
+def build(spec: str, classes: Sequence[str], things: Sequence[str] = ()) -> dict:
     """What --metrics names: {name: counts.Count}, in the order of the spec.
 
     Args:
         spec: a chain such as `boundary_iou(width=0.02) | calibration`; blank: none.
         classes: names of the data set's classes.
+        things: names of those that have boxes, for metrics with the option `things` if the spec does not give it.
 
     Raises:
         ValueError: for an unknown metric or option, one that is always computed, or one that is named twice.
@@ -59,7 +60,10 @@ def build(spec: str, classes: Sequence[str]) -> dict:
                 "Leave it out."
             )
         specs.choose(dict.fromkeys(counted), call.name, "a metric", spec)
-        found[call.name] = specs.apply(specs.function(__name__, call.name), call, list(classes))
+        function = specs.function(__name__, call.name)
+        of_data = things and "things" in inspect.signature(function).parameters and "things" not in call.kwargs
+        given = {"things": tuple(things)} if of_data else {}
+        found[call.name] = specs.apply(function, call, list(classes), **given)
     return found
 
 

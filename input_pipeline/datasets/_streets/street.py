@@ -22,8 +22,11 @@ WALLS = (
 )  # fmt: skip
 
 
-def draw(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (image RGB uint8, class ids uint8) of a street nobody has seen."""
+def draw(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns (image RGB uint8, class ids uint8, things int32) of a street nobody has seen.
+
+    Things are numbered from 1, the farthest first; 0 is all that is no thing. A sign and its pole are one thing.
+    """
     height, width = size
     vanishing = (width * rng.uniform(0.32, 0.68), height * rng.uniform(0.4, 0.54))
     canvas = Canvas(size, vanishing, focal=width * rng.uniform(0.8, 1.1), camera=rng.uniform(1.5, 2.4))
@@ -34,14 +37,19 @@ def draw(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, n
     _ground(canvas, rng, road)
     _markings(canvas, rng, road)
     _facades(canvas, rng, walk, light)
+    first = []  # the first row of each thing in the canvas' table
     for z, thing, x in sorted(_inventory(rng, road, walk), key=lambda t: -t[0]):
+        first.append(len(canvas.table))
         thing(canvas, rng, x, z, light["kind"] == "night")
+    last = len(canvas.table)
     if rng.random() < 0.3:
         things.bonnet(canvas, rng)
     _shadows(canvas, rng, walk)
     label = canvas.label()
     canvas.shadow[~np.isin(label, (ROAD, MARKING, PAVEMENT))] = 0
-    return canvas.render(rng, light), label
+    numbers = np.searchsorted(first, np.arange(len(canvas.table)), side="right").astype(np.int32)
+    numbers[last:] = 0
+    return canvas.render(rng, light), label, numbers[canvas.part]
 
 
 def _light(rng):

@@ -1,0 +1,49 @@
+"""Cells of YOLO to boxes, inside the graph."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Detections(NamedTuple):
+    """Boxes of each image, by falling score; rows from `count` on are 0."""
+
+    boxes: tf.Tensor  # float32 [batch, most, 4], x1, y1, x2, y2 as shares of the image, which they may leave
+    scores: tf.Tensor  # float32 [batch, most], 0..1
+    classes: tf.Tensor  # int32 [batch, most], the place among the probabilities of a cell
+    count: tf.Tensor  # int32 [batch]
+
+
+def decode(detection: tf.Tensor, classes: int, *, threshold: float, overlap: float, most: int) -> Detections:
+    """The boxes of cells, without those that a better one of the same class covers.
+
+    Redmon et al., CVPR 2016, equation 1: a box has a score for each class, its confidence times the class's probability.
+
+    Args:
+        detection: float [batch, rows, columns, 5 B + classes]; see `losses.yolo_v1`.
+        classes: how many.
+        threshold: scores must be larger.
+        overlap: a box is dropped if its IoU with a better one of its class is larger.
+        most: boxes of an image and of a class at most, the best.
+    """
+    detection = tf.cast(detection, tf.float32)
+    images, rows, columns = tf.unstack(tf.shape(detection)[:3])
+    count = (detection.shape[-1] - classes) // 5
+    guesses = tf.reshape(detection[..., : 5 * count], [images, rows, columns, count, 5])
+    x, y = tf.cast(tf.range(columns), tf.float32), tf.cast(tf.range(rows), tf.float32)
+    corner = tf.stack(tf.meshgrid(x, y), -1)[:, :, tf.newaxis]
+    middle = (corner + guesses[..., :2]) / tf.cast(tf.stack([columns, rows]), tf.float32)
+    boxes = tf.concat([middle - guesses[..., 2:4] / 2, middle + guesses[..., 2:4] / 2], -1)
+    scores = guesses[..., 4:5] * detection[..., tf.newaxis, 5 * count :]
+    found = tf.image.combined_non_max_suppression(
+        tf.reshape(boxes, [images, rows * columns * count, 1, 4]),
+        tf.reshape(scores, [images, rows * columns * count, classes]),
+        max_output_size_per_class=most,
+        max_total_size=most,
+        iou_threshold=overlap,
+        score_threshold=threshold,
+        clip_boxes=False,
+    )
+    return Detections(
+        found.nmsed_boxes, found.nmsed_scores, tf.cast(found.nmsed_classes, tf.int32), found.valid_detections
+    )
