@@ -179,7 +179,7 @@ def run(
                 strategy.run(optimizer.apply, (gradients,))
             else:
                 finite = tf.math.is_finite(logged["gradient_norm"])
-                tf.cond(finite, functools.partial(strategy.run, optimizer.apply, (gradients,)), tf.no_op)
+                tf.cond(finite, functools.partial(strategy.run, optimizer.apply, (gradients,)), lambda: None)
                 # Overflows are normal until the scale is low enough. With a scale of 1 or less, the network itself overflows.
                 excused = tf.logical_and(tf.logical_not(finite), scale.value > 1.0)
                 logged["gradient_norm"] = tf.where(excused, 0.0, logged["gradient_norm"])
