@@ -28,9 +28,8 @@ def draw(label, count, few):
     place = tf.reshape(tf.where(valid, place, batch * size), [-1, 1])
     order = tf.scatter_nd(place, tf.tile(tf.range(size), [batch]), [batch * size + 1])
     order = tf.reshape(order[:-1], [batch, size])
-    seeds = tf.reduce_sum(
-        label * (2 * tf.range(size) + 1), 1
-    )  # integers: their sum overflows to the same number everywhere
+    # The sum of integers overflows to the same number everywhere.
+    seeds = tf.reduce_sum(label * (2 * tf.range(size) + 1), 1)
     random = tf.map_fn(
         lambda seed: tf.random.stateless_uniform([count], tf.stack([seed, 0]), alg="philox"),
         seeds,

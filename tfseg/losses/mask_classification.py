@@ -9,10 +9,8 @@ from tfseg.losses import _assignment, _points
 
 QUERIES = ("classes", "masks")  # see tfseg.losses: read at their own size, and the logits are made of them
 
-OVERSAMPLE, UNCERTAIN = (
-    3,
-    0.75,
-)  # PointRend's (Kirillov et al., CVPR 2020, section 3.3), whose sampling Mask2Former takes
+# PointRend's (Kirillov et al., CVPR 2020, section 3.3), whose sampling Mask2Former takes.
+OVERSAMPLE, UNCERTAIN = 3, 0.75
 
 
 def mask_classification(
