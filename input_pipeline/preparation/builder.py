@@ -192,7 +192,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if len(faults) == total or (faults and not self.skip_bad):
             said = "".join(f" All masks together: {hint.text}" for hint in self._hints())
             raise ValueError(
-                f"Expected whole pairs of image and mask. Received: {len(faults)} of {total} at fault in the {split} "
+                f"Expected whole pairs of image and mask. Received: {len(faults)} of {total} with an error in the {split} "
                 f"split of {self.name}; repair or remove them, or leave them out with --skip_bad; nothing was written."
                 f"{said}\n  " + some(faults, "\n  ")
             )
