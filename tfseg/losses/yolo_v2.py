@@ -25,7 +25,8 @@ def yolo_v2(
 
     A true box belongs to the cell that its centre is in, and there to the anchor whose shape has the largest IoU with its own
     if both are put on one centre. Of several with the same cell and anchor only the largest counts. The paper gives no formula;
-    the terms and weights are those of its program, darknet. The loss of an image is the sum of
+    terms and weights are those of its program, darknet, which halves the squares and counts sides of small boxes more. The loss
+    of an image is the sum of
 
         coord   squared errors of x and y in the cell, and of the logarithms of width and height, of the boxes of an object
         obj     squared errors of their confidences, whose target is the IoU, without a gradient through it
