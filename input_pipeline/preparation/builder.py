@@ -107,6 +107,11 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         name = f"{config or 'default'}-{self.fingerprint}"
         super().__init__(data_dir=cache, config=tfds.core.BuilderConfig(name=name, description=self.__doc__))
 
+    @staticmethod
+    def holds(**options) -> tuple[bool, bool]:
+        """Whether every example has boxes, and whether it has instances, with these options of the data set."""
+        return bool(options.get("boxes")), bool(options.get("instances"))
+
     def _create_builder_config(self, builder_config, version):
         return builder_config  # not looked up by name, since TFDS would warn that it does not know it
 

@@ -103,7 +103,7 @@ def check_source(spec: str, data_dir: str = "") -> None:
 
 
 def features(spec: str, data_dir: str = "") -> tuple[str, ...]:
-    """The names of the tensors of a batch of a data set, by its options `boxes` and `instances`, or by its records if given.
+    """The names of the tensors of a batch of a data set, by its options (`Builder.holds`), or by its records if given.
 
     No file is listed, so a run can be refused before its data is prepared.
     """
@@ -111,8 +111,10 @@ def features(spec: str, data_dir: str = "") -> tuple[str, ...]:
     if source and records.is_prepared(source):
         return records.load(source).features
     call = parse(spec)
-    options = apply(functools.partial(_options, inspect.signature(find(PACKAGE, call.name).Builder)), call)
-    return records.features(bool(options.get("boxes")), bool(options.get("instances")))
+    builder = find(PACKAGE, call.name).Builder
+    options = apply(functools.partial(_options, inspect.signature(builder)), call)
+    del options["source"], options["cache"]
+    return records.features(*builder.holds(**options))
 
 
 def _build(builder, directory, overwrite, beam=None):
