@@ -186,6 +186,16 @@ class Config:
         "What evaluations count besides the confusion matrix: `boundary_iou(width=0.02) | boundary_f1(width=0.0075) | "
         "calibration(bins=15) | image_iou`; a width is a share of the image's diagonal, or pixels from 1 on. Blank: nothing.",
     )
+    suppress: str = _option(
+        "nms(threshold=0.3, overlap=0.5, most=100)",
+        "Which boxes of a network with cells are shown, written and exported: those above a score, without those that "
+        "overlap a better one of their class. The cells have the classes of --loss; `classes=('car',)` names others.",
+    )
+    cluster: str = _option(
+        "mean_shift(bandwidth=1.5, smallest=30)",
+        "How an embedding becomes the instances that are shown and written: bandwidth is the loss's delta_d, smallest is in "
+        "pixels. `classes=('car',)` names the classes; otherwise they are those that have boxes in the data.",
+    )
     attack: str = _option(
         "",
         "With evaluate: `pgd(eps=8, steps=30, target='shift')` attacks the first 50 images, and says what it reached.",
@@ -211,7 +221,8 @@ class Config:
     outputs: str = _option(
         "",
         "Chain of what predict writes: `labels | colors | overlays(legend=True) | palette | probabilities | coco(min_area=1) | "
-        "video`, or `geotiff(bands=(1, 2, 3))`; blank: the first three, and of a video `video`. What an export gives: some of "
+        "boxes | boxes_xml | instances | video`, or `geotiff(bands=(1, 2, 3))`; blank: the first three, boxes and instances "
+        "where the network has them, and of a video `video`. What an export gives: some of "
         "logits,probabilities,classes,confidence; blank: logits. A SavedModel always has classes and confidence, and a "
         "signature for each of the others.",
     )

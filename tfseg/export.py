@@ -9,7 +9,10 @@ The signatures of a SavedModel, which needs TensorFlow only (`serving`):
     serving_default(image_bytes: string [batch])              JPEG, PNG, BMP, GIF or WebP files; one size in a batch
     predict_images(images: uint8 [batch, height, width, 3])   RGB images
     -> classes: uint8 (uint16 of more than 256 classes) [batch, height, width], confidence: float32 [batch, height, width]
+        of a network with cells also boxes, box_scores, box_classes, box_count; see `objects.Finder.boxes`
     png(image_bytes) -> png_bytes: string [batch]             the classes as gray PNG files
+    boxes(image_bytes) -> the boxes alone
+    embedding(images) -> classes, confidence, embedding: float32 [batch, height, width, dimensions]
     probabilities(images), logits(images)                     float32 [batch, height, width, classes]; if --outputs names them
 
 `export.json` describes the export: classes (train id, the class table's own id (`raw`), name, colour), sizes, score, options,
@@ -37,6 +40,7 @@ from tfseg import (
     exports,
     inference,
     inference_graph,
+    objects,
     preflight,
     prepare,
     serving,
@@ -53,19 +57,22 @@ class Graph:
 
     name: str  # of the architecture
     trained: keras.Model  # as it was trained, with auxiliary outputs
-    scores: Callable  # images -> float32 [batch, height, width, classes], with constants in the place of variables
+    network: (
+        Callable  # images -> (float32 [batch, height, width, classes], {name: other output}), with constants as weights
+    )
     outputs: tuple[str, ...]  # `serving.OUTPUTS`
-    inference: str  # the spec that `scores` computes
+    inference: str  # the spec that gives the scores
     size: tuple[int, int] | None  # of images, if it is fixed
     quantize: str
     image_range: str
     max_pixels: int
     samples: Callable[[], list[np.ndarray]]  # images uint8 [height, width, 3]
     representative: Callable[[], Iterator[np.ndarray]]  # images of the train split, of `size`
+    finder: objects.Finder = objects.NONE  # of the boxes and instances
 
     def compute(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """The outputs of images, uint8 or float [batch, height, width, 3]."""
-        return serving.outputs(self.scores(image), self.outputs)
+        return serving.outputs(self.network(image)[0], self.outputs)
 
     def save(self, folder: pathlib.Path, image: tf.TensorSpec) -> None:
         """Writes a SavedModel of `compute` alone, which converters read."""
@@ -89,6 +96,7 @@ def export(config: config_lib.Config) -> float:
             f"--output_dir={config.output_dir!r} --workdir={config.workdir!r} --init_from={config.init_from!r}."
         )
     preflight.check_inference(config)
+    preflight.check_objects(config)
     exports.check(config.format, config.quantize)
     outputs(config)
     _fixed_size(config)
@@ -142,11 +150,12 @@ def _export(config, aside, target):
     records = _records(config)
     size = _size(config, records)
     samples = _samples(config, records, size)
-    network = inference_graph.Frozen(inference_graph.simplified(model))
+    names = [row["name"] for row in labels.class_rows(state.class_table(), model.output["logits"].shape[-1])]
+    finder = objects.build(config, model.output, names, state.things)
     graph = Graph(
         name=model.name,
         trained=model,
-        scores=inference.build(config.inference, network),
+        network=_network(config, model, finder.reads),
         outputs=outputs(config),
         inference=config.inference,
         size=size,
@@ -155,17 +164,36 @@ def _export(config, aside, target):
         max_pixels=config.max_pixels,
         samples=lambda: [image for image, _ in samples],
         representative=functools.partial(_representative, records, size),
+        finder=finder,
     )
     path = path_in(aside, config.format)
     exports.find(config.format).write(graph, path)
     # As evaluation runs it: op by op, ENet's pools would break ties otherwise.
-    live = tf.function(inference.build(config.inference, model), reduce_retracing=True, autograph=False)
-    found = export_check.compare(config.format, path, live, samples, config.quantize)
+    every = _all(inference.build_all(config.inference, model, finder.reads))
+    live = tf.function(every, reduce_retracing=True, autograph=False)
+    found = export_check.compare(config.format, path, live, samples, config.quantize, finder)
     _describe(aside, config, state, model.output["logits"].shape[-1], graph, found)
     shutil.rmtree(target, ignore_errors=True)
     aside.rename(target)
     print(f"{config.format} of step {state.step} in {target}; {found.sentence()}")
     return found.difference
+
+
+def _network(config, model, names):
+    """The part of the network that is exported, with the outputs `names` besides; only a SavedModel has those."""
+    names = names if config.format == "saved_model" else ()
+    frozen = inference_graph.Frozen(inference_graph.simplified(model, names))
+    return _all(inference.build_all(config.inference, frozen, names))
+
+
+def _all(compute):
+    """Scores and other outputs, without uncertainty, of what `inference.build_all` returns."""
+
+    def scores_and_others(images):
+        scores, _, others = compute(images)
+        return scores, others
+
+    return scores_and_others
 
 
 def _describe(folder, config, state, num_classes, graph, found):
@@ -179,6 +207,7 @@ def _describe(folder, config, state, num_classes, graph, found):
         "classes": classes,
         "size": graph.size or "any",
         "outputs": graph.outputs,
+        "objects": dataclasses.asdict(graph.finder) if graph.finder.reads else None,
         "quantize": config.quantize,
         "step": state.step,
         "miou": state.best if state.best >= 0 and state.best_step == state.step else None,

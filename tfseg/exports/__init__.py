@@ -7,8 +7,8 @@ SIZE: of images. `any`: known only at run time; `fixed`: one, and one image at a
 def write(graph, path): writes the network; `graph` is a tfseg.export.Graph.
 def load(path) -> run(images) -> {name: array}: opens it with its own runtime. It imports nothing else of tfseg, because the
     check of an export runs it in a process that has the runtime only.
-def graph(path) -> function of a tensor to logits: only where the runtime is TensorFlow. `load` inside another graph would wait
-    for ever for the thread that this graph runs on.
+def graph(path) -> (function of a tensor to the outputs by name, {name: shape}): only where the runtime is TensorFlow. `load`
+    inside another graph would wait for ever for the thread that this graph runs on.
 """
 
 import importlib.util

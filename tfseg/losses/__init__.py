@@ -118,8 +118,11 @@ def read(term, outputs, batch):
 
 
 def at_one_size(logits, label, resolution):
-    """Logits and label with the same size: the logits of an auxiliary output are resized to the label, or the label to them."""
-    if logits.shape[1:3] == label.shape[1:3]:
+    """Logits and label with the same size: the logits of an auxiliary output are resized to the label, or the label to them.
+
+    Sizes that are known only at run time are taken to be different; resizing to the same size changes nothing.
+    """
+    if logits.shape[1:3] == label.shape[1:3] and None not in tuple(logits.shape[1:3]):
         return logits, label
     if resolution == "output":
         return logits, tf.image.resize(label[..., tf.newaxis], tf.shape(logits)[1:3], "nearest")[..., 0]

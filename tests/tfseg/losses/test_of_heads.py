@@ -112,6 +112,16 @@ def test_mixed_precision_computes_in_float32(name):
     assert total.dtype == count.dtype == tf.float32
 
 
+def test_sizes_that_are_known_only_at_run_time():
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 2]), tf.TensorSpec([None, None, None], tf.uint8)])
+    def at_label(x, label):
+        return losses.at_one_size(x, label, "label")[0]
+
+    assert at_label(tf.ones([1, 2, 3, 2]), tf.zeros([1, 4, 6], tf.uint8)).shape == (1, 4, 6, 2)
+    same = np.random.default_rng(0).normal(size=(1, 4, 6, 2)).astype(np.float32)
+    np.testing.assert_array_equal(at_label(same, tf.zeros([1, 4, 6], tf.uint8)), same)
+
+
 def test_a_loss_that_reads_what_is_not_there_is_refused():
     terms = losses.build("cross_entropy + boundary_bce")
     losses.check_reads(terms, ["logits", "boundary"], ["label"])
