@@ -234,23 +234,33 @@ def freeze(model: keras.Model, part: str) -> None:
         layer.trainable = False
 
 
-def backbone_variables(model: keras.Model) -> list[keras.Variable]:
-    """The trainable variables of the backbone that a network is built on."""
-    return [variable for layer in backbone_layers(model) for variable in layer.trainable_variables]
-
-
 def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers of a network that belong to its backbone and have weights; they are found by name.
 
     Raises:
         ValueError: if the network has no backbone.
     """
+    names = _backbone_distances(model)
+    return [layer for layer in model.layers if layer.name in names]
+
+
+def distances(model: keras.Model) -> dict[int, int]:
+    """{id of a trainable variable of the backbone: how many blocks its layer is from the heads}, for layer-wise decay.
+
+    The variables of the last block have 1; see `models.backbones.distances`.
+
+    Raises:
+        ValueError: if the network has no backbone.
+    """
+    of = _backbone_distances(model)
+    return {id(v): of[layer.name] for layer in model.layers if layer.name in of for v in layer.trainable_variables}
+
+
+def _backbone_distances(model):
     spec = getattr(model, "backbone", "")
     if not spec:
         raise ValueError(
-            f"Expected a network that is built on a backbone, for --freeze or --backbone_learning_rate. "
+            f"Expected a network that is built on a backbone, for --freeze, --backbone_learning_rate or --layer_decay. "
             f"Received: {model.name!r}, which has none."
         )
-    inputs = keras.Input((None, None, 3))
-    names = {layer.name for layer in keras.Model(inputs, backbones.build(spec, inputs)).layers if layer.weights}
-    return [layer for layer in model.layers if layer.name in names]
+    return backbones.distances(spec)

@@ -39,7 +39,7 @@ def check(config: config_lib.Config, replicas: int) -> None:
     model = check_network(config)
     with trial("loss", config.loss):
         losses.check_reads(losses.build(config.loss), model.output, ("label",))
-    if config.freeze or config.backbone_learning_rate != 1:
+    if config.freeze or config.backbone_learning_rate != 1 or config.layer_decay != 1:
         initialize.backbone_layers(model)
 
 
