@@ -81,8 +81,8 @@ class Config:
     )
     init_from: str = _option(
         "",
-        "Weights to start with: `imagenet`, `zoo:<name>` (which also sets --model), a workdir, .weights.h5, .keras, .pth or "
-        ".safetensors.",
+        "Weights to start with: `imagenet`, `zoo:<name>` (which also sets --model), a workdir, .weights.h5, .keras, .pth, "
+        ".safetensors, or of the Hugging Face Hub: `hf:<owner>/<name>`, with @<revision> and /<file> if wanted.",
     )
     precision: str = _option(
         "float32",

@@ -12,7 +12,7 @@ from absl import logging
 
 import input_pipeline
 from models import backbones, weights
-from tfseg import checkpoint, network, zoo
+from tfseg import checkpoint, hub, network, zoo
 from tfseg import config as config_lib
 
 
@@ -38,8 +38,9 @@ def load(model: keras.Model, source: str) -> None:
 
     Args:
         model: a network with the architecture and the number of classes of the weights.
-        source: a run's workdir (its best checkpoint), `.weights.h5`, `.keras`, `.pth` or `.safetensors`; `zoo:<name>`; or
-            "imagenet", the published weights of the backbone that the network is built on, downloaded once.
+        source: a run's workdir (its best checkpoint), `.weights.h5`, `.keras`, `.pth` or `.safetensors`; `zoo:<name>`;
+            `hf:<repository>` (tfseg/hub.py); or "imagenet", the published weights of the backbone that the network is built
+            on, downloaded once.
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
@@ -107,7 +108,7 @@ def transfer(model: keras.Model, source: str, classes: Sequence["input_pipeline.
 
 
 def located(source: str) -> pathlib.Path:
-    """The file or the workdir that --init_from names, other than "imagenet".
+    """The file or the workdir that --init_from names, other than "imagenet"; a file of the Hub is downloaded once.
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
@@ -115,6 +116,8 @@ def located(source: str) -> pathlib.Path:
     """
     if zoo.is_named(source):
         return zoo.path(source)
+    if hub.is_named(source):
+        return hub.path(source)
     path = pathlib.Path(source)
     if not path.exists():
         raise FileNotFoundError(f"Expected weights in --init_from={source}. Received: no such file or folder.")
@@ -125,7 +128,8 @@ def _arrays(model, path):
     """({layer name: arrays of its variables in order, None if the source has none}, names in the source of no layer)."""
     if path.suffix not in (".keras", ".h5") and not path.is_dir():
         found, state = {}, weights.read(path)
-        for renames in (None, ()):  # the reference's names for the whole network, then our names for a backbone
+        # The reference's names for the whole network, those for the backbone alone, and our names.
+        for renames in (None, backbones.renames(model.backbone) if getattr(model, "backbone", "") else (), ()):
             matches, state = weights.match(model, state, renames)
             arrays = {}
             for layer, _, _, array in matches:
