@@ -38,6 +38,17 @@ REFERENCE = {
     "torchvision, huggingface/transformers models/mobilevit, run",
     "published": "VOC val: ResNet-101 77.3, ResNet-50 76.9, MobileNetV2 70.1 (VainF/DeepLabV3Plus-Pytorch's README); "
     "COCO val2017 with VOC's classes: ResNet-50 at 1/8 66.4, MobileNetV3-Large 60.3 (torchvision)",
+    "scores": {
+        "VOC val": {
+            "deeplab_v3": 76.9,
+            'deeplab_v3(backbone="resnet101")': 77.3,
+            'deeplab_v3(backbone="mobilenet_v2")': 70.1,
+        },
+        "COCO val2017, VOC's classes": {
+            'deeplab_v3(backbone="resnet50", output_stride=8)': 66.4,
+            'deeplab_v3(backbone="mobilenet_v3_large")': 60.3,
+        },
+    },
 }
 
 LAST_STEP = layers.resize

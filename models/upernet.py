@@ -21,6 +21,9 @@ REFERENCE = {
     "source": "CSAILVision/semantic-segmentation-pytorch mit_semseg/models/models.py, run",
     "published": "ADE20K val, single and several scales: ResNet-50 40.44, 41.55; 101 41.98, 42.66 "
     "(CSAILVision/semantic-segmentation-pytorch's README)",
+    "scores": {
+        "ADE20K val": {"upernet": 40.44, 'upernet(backbone="resnet101_deep")': 41.98},
+    },
 }
 
 LAST_STEP = layers.resize  # the reference's output is a quarter of the image
