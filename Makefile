@@ -52,9 +52,15 @@ docs: .venv/installed-docs
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	touch $@
 
-# docs/models.md: every architecture, measured here and from its module.
+# docs/models.md: every architecture, measured here and from its module; docs/choosing.md: those with a published score.
 zoo: setup
 	$(RUN) -m benchmarks.zoo
+	$(RUN) -m benchmarks.choosing
+
+# The latencies in docs/choosing.md. Only on a machine that does nothing else: make latency DEVICE="one H200"
+latency: setup
+	test -n "$(DEVICE)" # the name of this device
+	$(RUN) -m benchmarks.choosing "$(DEVICE)"
 
 # 50 kills at random moments, and the same weights in the end: took 26 minutes on two busy cores.
 torture: setup

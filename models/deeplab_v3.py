@@ -42,6 +42,17 @@ REFERENCE = {
     "torchvision, qubvel-org/segmentation_models.pytorch decoders/deeplabv3, huggingface/transformers models/mobilevit, run",
     "published": "VOC val: ResNet-101 77.3, ResNet-50 76.9, MobileNetV2 70.1 (VainF/DeepLabV3Plus-Pytorch's README); "
     "COCO val2017 with VOC's classes: ResNet-50 at 1/8 66.4, MobileNetV3-Large 60.3 (torchvision)",
+    "scores": {
+        "VOC val": {
+            "deeplab_v3": 76.9,
+            'deeplab_v3(backbone="resnet101")': 77.3,
+            'deeplab_v3(backbone="mobilenet_v2")': 70.1,
+        },
+        "COCO val2017, VOC's classes": {
+            'deeplab_v3(backbone="resnet50", output_stride=8)': 66.4,
+            'deeplab_v3(backbone="mobilenet_v3_large")': 60.3,
+        },
+    },
 }
 
 AUX_WEIGHTS = {"aux_0": 0.5}  # of torchvision's form, its training script's

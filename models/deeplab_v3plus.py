@@ -42,6 +42,17 @@ REFERENCE = {
     "kazuto1011/deeplab-pytorch libs/models/deeplabv3plus.py, qubvel-org/segmentation_models.pytorch decoders/deeplabv3, run",
     "published": "VOC val: ResNet-101 78.3, ResNet-50 77.2, MobileNetV2 71.1; Cityscapes val: ResNet-101 76.2, "
     "MobileNetV2 72.1 (VainF/DeepLabV3Plus-Pytorch's README)",
+    "scores": {
+        "VOC val": {
+            "deeplab_v3plus": 77.2,
+            'deeplab_v3plus(backbone="resnet101")': 78.3,
+            'deeplab_v3plus(backbone="mobilenet_v2")': 71.1,
+        },
+        "Cityscapes val": {
+            'deeplab_v3plus(backbone="resnet101")': 76.2,
+            'deeplab_v3plus(backbone="mobilenet_v2")': 72.1,
+        },
+    },
 }
 
 UNUSED = _smp.UNUSED

@@ -21,6 +21,7 @@ REFERENCE = {
     "input": (64, 96, 3),
     "source": "qubvel-org/segmentation_models.pytorch decoders/dpt, run",
     "published": "ADE20K val: ViT-B 46.97 (mmsegmentation 1.2.2)",
+    "scores": {"ADE20K val": {'dpt(backbone="vit_base_patch16")': 46.97}},
 }
 
 SIZE_MULTIPLE = 32  # the reference refuses others: a doubled map and the next level's then disagree on the size

@@ -28,6 +28,13 @@ REFERENCE = {
     "input": (96, 96, 3),
     "source": "huggingface/transformers models/eomt and models/eomt_dinov3, run",
     "published": "ADE20K val: ViT-L 58.4 (DINOv2), 59.5 (DINOv3), S 46.6, B 54.4; Cityscapes val: L 84.2 (the authors' README)",
+    "scores": {
+        "ADE20K val": {
+            'eomt(backbone="vit_large", image_size=512, blocks=4)': 58.4,
+            'eomt(backbone="dinov3_large", image_size=512, blocks=4)': 59.5,
+        },
+        "Cityscapes val": {'eomt(backbone="vit_large", image_size=1024, blocks=4)': 84.2},
+    },
 }
 
 PATCH = 16

@@ -30,6 +30,15 @@ REFERENCE = {
     "source": "HRNet/HRNet-Semantic-Segmentation lib/models/seg_hrnet.py, seg_hrnet_ocr.py, run",
     "published": "Cityscapes val: W18-small-v2 76.2, W48 80.9, W48 with OCR 81.6 (the authors' README), W18 with OCR 79.47 "
     "(mmsegmentation); ADE20K val: W48 43.1, with OCR 44.5 (the authors' README)",
+    "scores": {
+        "Cityscapes val": {
+            "hrnet": 76.2,
+            'hrnet(width=18, head="ocr", source="mmseg")': 79.47,
+            "hrnet(width=48)": 80.9,
+            'hrnet(width=48, head="ocr")': 81.6,
+        },
+        "ADE20K val": {"hrnet(width=48)": 43.1, 'hrnet(width=48, head="ocr")': 44.5},
+    },
 }
 
 AUX_WEIGHTS = {"aux_0": 0.4}

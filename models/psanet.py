@@ -23,6 +23,11 @@ REFERENCE = {
     "source": "hszhao/semseg model/psanet.py, run",
     "published": "ResNet-50, 101, single scale: ADE20K 42.29, 43.37; VOC 77.25, 78.70; "
     "Cityscapes val 77.45, 78.42 (hszhao/semseg's README)",
+    "scores": {
+        "ADE20K val": {"psanet": 42.29, 'psanet(backbone="resnet101_deep")': 43.37},
+        "VOC val": {"psanet": 77.25, 'psanet(backbone="resnet101_deep")': 78.7},
+        "Cityscapes val": {"psanet": 77.45, 'psanet(backbone="resnet101_deep")': 78.42},
+    },
 }
 
 AUX_WEIGHTS = {"aux_0": 0.4}

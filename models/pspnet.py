@@ -30,6 +30,11 @@ REFERENCE = {
     "source": "hszhao/semseg model/pspnet.py, run; qubvel-org/segmentation_models.pytorch decoders/pspnet, run",
     "published": "ResNet-50, 101, single scale: ADE20K 41.89, 43.10; VOC 77.05, 79.07; "
     "Cityscapes val 77.30, 78.63 (hszhao/semseg's README)",
+    "scores": {
+        "ADE20K val": {"pspnet": 41.89, 'pspnet(backbone="resnet101_deep")': 43.1},
+        "VOC val": {"pspnet": 77.05, 'pspnet(backbone="resnet101_deep")': 79.07},
+        "Cityscapes val": {"pspnet": 77.3, 'pspnet(backbone="resnet101_deep")': 78.63},
+    },
 }
 
 AUX_WEIGHTS = {"aux_0": 0.4}

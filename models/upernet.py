@@ -26,6 +26,14 @@ REFERENCE = {
     "huggingface/transformers models/upernet, run; qubvel-org/segmentation_models.pytorch decoders/upernet, run",
     "published": "ADE20K val, single and several scales: ResNet-50 40.44, 41.55; 101 41.98, 42.66 "
     "(CSAILVision/semantic-segmentation-pytorch's README); single scale: Swin-T 44.41, ConvNeXt-T 46.11 (mmsegmentation)",
+    "scores": {
+        "ADE20K val": {
+            "upernet": 40.44,
+            'upernet(backbone="resnet101_deep")': 41.98,
+            'upernet(backbone="swin_tiny")': 44.41,
+            'upernet(backbone="convnext_tiny")': 46.11,
+        },
+    },
 }
 
 AUX_WEIGHTS = {"aux_0": 0.4}  # on Swin and ConvNeXt

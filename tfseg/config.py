@@ -81,8 +81,8 @@ class Config:
     )
     init_from: str = _option(
         "",
-        "Weights to start with: `imagenet`, `zoo:<name>` (which also sets --model), a workdir, .weights.h5, .keras, .pth or "
-        ".safetensors.",
+        "Weights to start with: `imagenet`, `zoo:<name>` (which also sets --model), a workdir, .weights.h5, .keras, .pth, "
+        ".safetensors, or of the Hugging Face Hub: `hf:<owner>/<name>`, with @<revision> and /<file> if wanted.",
     )
     precision: str = _option(
         "float32",
@@ -121,8 +121,14 @@ class Config:
         "`exponential(end=0.01)` or `one_cycle(start=0.04, peak=0.3, end=4e-6)`.",
     )
     warmup_steps: int = _option(0, "Steps over which the learning rate rises linearly from 0.")
-    weight_decay: float = _option(0.0, "L2 coefficient of kernels, not of biases and norms; decoupled under adamw.")
+    weight_decay: float = _option(
+        0.0, "L2 coefficient of kernels, not of biases, norms, tokens and positions; decoupled under adamw."
+    )
     backbone_learning_rate: float = _option(1.0, "Factor on the backbone's learning rate.")
+    layer_decay: float = _option(
+        1.0,
+        "Factor on the learning rate of the backbone's last block, squared for the block before it, and so on; 1: none.",
+    )
     clip_norm: float = _option(0.0, "Largest global norm of the gradient, after the sum over replicas; 0: no limit.")
     ema_decay: float = _option(
         0.0, "Decay per step of the weights' moving average, which is evaluated and exported; 0: none. Usual: 0.999."
@@ -265,6 +271,7 @@ class Config:
             + ("max_frames", "model_version")
         ):  # fmt: skip
             self._check(name, getattr(self, name) >= 0, "0 or more")
+        self._check("layer_decay", 0 < self.layer_decay <= 1, "in (0, 1]")
         self._check("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
         self._check("opacity", 0 <= self.opacity <= 1, "in [0, 1]")
         self._check("crop_max_class_share", 0 < self.crop_max_class_share <= 1, "in (0, 1]")

@@ -58,7 +58,7 @@ def check(config: config_lib.Config, replicas: int) -> None:
         _trace_losses(terms, model)
     with trial("metrics", config.metrics):
         counts.check_reads(metrics.build(config.metrics, _class_names(config)), model.output, features)
-    if config.freeze or config.backbone_learning_rate != 1:
+    if config.freeze or config.backbone_learning_rate != 1 or config.layer_decay != 1:
         initialize.backbone_layers(model)
 
 

@@ -96,6 +96,7 @@ def run(
             model,
             weight_decay=config.weight_decay,
             backbone_multiplier=config.backbone_learning_rate,
+            layer_decay=config.layer_decay,
         )
         scale = gradients_lib.LossScale() if config.precision == "mixed_float16" else None
 
