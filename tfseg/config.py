@@ -245,6 +245,15 @@ class Config:
         "Smaller numbers in an export: `float16` and `dynamic` (8 bits) of the weights, `int8` of the activations too.",
         ("none", "dynamic", "float16", "int8"),
     )
+    calibration: str = _option(
+        "minmax",
+        "How int8 finds the range of an activation: its ends, all but 0.01 % at each end, or the least squared error.",
+        ("minmax", "percentile", "mse"),
+    )
+    keep_float: str = _option(
+        "",
+        "Layers that int8 keeps in float, separated by commas; `auto`: as few as keep the loss of mIoU below 2 points.",
+    )
     export_size: tuple[int, int] = _option(
         (0, 0),
         "HEIGHT,WIDTH of an export's images, where one is fixed; 0,0: any, or for tflite that of the split's images.",

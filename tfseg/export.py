@@ -69,6 +69,9 @@ class Graph:
     samples: Callable[[], list[np.ndarray]]  # images uint8 [height, width, 3]
     representative: Callable[[], Iterator[np.ndarray]]  # images of the train split, of `size`
     finder: objects.Finder = objects.NONE  # of the boxes and instances
+    labelled: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]] | None = None  # the same images with their labels
+    calibration: str = "minmax"  # `quantization.calibrated` of int8
+    keep_float: tuple[str, ...] = ()  # layers that int8 keeps in float, or ("auto",)
 
     def compute(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """The outputs of images, uint8 or float [batch, height, width, 3]."""
@@ -99,6 +102,7 @@ def export(config: config_lib.Config) -> float:
     preflight.check_objects(config)
     exports.check(config.format, config.quantize)
     outputs(config)
+    keep_float(config)
     _fixed_size(config)
     target = pathlib.Path(config.output_dir).resolve()  # a link to a folder stays one
     target = target / str(config.model_version) if config.model_version else target
@@ -135,6 +139,21 @@ def outputs(config: config_lib.Config) -> tuple[str, ...]:
     return names or (() if config.format == "saved_model" else ("logits",))
 
 
+def keep_float(config: config_lib.Config) -> tuple[str, ...]:
+    """The layers that --keep_float names.
+
+    Raises:
+        ValueError: if the format or --quantize has none in 8 bits that could stay in float.
+    """
+    names = tuple(word.strip() for word in config.keep_float.split(",") if word.strip())
+    if names and config.quantize != "int8":
+        raise ValueError(
+            f"Expected --keep_float with --format=tflite --quantize=int8 only. Received: --keep_float={config.keep_float} "
+            f"with --format={config.format} --quantize={config.quantize}."
+        )
+    return names
+
+
 def path_in(folder: pathlib.Path, kind: str) -> pathlib.Path:
     """Where the network of an export lies: its file, or the folder of a SavedModel."""
     return folder / exports.find(kind).FILE
@@ -163,19 +182,34 @@ def _export(config, aside, target):
         image_range=config.image_range,
         max_pixels=config.max_pixels,
         samples=lambda: [image for image, _ in samples],
-        representative=functools.partial(_representative, records, size),
+        representative=lambda: (image for image, _ in _representative(records, size)),
+        labelled=functools.partial(_representative, records, size),
+        calibration=config.calibration,
+        keep_float=keep_float(config),
         finder=finder,
     )
     path = path_in(aside, config.format)
-    exports.find(config.format).write(graph, path)
+    about = exports.find(config.format).write(graph, path) or {}
     # As evaluation runs it: op by op, ENet's pools would break ties otherwise.
     every = _all(inference.build_all(config.inference, model, finder.reads))
     live = tf.function(every, reduce_retracing=True, autograph=False)
     found = export_check.compare(config.format, path, live, samples, config.quantize, finder)
-    _describe(aside, config, state, model.output["logits"].shape[-1], graph, found)
+    _describe(aside, config, state, model.output["logits"].shape[-1], graph, found, about)
     shutil.rmtree(target, ignore_errors=True)
     aside.rename(target)
     print(f"{config.format} of step {state.step} in {target}; {found.sentence()}")
+    if scores := about.get("keep_float_miou"):
+        said = (
+            "mIoU on images of the train split: {float:.4f} in float, {int8:.4f} all in 8 bits, {mixed:.4f} as written"
+        )
+        print(said.format(**scores))
+    if about.get("keep_float"):
+        print("In float: " + ", ".join(name.partition(";")[0] for name in about["keep_float"]))
+    if config.quantize == "int8" and found.loss > export_check.MOST_LOSS:
+        logging.warning(
+            "8 bits cost more than %g points of mIoU. --keep_float=auto names the layers that cost it and keeps them in float.",
+            100 * export_check.MOST_LOSS,
+        )
     return found.difference
 
 
@@ -196,8 +230,8 @@ def _all(compute):
     return scores_and_others
 
 
-def _describe(folder, config, state, num_classes, graph, found):
-    """Writes export.json, and for a SavedModel classes.json."""
+def _describe(folder, config, state, num_classes, graph, found, more):
+    """Writes export.json, with `more` of what the format knows, and for a SavedModel classes.json."""
     classes = labels.class_rows(state.class_table())
     options = [line for line in config.text().splitlines() if line.split("=")[0].lstrip("-") not in config_lib.PATHS]
     about = {
@@ -212,6 +246,7 @@ def _describe(folder, config, state, num_classes, graph, found):
         "step": state.step,
         "miou": state.best if state.best >= 0 and state.best_step == state.step else None,
         "check": dataclasses.asdict(found),
+        **more,
         "options": options,
         "environment": environment.describe(tf.distribute.get_strategy()) | {"command": "export"},
     }
@@ -276,7 +311,7 @@ def _samples(config, records, size):
 
 
 def _representative(records, size):
-    """Images of the train split, of a fixed size."""
+    """(image, label) pairs of the train split, of a fixed size."""
     if not records or "train" not in records.splits:
         raise ValueError(
             "Expected --dataset and --data_dir with a train split, from whose images --quantize=int8 takes the ranges of "
@@ -284,7 +319,7 @@ def _representative(records, size):
         )
     step = max(1, records.splits["train"] // CALIBRATION)  # spread over the split
     for example in _decoded(records.encoded("train").shard(step, 0).take(CALIBRATION)):
-        yield _fitted(example["image"], size, 0)
+        yield _fitted(example["image"], size, 0), _fitted(example["label"], size, input_pipeline.IGNORE)
 
 
 def _fitted(array, size, value):

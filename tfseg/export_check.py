@@ -15,6 +15,7 @@ from tfseg import metrics, objects
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LEAST_EQUAL = 0.9999  # share of the pixels in which an export without quantization gives the class of the live network
 MOST_OTHER = 0.01  # largest difference of a further output, as a share of its largest value, or of 1 if that is less
+MOST_LOSS = 0.02  # of mIoU that 8 bits may cost before the user is told what to do
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,22 +27,28 @@ class Comparison:
     equal: float  # share of pixels with the same class, 0..1
     miou: float | None = None  # of the export on the images that have a label, 0..1
     miou_live: float | None = None  # of the live network
-    others: dict[str, float] = dataclasses.field(
-        default_factory=dict
-    )  # largest differences of further outputs, by name
+    labelled: int = 0  # images that have a label
+    # Largest differences of further outputs, by name.
+    others: dict[str, float] = dataclasses.field(default_factory=dict)
     boxes: int | None = None  # how many the export found; each is the one that the live code makes of its cells
+
+    @property
+    def loss(self) -> float:
+        """What the export loses of the live network's mIoU, 0..1; 0 where no image has a label."""
+        return 0.0 if self.miou is None else self.miou_live - self.miou
 
     def sentence(self) -> str:
         """For the user."""
         said = f"largest difference to the live model {self.difference:.2g}, {self.equal:.4%} of the pixels equal"
+        said += f" on {self.images} images"
         if self.miou is not None:
-            loss = 100 * (self.miou_live - self.miou)
-            said += f", loss of mIoU {loss:.2f} points ({100 * self.miou_live:.2f} -> {100 * self.miou:.2f})"
+            scores = f"{100 * self.miou_live:.2f} -> {100 * self.miou:.2f}"
+            said += f"; loss of mIoU {100 * self.loss:.2f} points ({scores}) on the {self.labelled} of them that have labels"
         for name, value in self.others.items():
-            said += f", of {name} {value:.2g}"
+            said += f"; largest difference of {name} {value:.2g}"
         if self.boxes is not None:
-            said += f", {self.boxes} boxes"
-        return f"{said}, on {self.images} images."
+            said += f"; {self.boxes} boxes"
+        return f"{said}."
 
 
 def compare(
@@ -86,7 +93,8 @@ def compare(
         if label is not None:
             for i, prediction in enumerate((received, expected)):
                 confusions[i] += metrics.confusion_matrix(label, prediction.astype(np.int32), scores.shape[-1]).numpy()
-    found = Comparison(len(samples), difference, equal / pixels, *_mious(confusions), largest, boxes)
+    labelled = sum(label is not None for _, label in samples)
+    found = Comparison(len(samples), difference, equal / pixels, *_mious(confusions), labelled, largest, boxes)
     if quantize == "none" and not found.equal >= LEAST_EQUAL:
         raise ValueError(
             f"Expected the classes of the live model in at least {LEAST_EQUAL:.2%} of the pixels. Received: {found.sentence()}"
