@@ -123,6 +123,6 @@ def test_an_export_that_finds_something_else_is_refused(network, monkeypatch, tm
 
     same = compared(found)
     assert same.others == {"detection": 0, "embedding": 0}
-    assert f", {found['box_count']} boxes, on 1 images." in same.sentence()
+    assert f"; {found['box_count']} boxes." in same.sentence()
     with pytest.raises(ValueError, match=message):
         compared(given)
