@@ -20,6 +20,8 @@ OBJECTS = {"boxes", "box_classes", "instances"}
 TERMS = [t for name in losses.names() for t in losses.build(name) if t.reads != losses.PIXELS]
 NAMES = [t.name for t in TERMS if not OBJECTS & set(t.reads)]
 each = pytest.mark.parametrize("name", NAMES)
+# XLA compiles the gradient of matched masks for 17 seconds; test_mask_classification.py compiles the matching alone.
+SLOW_TO_COMPILE = ("mask_classification",)
 
 
 def find(name):
@@ -98,7 +100,9 @@ def test_halves_sum_to_the_whole(name):
         np.testing.assert_allclose(np.concatenate([h[2][i] for h in halves]), gradient, rtol=1e-5, atol=1e-7)
 
 
-@each
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW_TO_COMPILE else []) for n in NAMES]
+)
 def test_xla_agrees(name):
     given = inputs(name)
     compiled = tf.function(step(name), jit_compile=True)({p: tf.constant(x) for p, x in given.items()})
