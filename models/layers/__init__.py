@@ -32,6 +32,7 @@ from models.layers.smoothed_dilation import smoothed_dilation
 from models.layers.squeeze_excite import squeeze_excite
 from models.layers.tokens import as_map, map_attention, tokens
 from models.layers.upsampling import Bilinear, bilinear, bilinear_upsampling
+from models.layers.windows import shift_mask, window_attention
 
 __all__ = [
     "Affine",
@@ -77,6 +78,7 @@ __all__ = [
     "relu",
     "relu6",
     "resize",
+    "shift_mask",
     "shifted",
     "smoothed_dilation",
     "spatial_dropout",
@@ -86,6 +88,7 @@ __all__ = [
     "torch_default",
     "transposed_conv",
     "uniform",
+    "window_attention",
     "xavier_uniform",
     "zeros",
 ]

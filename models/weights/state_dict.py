@@ -28,14 +28,22 @@ _ENTRIES = (
 # Their variables have one axis in torch; a slope per channel is [1, 1, channels] in Keras.
 _VECTORS = tuple(kind for kind, entries in _ENTRIES if entries is not _CONVOLUTION)
 # Entries that only torch's training needs: batch norm's counter, and the sums of a batch norm over several GPUs (vacancy/
-# Synchronized-BatchNorm-PyTorch).
-_BOOKKEEPING = ("num_batches_tracked", "._tmp_running_mean", "._tmp_running_var", "._running_iter")
+# Synchronized-BatchNorm-PyTorch). And Swin's constant index into its table of relative positions.
+_BOOKKEEPING = (
+    "num_batches_tracked",
+    "._tmp_running_mean",
+    "._tmp_running_var",
+    "._running_iter",
+    ".relative_position_index",
+)
 # Entries that hold several linear layers, one below the other: those of torch.nn.MultiheadAttention for queries, keys and
 # values, and those of NVlabs/SegFormer for keys and values. They are split where a model has the layers q, k and v.
 _STACKED = (
     (re.compile(r"in_proj_(weight|bias)$"), ("q", "k", "v")),
     (re.compile(r"kv\.(weight|bias)$"), ("k", "v")),
 )
+# One linear layer of ours that some references keep as three; its outputs are theirs, one after another.
+_JOINED = (".qkv.", (".query.", ".key.", ".value."))
 
 
 def load(model, state_dict):
@@ -111,9 +119,20 @@ def match(model, state_dict, renames=None):
     _split_stacked(state, {key for *_, key in wanted})
     found = []
     for layer, variable, key in wanted:
-        array = _to_keras(layer, variable, np.asarray(state.pop(key))) if key in state else None
-        found.append((layer, variable, key, array))
+        value = _take(state, key)
+        found.append((layer, variable, key, None if value is None else _to_keras(layer, variable, value)))
     return found, state
+
+
+def _take(state, key):
+    """Removes and returns the entry of a key, or the entries of its parts (`_JOINED`); None if it is not there."""
+    if key in state:
+        return np.asarray(state.pop(key))
+    ours, theirs = _JOINED
+    parts = [key.replace(ours, part) for part in theirs]
+    if ours not in key or not all(part in state for part in parts):
+        return None
+    return np.concatenate([np.atleast_1d(state.pop(part)) for part in parts])
 
 
 def renamed(name, renames):

@@ -117,6 +117,21 @@ def test_load_ignores_what_only_training_in_torch_needs(model):
     weights.load(model, {**state_dict(), **{f"stem.0.bn.{entry}": np.ones(6, np.float32) for entry in entries}})
 
 
+def test_load_joins_what_is_one_linear_layer_of_ours():
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(6, name="attention.self.qkv")(x))
+    parts = {name: np.full((2, 4), i, np.float32) for i, name in enumerate(("query", "key", "value"))}
+    state = {f"attention.self.{name}.weight": part for name, part in parts.items()}
+    state |= {f"attention.self.{name}.bias": part[:, 0] for name, part in parts.items()}
+    index = {"attention.self.relative_position_index": np.zeros((2, 2))}  # Swin's, a constant
+    weights.load(model, state | index)
+    kernel, bias = model.layers[-1].get_weights()
+    np.testing.assert_array_equal(kernel, np.tile([0, 0, 1, 1, 2, 2], (4, 1)))
+    np.testing.assert_array_equal(bias, [0, 0, 1, 1, 2, 2])
+    with pytest.raises(ValueError, match="variables without a key"):
+        weights.load(model, {key: value for key, value in state.items() if ".key." not in key})
+
+
 def test_load_splits_what_are_several_linear_layers_of_ours():
     """torch.nn.MultiheadAttention has queries, keys and values one below the other, NVlabs' SegFormer keys and values."""
     x = keras.Input((2,))
