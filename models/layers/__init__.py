@@ -8,6 +8,7 @@ from models.layers.channel_shuffle import channel_shuffle
 from models.layers.channels import channels
 from models.layers.conv_norm import conv_norm, depthwise_conv_norm
 from models.layers.convolution import conv, depthwise_conv, transposed_conv
+from models.layers.deformable_attention import deformable_attention
 from models.layers.dense import dense
 from models.layers.dilated_pooling import average_pool, dilated_max_pool
 from models.layers.initial_weights import (
@@ -32,7 +33,7 @@ from models.layers.resizing import crop, fit, pad_to_multiple, resize
 from models.layers.simulated_resolution import interleaved, shifted
 from models.layers.smoothed_dilation import smoothed_dilation
 from models.layers.squeeze_excite import squeeze_excite
-from models.layers.tokens import as_map, map_attention, tokens
+from models.layers.tokens import as_map, as_maps, map_attention, tokens
 from models.layers.upsampling import Bilinear, bilinear, bilinear_upsampling
 from models.layers.windows import shift_mask, window_attention
 
@@ -46,6 +47,7 @@ __all__ = [
     "Rule",
     "adaptive_average_pool",
     "as_map",
+    "as_maps",
     "aspp",
     "attention",
     "average_pool",
@@ -57,6 +59,7 @@ __all__ = [
     "conv",
     "conv_norm",
     "crop",
+    "deformable_attention",
     "dense",
     "depthwise_conv",
     "depthwise_conv_norm",

@@ -1,4 +1,4 @@
-"""What networks of mask classification end with: masks of queries, and the scores of classes that they give the pixels.
+"""What networks of mask classification share: masks of queries, and the scores of classes that they give the pixels.
 
 Cheng, Schwing, Kirillov, Per-Pixel Classification is Not All You Need for Semantic Segmentation, NeurIPS 2021.
 https://arxiv.org/abs/2107.06278
@@ -6,6 +6,8 @@ https://arxiv.org/abs/2107.06278
 
 import keras
 from keras import ops
+
+HIDDEN = -3e4  # added to the product of a query and a key that it must not see; finite in float16
 
 
 @keras.saving.register_keras_serializable(package="tfseg")
@@ -59,3 +61,25 @@ class SemanticScores(keras.layers.Layer):
         """Of one image: every query with every pixel, for each class."""
         classes, masks = (x.shape for x in self.input)
         return masks[2] * masks[3] * masks[4] * (classes[-1] - 1)
+
+
+@keras.saving.register_keras_serializable(package="tfseg")
+class OutsideMask(keras.layers.Layer):
+    """Logits of masks [batch, h, w, queries] -> a bias for `attention`, [batch, 1, queries, h * w], without a gradient.
+
+    Equation 3 of Cheng, Misra, Schwing, Kirillov, Girdhar, CVPR 2022, https://arxiv.org/abs/2112.01527: 0 where the mask has a
+    probability of a half or more, elsewhere `HIDDEN`. A query whose mask is empty sees every pixel.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+
+    def call(self, inputs):
+        b, h, w, q = ops.shape(inputs)
+        outside = ops.transpose(ops.reshape(ops.less(inputs, 0), (b, h * w, q)), (0, 2, 1))[:, None]
+        outside = ops.logical_and(outside, ops.logical_not(ops.all(outside, axis=-1, keepdims=True)))
+        return ops.where(outside, ops.cast(HIDDEN, inputs.dtype), ops.cast(0.0, inputs.dtype))
+
+    def compute_output_spec(self, inputs):
+        b, h, w, q = inputs.shape
+        return keras.KerasTensor((b, 1, q, h and w and h * w), inputs.dtype)

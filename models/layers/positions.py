@@ -1,4 +1,4 @@
-"""Tokens and positions of vision transformers: learnt tokens, a learnt table of positions at any grid, rotary positions."""
+"""Tokens and positions of transformers: learnt tokens, a learnt table of positions at any grid, fixed and rotary ones."""
 
 import math
 
@@ -95,6 +95,41 @@ def cubic(x, a):
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
     return ops.where(x <= 1, near, ops.where(x < 2, far, 0.0))
+
+
+@keras.saving.register_keras_serializable(package="tfseg")
+class SinePositions(keras.layers.Layer):
+    """Fixed positions of the pixels of a map: x [batch, h, w, any] -> [1, h * w, width], of values in -1..1.
+
+    Carion et al., End-to-End Object Detection with Transformers, ECCV 2020, https://arxiv.org/abs/2005.12872, appendix A.4.
+    The first half of the channels is of the row, the second of the column. A row or column i of n has the angle
+    2 pi (i + 1) / n, divided by 10000^(4 k / width) for the k-th pair of a sine and a cosine.
+    """
+
+    def __init__(self, width, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.width = width
+
+    def call(self, inputs):
+        height, width = ops.shape(inputs)[1:3]
+        shape = (height, width, self.width // 2)
+        both = [ops.broadcast_to(self._axis(height)[:, None], shape), ops.broadcast_to(self._axis(width)[None], shape)]
+        positions = ops.reshape(ops.concatenate(both, axis=-1), (1, height * width, self.width))
+        return ops.cast(positions, self.compute_dtype)
+
+    def _axis(self, n):
+        """[n, width / 2]."""
+        frequencies = ops.power(10000.0, -4.0 / self.width * ops.cast(ops.arange(self.width // 4), "float32"))
+        angles = 2 * math.pi * ops.cast(ops.arange(1, n + 1), "float32") / ops.cast(n, "float32")
+        angles = angles[:, None] * frequencies
+        return ops.reshape(ops.stack([ops.sin(angles), ops.cos(angles)], axis=-1), (n, self.width // 2))
+
+    def compute_output_spec(self, inputs):
+        height, width = inputs.shape[1:3]
+        return keras.KerasTensor((1, height and width and height * width, self.width), self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "width": self.width}
 
 
 @keras.saving.register_keras_serializable(package="tfseg")
