@@ -24,6 +24,18 @@ REFERENCE = {
     "source": "huggingface/transformers models/mask2former, run",
     "published": "ADE20K val: Swin-T 48.66, S 51.24, L 56.01, R50 47.87; Cityscapes val: Swin-T 81.71, S 82.57, L 83.65, "
     "R50 80.44 (mmsegmentation 1.2.2)",
+    "scores": {
+        "ADE20K val": {
+            "mask2former": 48.66,
+            'mask2former(backbone="swin_small")': 51.24,
+            'mask2former(backbone="resnet50")': 47.87,
+        },
+        "Cityscapes val": {
+            "mask2former": 81.71,
+            'mask2former(backbone="swin_small")': 82.57,
+            'mask2former(backbone="resnet50")': 80.44,
+        },
+    },
 }
 
 LAST_STEP = of_patches(4)  # the reference's masks have a quarter of the resolution

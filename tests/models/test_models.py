@@ -20,6 +20,8 @@ SIZES = [(32, 48), (39, 61), (33, 47)]
 NAMES = [name for name in models.names() if name != "classifier"]
 # Of a network that is tested in seconds: an architecture's default may have more, of its variants none.
 DEFAULT_PARAMETERS, PARAMETERS = 60_000_000, 20_000_000
+# Their graphs are so large that tracing takes as long as the tests of ten others; tests/parity runs them.
+LONG_TO_TRACE = {"mask2former"}
 # Networks that tests/parity runs at several sizes, where every variable has the reference's effect on the output.
 WITH_NUMBERS = {str(specs.parse(parity["spec"])) for parity in fill.read_all().values()}
 
@@ -43,10 +45,10 @@ def variants(name):
 
 
 def _marked(spec):
-    """Slow are large networks, as in tests/parity/test_parity.py, and variants that are tested there."""
+    """Slow are large networks, as in tests/parity/test_parity.py, those of LONG_TO_TRACE, and variants that are tested there."""
     variant = "(" in spec
     large = max(counts(spec).values(), default=0) > (PARAMETERS if variant else DEFAULT_PARAMETERS)
-    slow = large or (variant and str(specs.parse(spec)) in WITH_NUMBERS)
+    slow = large or spec in LONG_TO_TRACE or (variant and str(specs.parse(spec)) in WITH_NUMBERS)
     return pytest.param(spec, marks=[pytest.mark.slow] if slow else [])
 
 
