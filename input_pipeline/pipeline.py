@@ -77,7 +77,7 @@ def training(
         )
     run_seed, most_boxes = tf.constant([seed, 0], tf.int32), prepared.boxes.get("train", 0)
     geometry, color = ops.build_parts(augment, crop_size, prepared.statistics["train"]["mean"], max_class_share)
-    examples, read = _source(prepared, cache)
+    examples, read = source(prepared, cache)
     threads = threads or _cores()
     folded = tf.random.experimental.stateless_fold_in
 
@@ -229,7 +229,7 @@ def _smaller(size, crop_size):
     return any(int(n) < c for n, c in zip(size.split("x"), crop_size, strict=True))
 
 
-def _source(prepared, cache):
+def source(prepared: "input_pipeline.Prepared", cache: str) -> tuple[tf.data.Dataset, Callable]:
     """(the train split's examples in the form in which they are shuffled, a function from that form to an example)."""
     features = prepared.features
     if cache == "memory":

@@ -106,7 +106,8 @@ def build(
     _check_outputs(inner, outputs)
     last = layers.fit if multiple > 1 else _last_step(inner, inner_call)
     if last and not native_resolution:
-        for name in {*_hook(inner, "FULL_SIZE"), *_hook(architecture, "FULL_SIZE")}:
+        # In one order: the names of layers, and with them the order of a checkpoint, must not change from run to run.
+        for name in dict.fromkeys((*_hook(inner, "FULL_SIZE"), *_hook(architecture, "FULL_SIZE"))):
             if name in outputs:
                 outputs[name] = last(outputs[name], inputs)
     outputs = {name: keras.layers.Activation("linear", dtype="float32", name=name)(y) for name, y in outputs.items()}

@@ -20,6 +20,7 @@ from tfseg import (
     losses,
     metrics,
     network,
+    objects,
     optimizers,
     overview,
     preflight,
@@ -210,11 +211,14 @@ def run(
     batches = pipeline.readable(strategy.distribute_datasets_from_function(stream), prepared)
     evaluated = model if average is None else average
     # Without XLA: validation images have many sizes, and XLA would compile the loss again for each size.
-    counted = metrics.build(config.metrics, [c.name for c in prepared.classes], prepared.things)
+    names = [c.name for c in prepared.classes]
+    cells = objects.classes_of_cells(config.loss, names)
+    counted = metrics.build(config.metrics, names, prepared.things, cells)
     validation_losses = counts.losses(plain_terms)
     what = (evaluated, prepared, strategy, config, "val", {**counted, "losses": validation_losses})
     evaluate = evaluate_lib.evaluator(*what) if "val" in prepared.splits else None
-    log = summaries.Log(output, config, prepared, state.step)
+    finder = objects.build(config, evaluated.output, names, prepared.things)
+    log = summaries.Log(output, config, prepared, state.step, finder)
     bar = progress.bar("train", total_steps, "steps", state.step, leave=True)
     agree = distribute.agreement(strategy)
     # `unlogged` has the steps whose numbers are still on the device: reading them after every step would make it wait.

@@ -210,8 +210,8 @@ def _open(directory, call, module, storage):
         )
     asked = apply(functools.partial(_options, inspect.signature(module.Builder)), call)
     options = dataclasses.asdict(Storage()) | {"boxes": "", "instances": False} | prepared.options
-    for key, value in _as_json(asked | storage.options).items():
-        if options.get(key, value) != value:
+    for key, value in (asked | storage.options).items():
+        if _as_stored(options.get(key, value)) != _as_stored(value):
             raise ValueError(
                 f"Expected records prepared with {key}={value!r}. Received: data_dir={directory}, prepared with "
                 f"{key}={options[key]!r}. Leave {key} out, or prepare them from the source tree."
@@ -229,6 +229,13 @@ def _needs(module):
 
 def _as_json(value):
     return json.loads(json.dumps(value))
+
+
+def _as_stored(value):
+    """An option as records store it: a tuple is a list in JSON, and a size is 32x48, as in the name of their directory."""
+    value = _as_json(value)
+    numbers = isinstance(value, list) and all(isinstance(number, int) for number in value)
+    return "x".join(map(str, value)) if numbers else value
 
 
 def _default_cache():
