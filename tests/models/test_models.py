@@ -45,7 +45,7 @@ def variants(name):
 
 
 def _marked(spec):
-    """Slow are large networks, as in tests/parity/test_parity.py, those of LONG_TO_TRACE, and variants that are tested there."""
+    """Slow are LONG_TO_TRACE, large networks, as in tests/parity/test_parity.py, and variants that are tested there."""
     variant = "(" in spec
     large = max(counts(spec).values(), default=0) > (PARAMETERS if variant else DEFAULT_PARAMETERS)
     slow = large or spec in LONG_TO_TRACE or (variant and str(specs.parse(spec)) in WITH_NUMBERS)
