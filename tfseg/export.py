@@ -57,9 +57,8 @@ class Graph:
 
     name: str  # of the architecture
     trained: keras.Model  # as it was trained, with auxiliary outputs
-    network: (
-        Callable  # images -> (float32 [batch, height, width, classes], {name: other output}), with constants as weights
-    )
+    # images -> (float32 [batch, height, width, classes], {name: other output}), with constants as weights
+    network: Callable
     outputs: tuple[str, ...]  # `serving.OUTPUTS`
     inference: str  # the spec that gives the scores
     size: tuple[int, int] | None  # of images, if it is fixed

@@ -288,7 +288,7 @@ def test_boxes_of_annotations_in_other_coordinates(tmp_path):
     np.testing.assert_allclose(found["boxes"], np.array(pixels) / 20, rtol=1e-6)
     assert found["box_classes"].tolist() == [8, 8, 8]
     street(tmp_path / "data", "0006R0_f00960")
-    with pytest.raises(ValueError, match=r"(?s)1 of 2 at fault.*0006R0_f00960\.xml"):
+    with pytest.raises(ValueError, match=r"(?s)1 of 2 with an error.*0006R0_f00960\.xml"):
         trees.examples('camvid(boxes="bbox")', tmp_path / "data", tmp_path / "cache")
     for spec in ('camvid(boxes="none")', 'camvid(boxes="bbox", instances=True)'):
         with pytest.raises(ValueError, match="Expected a folder of boxes in data_dir, without instances"):

@@ -235,5 +235,5 @@ def test_instances_leave_prepared_records_as_they_are(tree, tmp_path):
     assert plain.options.keys() == {"train", "boxes"}
     (next(tree.rglob("*aachen*instanceIds.png"))).unlink()
     assert input_pipeline.prepare("cityscapes", str(tree), str(tmp_path / "cache")) == plain
-    with pytest.raises(ValueError, match=r"(?s)1 of 2 at fault.*aachen_000000_000019_gtFine_instanceIds\.png"):
+    with pytest.raises(ValueError, match=r"(?s)1 of 2 with an error.*aachen_000000_000019_gtFine_instanceIds\.png"):
         input_pipeline.prepare("cityscapes(instances=True)", str(tree), str(tmp_path / "cache"))

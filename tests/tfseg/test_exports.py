@@ -136,7 +136,7 @@ def test_a_wrong_size_is_refused(exporting, tmp_path):
 def test_an_export_that_computes_something_else_is_not_kept(exporting, network, tmp_path, monkeypatch):
     before = export.inference_graph.simplified
 
-    def wrong(model):
+    def wrong(model, others):
         return before(models.build("unet(width=2)", 10))  # with other initial weights
 
     monkeypatch.setattr(export.inference_graph, "simplified", wrong)

@@ -29,10 +29,11 @@ NOISE = np.random.default_rng(0).integers(0, 256, (4, 8, 12, 3), np.uint8)
 
 def written(network, folder, images=NOISE, **options):
     """Writes the network in 8 bits. Returns what export.json gets, and the details of its tensors."""
+    scores = inference.build("whole", inference_graph.Frozen(network))
     graph = export.Graph(
         name="small",
         trained=network,
-        scores=inference.build("whole", inference_graph.Frozen(network)),
+        network=lambda image: (scores(image), {}),
         outputs=("logits",),
         inference="whole",
         size=images.shape[1:3],
