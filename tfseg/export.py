@@ -66,9 +66,10 @@ class Graph:
     image_range: str
     max_pixels: int
     samples: Callable[[], list[np.ndarray]]  # images uint8 [height, width, 3]
-    representative: Callable[[], Iterator[np.ndarray]]  # images of the train split, of `size`
+    representative: Callable[
+        [], Iterator[tuple[np.ndarray, np.ndarray]]
+    ]  # images of the train split, of `size`, and labels
     finder: objects.Finder = objects.NONE  # of the boxes and instances
-    labelled: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]] | None = None  # the same images with their labels
     calibration: str = "minmax"  # `quantization.calibrated` of int8
     keep_float: tuple[str, ...] = ()  # layers that int8 keeps in float, or ("auto",)
 
@@ -181,8 +182,7 @@ def _export(config, aside, target):
         image_range=config.image_range,
         max_pixels=config.max_pixels,
         samples=lambda: [image for image, _ in samples],
-        representative=lambda: (image for image, _ in _representative(records, size)),
-        labelled=functools.partial(_representative, records, size),
+        representative=functools.partial(_representative, records, size),
         calibration=config.calibration,
         keep_float=keep_float(config),
         finder=finder,
