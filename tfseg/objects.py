@@ -24,9 +24,7 @@ class Object(NamedTuple):
 
     kind: int  # train id of its class
     score: float | None  # 0..1; None for a true object
-    box: tuple[
-        float, float, float, float
-    ]  # x1, y1, x2, y2: its edges in pixels, where 0, 0 is the image's upper left corner
+    box: tuple[float, float, float, float]  # x1, y1, x2, y2 in pixels, where 0, 0 is the image's upper left corner
     instance: int = 0  # its id in the map of instances, from 1; 0 for a box alone
     pixels: int = 0  # of the instance
 
@@ -162,8 +160,8 @@ def build(config: config_lib.Config, outputs: Mapping, names: Sequence[str], thi
     if "detection" in outputs:
         cells = suppress.pop("classes") or classes_of_cells(config.loss, names)
         cells = _ids("suppress", cells, names) or tuple(range(outputs["logits"].shape[-1]))
-        channels = outputs["detection"].shape[-1]
-        if channels <= len(cells) or (channels - len(cells)) % 5:
+        if not detection.fits(outputs["detection"], len(cells)):
+            channels = outputs["detection"].shape[-1]
             raise ValueError(
                 f"Expected an output `detection` with 5 channels for each box and one for each of {len(cells)} classes. "
                 f"Received: {channels} channels. Name the classes of the cells: --suppress=\"nms(classes=('car', ..))\"."
@@ -191,11 +189,7 @@ def nms(*, threshold: float = 0.3, overlap: float = 0.5, most: int = 100, classe
 
     There are at most `most` in an image. `classes` are the names that the probabilities of a cell stand for, in their order.
     """
-    if not (0 <= threshold < 1 and 0 < overlap <= 1 and isinstance(most, int) and most >= 1):
-        raise ValueError(
-            "Expected threshold from 0 to less than 1, overlap above 0 and up to 1, most of 1 or more. Received: "
-            f"{threshold=}, {overlap=}, {most=}."
-        )
+    detection.check(threshold, overlap, most)
     return {"threshold": threshold, "overlap": overlap, "most": most, "classes": _names(classes)}
 
 

@@ -41,11 +41,7 @@ def detection_map(
     for name in (*things, *of_cells):
         if name not in classes:
             raise ValueError(f"Expected names of the classes {', '.join(classes)}. Received: {name!r}.")
-    if not (0 <= threshold < 1 and 0 < overlap <= 1 and most >= 1):
-        raise ValueError(
-            "Expected threshold from 0 to less than 1, overlap above 0 and up to 1, most of 1 or more. Received: "
-            f"{threshold=}, {overlap=}, {most=}."
-        )
+    detection_lib.check(threshold, overlap, most)
     cells = list(of_cells) or list(classes)
     names = [name for name in classes if name in (things or classes) and name in cells]
     ids, places = [list(classes).index(n) for n in names], [cells.index(n) for n in names]
