@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline import boxes as boxes_lib
+from input_pipeline import instances
 from tfseg import config as config_lib
 from tfseg import detection, losses
 from tfseg import spec as specs
@@ -115,7 +116,8 @@ class Finder:
         given = label, found["confidence"], found["embedding"]
         for number, one in enumerate(guess(*given, self.things, self.bandwidth, self.smallest), 1):
             ids[one.mask] = number
-            listed.append(Object(one.kind, one.score, _around(one.mask), number, int(np.count_nonzero(one.mask))))
+            box, pixels = tuple(map(float, instances.around(one.mask))), int(np.count_nonzero(one.mask))
+            listed.append(Object(one.kind, one.score, box, number, pixels))
         return Objects(listed, ids)
 
     def of_outputs(self, outputs: Mapping[str, tf.Tensor], label: np.ndarray) -> Objects:
@@ -245,9 +247,3 @@ def _ids(option, classes, names):
             f"Expected names of the classes {', '.join(names)} in --{option}. Received: {', '.join(unknown)}."
         )
     return tuple(list(names).index(name) for name in classes)
-
-
-def _around(mask):
-    """The box around the pixels of a mask."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
