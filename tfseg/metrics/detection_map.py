@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfseg import detection as detection_lib
 from tfseg.counts import Count, of_images
+from tfseg.metrics import _per_class
 
 READS = ("image", "detection", "boxes", "box_classes")
 SCORES = 10_000  # scores are counted in steps of 1 / SCORES
@@ -140,12 +141,10 @@ def values(total: dict, classes: Sequence[str], names: Sequence[str]) -> dict:
     """The entries of the evaluation file; see `detection_map`."""
     found = np.array([average_precision(total, row) for row in range(len(names))]).reshape(-1, 2)
     result = {}
-    for column, (mean, of_class) in enumerate((("detection_map", "box_ap"), ("detection_map_11", "box_ap_11"))):
-        column = found[:, column]
-        defined = column[~np.isnan(column)]
-        result[mean] = float(defined.mean()) if len(defined) else None
-        by_name = dict(zip(names, (None if np.isnan(v) else float(v) for v in column), strict=True))
-        result[of_class] = {name: by_name.get(name) for name in classes}
+    for column, (mean, of_class) in zip(
+        found.T, (("detection_map", "box_ap"), ("detection_map_11", "box_ap_11")), strict=True
+    ):
+        result[mean], result[of_class] = _per_class.with_mean(names, column, classes)
     result["detections"] = {
         "objects": int(total["objects"].sum()),
         "guesses": int(total["scores"].sum()),
