@@ -168,9 +168,7 @@ def run(
         gradients = optimizers.clip(gradients, norm, config.clip_norm)
         return gradients, {"loss": tf.add_n(list(parts.values())), **norms, **parts}
 
-    @tf.function(
-        autograph=False
-    )  # AutoGraph would read the source of every layer: 10 s before the first step of a U-Net
+    @tf.function(autograph=False)  # AutoGraph would read the source of every layer, which takes seconds
     def train_step(batches):
         """Takes a step on each of the batches, a list of --steps_per_call, and returns the numbers of each step for the log."""
         numbers = []
