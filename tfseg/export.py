@@ -34,6 +34,7 @@ from absl import logging
 import input_pipeline
 from tfseg import config as config_lib
 from tfseg import (
+    config_values,
     environment,
     evaluate,
     export_check,
@@ -232,7 +233,7 @@ def _all(compute):
 def _describe(folder, config, state, num_classes, graph, found, more):
     """Writes export.json, with `more` of what the format knows, and for a SavedModel classes.json."""
     classes = labels.class_rows(state.class_table())
-    options = [line for line in config.text().splitlines() if line.split("=")[0].lstrip("-") not in config_lib.PATHS]
+    options = [line for line in config.text().splitlines() if line.split("=")[0].lstrip("-") not in config_values.PATHS]
     about = {
         "format": config.format,
         "network": config.model,
