@@ -11,7 +11,6 @@ import tensorflow as tf
 import models
 import tfseg.spec as specs
 from tests import symbolic
-from tests.parity import fill
 from tfseg import profile
 
 CLASSES = 5
@@ -22,8 +21,6 @@ NAMES = [name for name in models.names() if name != "classifier"]
 DEFAULT_PARAMETERS, PARAMETERS = 60_000_000, 20_000_000
 # Their graphs are so large that tracing takes as long as the tests of ten others; tests/parity runs them.
 LONG_TO_TRACE = {"mask2former"}
-# Networks that tests/parity runs at several sizes, where every variable has the reference's effect on the output.
-WITH_NUMBERS = {str(specs.parse(parity["spec"])) for parity in fill.read_all().values()}
 
 
 def reference(spec):
@@ -44,16 +41,18 @@ def variants(name):
     return sorted({name, *reference(name).get("params", {})})
 
 
-def _marked(spec):
-    """Slow are LONG_TO_TRACE, large networks, as in tests/parity/test_parity.py, and variants that are tested there."""
+def _marked(spec, variants_are_slow=True):
+    """Slow are LONG_TO_TRACE, large networks as in tests/parity/test_parity.py, and by default the variants."""
     variant = "(" in spec
     large = max(counts(spec).values(), default=0) > (PARAMETERS if variant else DEFAULT_PARAMETERS)
-    slow = large or spec in LONG_TO_TRACE or (variant and str(specs.parse(spec)) in WITH_NUMBERS)
+    slow = large or spec in LONG_TO_TRACE or (variant and variants_are_slow)
     return pytest.param(spec, marks=[pytest.mark.slow] if slow else [])
 
 
 DEFAULTS = [_marked(name) for name in NAMES]
 SPECS = [_marked(spec) for name in NAMES for spec in variants(name)]
+# In `make test` a variant is counted and run once. tests/parity compares most of them with their references.
+RUN = [_marked(spec, variants_are_slow=False) for name in NAMES for spec in variants(name)]
 COUNTED = [spec for name in models.names() for spec in variants(name) if counts(spec)]
 # Their pyramids take means of 5x5 pixels and more at 1/64 of the resolution. On smaller maps all means have as many pixels, and
 # the norm after them takes away every shift before them. SegFormer's, TopFormer's and SeaFormer's keys, at up to 1/64 of the
@@ -73,6 +72,7 @@ WITHOUT_EFFECT = {
 }
 # With module scope, pytest runs all tests of a network one after another, and only one network is in memory at a time.
 each = pytest.mark.parametrize("spec", SPECS, scope="module")
+each_runs = pytest.mark.parametrize("spec", RUN, scope="module")
 each_default = pytest.mark.parametrize("spec", DEFAULTS, scope="module")
 
 
@@ -99,16 +99,16 @@ def images(height, width, batch=1):
     return np.random.default_rng(0).integers(0, 256, (batch, height, width, 3)).astype(np.float32)
 
 
-@each
-@pytest.mark.parametrize("size", SIZES)
-def test_logits_have_the_size_of_the_input(network, outputs, size):
-    found = outputs(size)
-    logits = found["logits"]
-    assert network.aux_weights.keys() == {name for name in found if name.startswith("aux_")}
-    assert logits.shape == (1, *size, CLASSES)
-    assert logits.dtype == "float32"
-    assert np.isfinite(logits).all()
-    assert np.std(logits) > 0
+@each_runs
+def test_logits_have_the_size_of_the_input(spec, network, outputs):
+    for size in SIZES[-1:] if "(" in spec else SIZES:
+        found = outputs(size)
+        logits = found["logits"]
+        assert network.aux_weights.keys() == {name for name in found if name.startswith("aux_")}
+        assert logits.shape == (1, *size, CLASSES)
+        assert logits.dtype == "float32"
+        assert np.isfinite(logits).all()
+        assert np.std(logits) > 0
 
 
 @each

@@ -63,10 +63,14 @@ def exporting(network, cache, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "quantize"), CASES)
-def test_an_export_evaluates_as_the_live_network(exporting, kind, quantize, tmp_path):
+def test_an_export_evaluates_as_the_live_network(exporting, kind, quantize, tmp_path, monkeypatch):
+    """And its check ran in a process that has its runtime alone."""
     needs(kind)
     config = dataclasses.replace(exporting, format=kind, quantize=quantize)
+    kept, seen = np.load, []
+    monkeypatch.setattr(export_check.np, "load", lambda path: seen.append(dict(kept(path))) or kept(path))
     export.export(config)
+    assert set(seen[-1]["modules"]) & LARGE <= ALONE[kind]
     folder = tmp_path / "out"
     assert os.listdir(tmp_path) == ["out"]
     path = export.path_in(folder, kind)
@@ -87,16 +91,6 @@ def test_an_export_evaluates_as_the_live_network(exporting, kind, quantize, tmp_
         )
     saved = json.loads((folder / ("assets.extra" if kind == "saved_model" else "") / "evaluation_val.json").read_text())
     assert saved["iou"] == result["iou"]
-
-
-@pytest.mark.parametrize("kind", exports.names())
-def test_the_check_runs_in_a_process_with_the_runtime_alone(exporting, kind, tmp_path, monkeypatch):
-    needs(kind)
-    seen = []
-    kept = np.load
-    monkeypatch.setattr(export_check.np, "load", lambda path: seen.append(dict(kept(path))) or kept(path))
-    export.export(dataclasses.replace(exporting, format=kind))
-    assert set(seen[-1]["modules"]) & LARGE <= ALONE[kind]
 
 
 def test_8_bits_that_cost_accuracy_are_reported(exporting, caplog):

@@ -98,13 +98,12 @@ def _build_with_dropout(monkeypatch):
     monkeypatch.setattr(models, "build", with_dropout)
 
 
-def test_two_replicas_equal_one(config, tmp_path):
+def test_two_replicas_equal_one(config, normed_network, tmp_path):
     """Loss, gradients (through the weights after a step) and metrics; crops with unequal numbers of valid pixels."""
     # Zoomed out, a crop holds a random share of ignored pixels: the mean over replicas would not be the mean over pixels.
     # SGD, since Adam divides by the gradient's own size and would turn rounding into steps.
-    # With seed 0 two values of a pool are equal except for rounding, and the gradient of one replica goes to the other one.
     config = dataclasses.replace(
-        config, steps=3, augment="affine(scale=(0.3, 1.0))", optimizer="sgd", clip_norm=0.5, weight_decay=1e-3, seed=1
+        config, steps=3, augment="affine(scale=(0.3, 1.0))", optimizer="sgd", clip_norm=0.5, weight_decay=1e-3
     )
     one, two = (
         dataclasses.replace(config, strategy=strategy, workdir=str(tmp_path / strategy))
