@@ -17,7 +17,7 @@ from tfseg import exports
 # Options that name a file or a folder: `~` is the home folder, and a relative path becomes absolute, so that a workdir
 # can be used from any folder. Those of the second row may also be a word that is not a path.
 PATHS = ("workdir", "data_dir", "cache_dir", "images", "output_dir", *exports.names())
-PERHAPS_PATHS = ("init_from", "class_weights")
+PERHAPS_PATHS = ("init_from", "class_weights", "labelled")
 LIST, CAMERA = "-", "camera:"  # --images that are no paths: a list on standard input, and the beginning of `camera:0`
 
 
@@ -28,6 +28,7 @@ MODES = {
     "compare": "two runs of --workdirs class by class and image by image, or the table of many runs",
     "predict": "label maps, colours and overlays of --images, into --output_dir",
     "export": "a run's network for other programs, into --output_dir; the same as export.py",
+    "pseudo_label": "labels images by a run's network: images and masks to train on, in --output_dir",
     "prepare": "builds the records of --dataset from --data_dir and prints its statistics",
     "check": "reports what is wrong with a data set's images and masks",
     "convert": "turns what labelme, COCO, CVAT, Roboflow and other tools export into images and masks",
@@ -71,6 +72,12 @@ class Config:
         "", "LOW,HIGH: the values of images deeper than 8 bits that become 0 and 255; blank: the high byte of 16 bits."
     )
 
+    labelled: str = _option(
+        "",
+        "Which training examples have labels: a share, such as 0.125, chosen by --seed, or a file with an id in each line; "
+        "blank: all.",
+    )
+
     _section("Model")
     model: str = _option("", "Architecture spec, e.g. `enet` or `unet(upsampling='bilinear')`.")
     num_classes: int = _option(
@@ -94,6 +101,11 @@ class Config:
     )
 
     _section("Training")
+    trainer: str = _option(
+        "supervised",
+        "`supervised`, or with the unlabelled examples of --labelled `adversarial(labelled=0.01, unlabelled=0.001, semi=0.1)` "
+        "or `mean_teacher(weight=1.0, confidence=0.95)`.",
+    )
     loss: str = _option("cross_entropy", "Sum of losses, e.g. `cross_entropy(label_smoothing=0.1)`.")
     class_weights: str = _option("none", "`none`, `enet`, `median_frequency`, or a file with one weight in each line.")
     augment: str = _option(
@@ -216,6 +228,12 @@ class Config:
         "signature for each of the others.",
     )
     opacity: float = _option(0.5, "Of the classes' colours over the image, 0..1.")
+    confidence: float = _option(0.0, "With pseudo_label: pixels whose class is less probable, 0..1, are not labelled.")
+    quantile: float = _option(
+        0.0,
+        "With pseudo_label: the share, 0..1, of the pixels of each class that are not labelled, the least probable.",
+    )
+    soft: bool = _option(False, "With pseudo_label: write the probabilities of the classes too.")
     submission: str = _option(
         "", "Also an archive for a benchmark's server: `cityscapes`, `voc(competition=6, split='test')` or `ade20k`."
     )
@@ -255,6 +273,8 @@ class Config:
         ):  # fmt: skip
             self._check(name, getattr(self, name) >= 0, "0 or more")
         self._check("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
+        self._check("confidence", 0 <= self.confidence <= 1, "in [0, 1]")
+        self._check("quantile", 0 <= self.quantile < 1, "in [0, 1)")
         self._check("opacity", 0 <= self.opacity <= 1, "in [0, 1]")
         self._check("crop_max_class_share", 0 < self.crop_max_class_share <= 1, "in (0, 1]")
         self._check("crop_size", len(self.crop_size) == 2 and min(self.crop_size) > 0, "HEIGHT,WIDTH in pixels")

@@ -53,7 +53,7 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
         if output.check_run:
             output.check_run(run)
     write_about(classes, output_dir, config)
-    work = job.Job(config, run, _compute(config, model, any(output.needs_probabilities for output in chosen)))
+    work = job.Job(config, run, computation(config, model, any(output.needs_probabilities for output in chosen)))
     (work.predict_rasters if chosen[0].each == "raster" else work.predict)(plan)
     work.say_result([output.place for output in chosen])
     return work.written
@@ -119,7 +119,7 @@ def _existing(group, some, output_dir):
                 break
 
 
-def _compute(config, model, with_probabilities):
+def computation(config, model, with_probabilities):
     """Makes the function of images, RGB uint8 [batch, height, width, 3], to label maps, probabilities and uncertainty.
 
     These are uint16 [batch, height, width], float16 [.., classes] or None, and {kind: uint8 [batch, height, width]}, where 255

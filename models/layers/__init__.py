@@ -10,6 +10,7 @@ from models.layers.conv_norm import conv_norm, depthwise_conv_norm
 from models.layers.convolution import conv, depthwise_conv, transposed_conv
 from models.layers.dense import dense
 from models.layers.dilated_pooling import average_pool, dilated_max_pool
+from models.layers.discriminator import discriminator
 from models.layers.initial_weights import (
     Rule,
     initial_weights,
@@ -59,6 +60,7 @@ __all__ = [
     "depthwise_conv",
     "depthwise_conv_norm",
     "dilated_max_pool",
+    "discriminator",
     "dropout",
     "fit",
     "initial_weights",
