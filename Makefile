@@ -8,7 +8,7 @@ export TF_ENABLE_ONEDNN_OPTS ?= 1
 # the only system whose TensorFlow is published with CUDA. `make setup GPU=` does without, `make setup GPU=-gpu` always adds them.
 GPU := $(shell test "$$(uname -sm)" = "Linux x86_64" && nvidia-smi >/dev/null 2>&1 && echo -gpu)
 
-.PHONY: setup quickstart lint test test-slow zoo torture bench bench-train bench-input bench-prepare docs format requirements clean
+.PHONY: setup quickstart lint test test-slow zoo torture bench bench-train bench-input bench-prepare bench-export docs format requirements clean
 
 setup: .venv/installed$(GPU)
 
@@ -52,15 +52,21 @@ docs: .venv/installed-docs
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	touch $@
 
-# docs/models.md: every architecture, measured here and from its module.
+# docs/models.md: every architecture, measured here and from its module; docs/choosing.md: those with a published score.
 zoo: setup
 	$(RUN) -m benchmarks.zoo
+	$(RUN) -m benchmarks.choosing
+
+# The latencies in docs/choosing.md. Only on a machine that does nothing else: make latency DEVICE="one H200"
+latency: setup
+	test -n "$(DEVICE)" # the name of this device
+	$(RUN) -m benchmarks.choosing "$(DEVICE)"
 
 # 50 kills at random moments, and the same weights in the end: took 26 minutes on two busy cores.
 torture: setup
 	$(RUN) -m benchmarks.torture
 
-bench: bench-train bench-input bench-prepare
+bench: bench-train bench-input bench-prepare bench-export
 
 bench-train: setup
 	$(RUN) -m benchmarks.train_step
@@ -73,6 +79,10 @@ bench-input: setup
 
 bench-prepare: setup
 	$(RUN) -m benchmarks.prepare_memory
+
+# PyTorch takes part where TORCH_PYTHON has torch and segmentation_models_pytorch.
+bench-export: setup
+	$(RUN) -m benchmarks.export --torch_python=$(TORCH_PYTHON)
 
 format: setup
 	.venv/bin/ruff check --fix .

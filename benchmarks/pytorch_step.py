@@ -7,13 +7,13 @@ takes some steps and prints the seconds for one step. After the last turn it pri
 there is one, otherwise resident memory).
 """
 
-import pathlib
-import re
 import sys
 import time
 
 import segmentation_models_pytorch as smp
 import torch
+
+from benchmarks.turns import peak_memory
 
 
 def main(height, width, batch, classes, threads, steps, turns):
@@ -44,8 +44,8 @@ def main(height, width, batch, classes, threads, steps, turns):
         print((time.perf_counter() - start) / steps, flush=True)
     if device == "cuda":
         print(round(torch.cuda.max_memory_allocated() / 1e6))
-    else:  # getrusage would begin with the memory of the parent process
-        print(round(int(re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())[1]) * 1.024e-3))
+    else:
+        print(peak_memory())
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ import gc
 import importlib.util
 import math
 import os
-import pathlib
-import re
 import statistics
 import subprocess
 import sys
@@ -25,6 +23,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import models
+from benchmarks import turns
 from models.layers import convolution, normalization
 from tfseg import losses, optimizers
 
@@ -73,19 +72,16 @@ def compare(network: str, variants: tuple[str, ...]) -> dict[str, float]:
     keras.utils.clear_session()
     gc.collect()
     keras.utils.set_random_seed(0)  # only here, since every function is traced again after it
-    seconds = {variant: [] for variant in variants}
     with contextlib.ExitStack() as stack:
-        turns = {}
+        takes = {}
         for variant in variants:
             if variant == PYTORCH:
-                turns[variant] = stack.enter_context(pytorch_turn(_size(network)))
+                takes[variant] = stack.enter_context(pytorch_turn(_size(network)))
             else:
-                turns[variant] = turn(network, variant, _size(network))
-            turns[variant]()  # traces the function and allocates memory
-        for _ in range(FLAGS.turns):
-            for variant, take in turns.items():
-                seconds[variant].append(take())
-    medians = {variant: statistics.median(s) for variant, s in seconds.items()}
+                takes[variant] = turn(network, variant, _size(network))
+            takes[variant]()  # traces the function and allocates memory
+        seconds = turns.take(takes, FLAGS.turns)
+    medians = turns.medians(seconds)
     for variant, s in seconds.items():
         figures = f"{medians[variant]:.3f}, {min(s):.3f} | {medians[variant] / medians[PLAIN]:.3f}"
         memory = _memory_alone(network, variant) if FLAGS.memory else "-"
@@ -141,18 +137,8 @@ def turn(network: str, variant: str, size: tuple[int, int]):
 @contextlib.contextmanager
 def pytorch_turn(size: tuple[int, int]):
     """The same as `turn` for smp.Unet("resnet18"), in a separate process that sleeps between its turns."""
-    process = _pytorch(size, FLAGS.turns + 1)
-
-    def take():
-        process.stdin.write("go\n")
-        process.stdin.flush()
-        return float(process.stdout.readline())
-
-    try:
-        yield take
-    finally:
-        process.terminate()
-        process.wait()
+    with _pytorch(size, FLAGS.turns + 1) as worker:
+        yield lambda: float(worker.ask("go"))
 
 
 @contextlib.contextmanager
@@ -179,24 +165,23 @@ def _peak_memory():
     """Peak memory of this process in MB: of the GPU if there is one, otherwise resident memory."""
     if tf.config.list_physical_devices("GPU"):
         return round(tf.config.experimental.get_memory_info("GPU:0")["peak"] / 1e6)
-    # getrusage would begin with the memory of the parent process.
-    return round(int(re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())[1]) * 1.024e-3)
+    return turns.peak_memory()
 
 
 def _memory_alone(network, variant):
     if variant == PYTORCH:
-        with _pytorch(_size(network), 1) as process:
-            return process.communicate("go\n")[0].split()[-1]
+        with _pytorch(_size(network), 1) as worker:
+            worker.ask("go")
+            return worker.read()
     options = [f"--{name}={','.join(map(str, np.atleast_1d(FLAGS[name].value)))}" for name in ("size", "batch_size")]
     options += [f"--threads={FLAGS.threads}", f"--steps={FLAGS.steps}", f"--alone={network}|{variant}"]
     command = [sys.executable, "-m", "benchmarks.train_step", *options]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
 
 
-def _pytorch(size, turns):
-    numbers = map(str, (*size, FLAGS.batch_size, CLASSES, FLAGS.threads, FLAGS.steps, turns))
-    command = [sys.executable, "-m", "benchmarks.pytorch_step", *numbers]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def _pytorch(size, count):
+    numbers = (*size, FLAGS.batch_size, CLASSES, FLAGS.threads, FLAGS.steps, count)
+    return turns.Worker([sys.executable, "-m", "benchmarks.pytorch_step", *numbers])
 
 
 if __name__ == "__main__":

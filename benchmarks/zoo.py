@@ -66,9 +66,9 @@ def page(cost=cost) -> str:
         )
         seen = []
         for spec in variants:
-            if _options(specs.parse(spec)) in seen:  # the default, written out
+            if options(specs.parse(spec)) in seen:  # the default, written out
                 continue
-            seen.append(_options(specs.parse(spec)))
+            seen.append(options(specs.parse(spec)))
             rows.append("| " + " | ".join([f"`{spec}`", *cost(spec), _parity(spec, parity, module)]) + " |")
         papers.append(_paper(name, module))
     return HEAD + "\n".join(rows) + "\n\n## Papers, references, published scores\n\n" + "\n".join(papers) + "\n"
@@ -78,13 +78,13 @@ def _parity(spec, parity, module):
     """Which files say that the network is right."""
     call, found = specs.parse(spec), []
     for file, content in parity.items():
-        if _options(specs.parse(content["spec"])) == _options(call):
+        if options(specs.parse(content["spec"])) == options(call):
             held_out = all(case["values"] is None for case in content["cases"])
             found.append(f"{file} (held out)" if held_out else file)
     return ", ".join(found) or ("counts" if _reference(module)["params"].get(spec) else "-")
 
 
-def _options(call):
+def options(call: specs.Call) -> tuple[str, dict]:
     """Name and options of a spec, the defaults filled in."""
     parameters = inspect.signature(importlib.import_module(f"models.{call.name}").build).parameters
     defaults = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}

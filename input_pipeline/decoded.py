@@ -41,7 +41,11 @@ def memory(prepared: records.Prepared, split: str) -> tf.data.Dataset:
     fits = _say("memory", prepared, split, needed, free, "memory")
     if not fits:
         raise MemoryError(_too_large("memory", prepared, split, needed, free, "Use --cache=disk or --cache=none."))
-    return _decoded(prepared, split).cache()
+    if not prepared.instances:
+        return _decoded(prepared, split).cache()
+    # Two bytes a pixel, as on disk.
+    kept = _decoded(prepared, split).map(lambda x: {**x, "instances": tf.cast(x["instances"], tf.uint16)}).cache()
+    return kept.map(lambda x: {**x, "instances": tf.cast(x["instances"], tf.int32)})
 
 
 def disk(prepared: records.Prepared, split: str) -> pathlib.Path:
@@ -119,6 +123,7 @@ def _pixel(features):
 
 
 def _decoded(prepared, split):
+    @tf.autograph.experimental.do_not_convert
     def decode(record):
         return records.decode(records.parse(record, prepared.features))
 

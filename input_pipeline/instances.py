@@ -94,6 +94,12 @@ def record(ids: np.ndarray, label: np.ndarray) -> dict:
     Returns:
         {"instances": a 16-bit PNG, "boxes": float32 [n, 4], "box_classes": int32 [n]}.
     """
+    numbers, boxes, classes = objects(ids, label)
+    return {"instances": cv2.imencode(".png", numbers)[1].tobytes(), "boxes": boxes, "box_classes": classes}
+
+
+def objects(ids: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `record` encodes: (ids 1..n of those that are left, uint16 [height, width], their boxes, their classes)."""
     if ids.shape != label.shape:
         ids = cv2.resize(ids, label.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     rows = int(ids.max()) + 1
@@ -107,11 +113,7 @@ def record(ids: np.ndarray, label: np.ndarray) -> dict:
     for number in range(len(kept)):
         y, x = np.nonzero(numbers == number + 1)
         found[number] = x.min(), y.min(), x.max() + 1, y.max() + 1
-    return {
-        "instances": cv2.imencode(".png", numbers)[1].tobytes(),
-        "boxes": found,
-        "box_classes": counts[kept].argmax(1).astype(np.int32),
-    }
+    return numbers, found, counts[kept].argmax(1).astype(np.int32)
 
 
 def decode(encoded: tf.Tensor) -> tf.Tensor:

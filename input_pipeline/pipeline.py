@@ -6,6 +6,9 @@ consecutive examples, counted from the beginning of the run. If a batch, a worke
 group, the whole group is read and mixed, and only the examples that are needed are kept.
 
 A run may take further streams beside the labelled one, such as that of the unlabelled images (`beside`).
+
+Functions of the streams choose by tf.cond and tf.where, never by Python's `if` on a tensor, so AutoGraph does not convert them:
+reading the source of every op takes seconds at every start.
 """
 
 import os
@@ -87,10 +90,11 @@ def training(
         )
     run_seed, most_boxes = tf.constant([seed, stream], tf.int32), prepared.boxes.get(split, 0)
     geometry, color = ops.build_parts(augment, crop_size, statistics["mean"], 1.0 if unlabelled else max_class_share)
-    examples, read = _source(prepared, split, cache)
+    examples, read = source(prepared, cache, split)
     threads = threads or _cores()
     folded = tf.random.experimental.stateless_fold_in
 
+    @tf.autograph.experimental.do_not_convert
     def epoch(number):
         # This sets the seed of this function's graph only. Without it the order would depend on the global seed of the
         # caller, and with a global seed of 0 TensorFlow does not accept a tensor as the seed of `shuffle`.
@@ -103,9 +107,11 @@ def training(
     def is_mine(position):
         return (position >= begin) & (position % batch_size // (batch_size // worker[1]) == worker[0])
 
+    @tf.autograph.experimental.do_not_convert
     def is_read(position, _):
         return tf.reduce_any(is_mine(position // group * group + tf.range(group, dtype=tf.int64)))
 
+    @tf.autograph.experimental.do_not_convert
     def augmented(position, stored):
         example_seed = folded(folded(run_seed, position // count), position % count)
         example = read(stored)
@@ -121,6 +127,7 @@ def training(
             example |= {PLACE: position} if mixed else {}
         return boxes.pad(example, most_boxes)
 
+    @tf.autograph.experimental.do_not_convert
     def of_group(batch):
         mine = is_mine(batch[PLACE])
         batch = mixed({k: v for k, v in batch.items() if k not in (SEED, PLACE)}, batch[SEED])
@@ -232,6 +239,7 @@ def evaluation(
         batch_size = 1
     count = prepared.splits[split]
 
+    @tf.autograph.experimental.do_not_convert
     def read(index, x):
         x = boxes.pad(input_pipeline.decode(x), prepared.boxes.get(split, 0))
         # What only fills up a batch has nothing in it: neither labels nor objects.
@@ -274,7 +282,7 @@ def _smaller(size, crop_size):
     return any(int(n) < c for n, c in zip(size.split("x"), crop_size, strict=True))
 
 
-def _source(prepared, split, cache):
+def source(prepared: "input_pipeline.Prepared", cache: str, split: str = "train") -> tuple[tf.data.Dataset, Callable]:
     """(a split's examples in the form in which they are shuffled, a function from that form to an example)."""
     features = prepared.features
     if cache == "memory":

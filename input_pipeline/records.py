@@ -4,6 +4,7 @@ A directory that holds `statistics.json` is complete, since it is written under 
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -81,7 +82,7 @@ class Prepared:
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         dataset = self.serialized(split, readers=1)
-        dataset = dataset.map(lambda record: parse(record, self.features), tf.data.AUTOTUNE, deterministic=True)
+        dataset = dataset.map(functools.partial(parse, features=self.features), tf.data.AUTOTUNE, deterministic=True)
         return dataset.apply(tf.data.experimental.assert_cardinality(self.splits[split])).with_options(options)
 
     def serialized(self, split: str, readers: int = 4) -> tf.data.Dataset:
@@ -119,6 +120,7 @@ class Prepared:
         return damaged
 
 
+@tf.autograph.experimental.do_not_convert
 def decode(example: dict) -> dict:
     """Decodes an example of `Prepared.encoded`: image uint8 [H, W, 3], label uint8 [H, W] of train ids and 255."""
     image = tf.io.decode_image(example["image"], channels=3, expand_animations=False)
@@ -140,6 +142,7 @@ def features(boxes: bool, instances: bool) -> tuple[str, ...]:
     )
 
 
+@tf.autograph.experimental.do_not_convert
 def parse(record: tf.Tensor, features: tuple[str, ...] = FEATURES) -> dict:
     """A record of `Prepared.serialized` as an example of `Prepared.encoded`, with the tensors that `features` names."""
     keys = [name for name in features if name not in ("boxes", "box_classes")]

@@ -7,7 +7,8 @@ A module has `build` and REFERENCE, and may declare the following; a name that l
   AUX_WEIGHTS: {"aux_0": loss weight} of all auxiliary outputs; it and FULL_SIZE may name some that options leave out.
   AUX_RESOLUTION: the resolution of their loss: "label" (default: their logits are resized) or "output" (the label is resized).
   SIZE_MULTIPLE, SIZE_REMAINDER: if the reference takes only some sizes, these are k * multiple + remainder. The input is
-    padded to the next of them and the logits are cropped.
+    padded to the next of them and the logits are cropped. Or a function `size_multiple` of `build`'s options that returns both
+    numbers, 1 and 0 for any size.
   LAST_STEP: (logits, image) -> logits of the image's size, if the reference's own have another size; or a function
     `last_step` of `build`'s options that returns it, or None.
   FULL_SIZE: the outputs to which both apply, if auxiliary ones are as large as "logits".
@@ -40,6 +41,7 @@ HOOKS = {
     "AUX_RESOLUTION": "label",
     "SIZE_MULTIPLE": 1,
     "SIZE_REMAINDER": 0,
+    "size_multiple": None,
     "LAST_STEP": None,
     "last_step": None,
     "FULL_SIZE": ("logits",),
@@ -97,14 +99,15 @@ def build(
     # An image is float32 under every policy. The first layer casts it after the normalisation.
     inputs = keras.Input(input_shape, dtype="float32", name="image")
     x = _normalize(inputs, normalization)
-    multiple = 1 if native_resolution else _hook(inner, "SIZE_MULTIPLE")
+    multiple, remainder = (1, 0) if native_resolution else _size_multiple(inner, inner_call)
     if multiple > 1:
-        x = layers.pad_to_multiple(x, multiple, _hook(inner, "SIZE_REMAINDER"))
+        x = layers.pad_to_multiple(x, multiple, remainder)
     outputs = specs.apply(architecture.build, call, x, num_classes)
     _check_outputs(inner, outputs)
     last = layers.fit if multiple > 1 else _last_step(inner, inner_call)
     if last and not native_resolution:
-        for name in {*_hook(inner, "FULL_SIZE"), *_hook(architecture, "FULL_SIZE")}:
+        # In one order: the names of layers, and with them the order of a checkpoint, must not change from run to run.
+        for name in dict.fromkeys((*_hook(inner, "FULL_SIZE"), *_hook(architecture, "FULL_SIZE"))):
             if name in outputs:
                 outputs[name] = last(outputs[name], inputs)
     outputs = {name: keras.layers.Activation("linear", dtype="float32", name=name)(y) for name, y in outputs.items()}
@@ -157,6 +160,13 @@ def _backbone(architecture, call):
         return specs.apply(backbone_of, call)
     parameter = inspect.signature(architecture.build).parameters.get("backbone")
     return call.kwargs.get("backbone", parameter.default) if parameter else ""
+
+
+def _size_multiple(architecture, call):
+    """A module's SIZE_MULTIPLE and SIZE_REMAINDER, or the result of its `size_multiple` if they depend on the options."""
+    if size_multiple := _hook(architecture, "size_multiple"):
+        return specs.apply(size_multiple, call)
+    return _hook(architecture, "SIZE_MULTIPLE"), _hook(architecture, "SIZE_REMAINDER")
 
 
 def _last_step(architecture, call):

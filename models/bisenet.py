@@ -24,6 +24,9 @@ REFERENCE = {
     "input": (64, 96, 3),
     "source": "CoinCheung/BiSeNet lib/models/bisenetv1.py, run",
     "published": "Cityscapes val, single scale: ResNet-18 76.28, ResNet-101 79.09 (ycszen/TorchSeg's README)",
+    "scores": {
+        "Cityscapes val": {"bisenet": 76.28, 'bisenet(backbone="resnet101")': 79.09},
+    },
 }
 
 AUX_WEIGHTS = {"aux_0": 1.0, "aux_1": 1.0}  # if the heads are built

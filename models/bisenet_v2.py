@@ -18,6 +18,10 @@ REFERENCE = {
     "input": (64, 96, 3),
     "source": "CoinCheung/BiSeNet lib/models/bisenetv2.py, run",
     "published": "Cityscapes val: 74.95, ADE20K 32.53 (CoinCheung/BiSeNet's README); 73.4 (paper)",
+    "scores": {
+        "Cityscapes val": {"bisenet_v2": 74.95},
+        "ADE20K val": {"bisenet_v2": 32.53},
+    },
 }
 
 SIZE_MULTIPLE = (

@@ -24,6 +24,9 @@ REFERENCE = {
     "source": "ResNet-101: kazuto1011/deeplab-pytorch libs/models/deeplabv2.py, run. VGG: counted by the paper's figure 7",
     "published": "VOC val: 76.35, with CRF 77.69 (the authors' model in three sizes); 76.65 and 77.93 "
     "(kazuto1011/deeplab-pytorch's README)",
+    "scores": {
+        "VOC val": {"deeplab_v2": 76.65},
+    },
 }
 
 LAST_STEP = layers.resize  # the reference's output is 1/8 of the image, rounded up

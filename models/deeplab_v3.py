@@ -2,19 +2,22 @@
 
 Chen, Papandreou, Schroff, Adam, 2017. https://arxiv.org/abs/1706.05587
 
-A dilated backbone and atrous spatial pyramid pooling with the mean of the image. Four ports, whose weights fit, differ:
+A dilated backbone and atrous spatial pyramid pooling with the mean of the image. Five ports, whose weights fit, differ:
 
 - "vainf", VainF/DeepLabV3Plus-Pytorch: torchvision's ResNet without the paper's multi-grid, a 3x3 before the classes.
 - "torchvision": the same with a second head for training, more dropout, and rates of 12, 24 and 36 at either stride.
 - "kazuto", kazuto1011/deeplab-pytorch: the authors' Caffe ResNet with the paper's multi-grid (1, 2, 4), a 1x1 to the classes.
+- "smp", qubvel-org/segmentation_models.pytorch: output stride 8 by default, torchvision's rates, a last resize whose corners
+  are aligned.
 - "transformers", huggingface/transformers' MobileViT, with the authors' weights as apple/deeplabv3-mobilevit-*: a 1x1 to the
   classes.
 
-The resize to the image, which the former does inside, is the last step.
+The resize to the image is the last step; only "smp" has it inside.
 """
 
-from models import backbones, deeplab_v1, fcn, layers
+from models import _smp, backbones, deeplab_v1, fcn, layers
 from models.backbones import mobilenet_v2, mobilenet_v3, mobilevit, resnet
+from models.fpn import DECODER, HEAD
 
 REFERENCE = {
     "params": {
@@ -25,6 +28,7 @@ REFERENCE = {
         'deeplab_v3(backbone="resnet18", output_stride=8)': {},
         'deeplab_v3(backbone="resnet50", output_stride=8)': {12: 41_999_448},
         'deeplab_v3(backbone="mobilenet_v3_large")': {12: 11_026_916},
+        'deeplab_v3(backbone="resnet18", head="smp")': {12: 15_901_772},
         'deeplab_v3(backbone="mobilevit_xxs")': {12: 1_852_540},
     },
     "macs": {
@@ -35,16 +39,27 @@ REFERENCE = {
     },
     "input": (64, 96, 3),
     "source": "VainF/DeepLabV3Plus-Pytorch network/modeling.py and kazuto1011/deeplab-pytorch libs/models/deeplabv3.py, "
-    "torchvision, huggingface/transformers models/mobilevit, run",
+    "torchvision, qubvel-org/segmentation_models.pytorch decoders/deeplabv3, huggingface/transformers models/mobilevit, run",
     "published": "VOC val: ResNet-101 77.3, ResNet-50 76.9, MobileNetV2 70.1 (VainF/DeepLabV3Plus-Pytorch's README); "
     "COCO val2017 with VOC's classes: ResNet-50 at 1/8 66.4, MobileNetV3-Large 60.3 (torchvision)",
+    "scores": {
+        "VOC val": {
+            "deeplab_v3": 76.9,
+            'deeplab_v3(backbone="resnet101")': 77.3,
+            'deeplab_v3(backbone="mobilenet_v2")': 70.1,
+        },
+        "COCO val2017, VOC's classes": {
+            'deeplab_v3(backbone="resnet50", output_stride=8)': 66.4,
+            'deeplab_v3(backbone="mobilenet_v3_large")': 60.3,
+        },
+    },
 }
-
-LAST_STEP = layers.resize
 
 AUX_WEIGHTS = {"aux_0": 0.5}  # of torchvision's form, its training script's
 
-HEADS = ("transformers", "vainf", "torchvision", "kazuto")
+UNUSED = _smp.UNUSED
+
+HEADS = ("transformers", "vainf", "torchvision", "kazuto", "smp")
 
 
 def build(
@@ -52,7 +67,7 @@ def build(
     num_classes,
     *,
     backbone="resnet50",
-    output_stride=16,
+    output_stride=None,
     head=None,
     smoothed_dilation=None,
     auxiliary=True,
@@ -60,12 +75,16 @@ def build(
     """Figure 5.
 
     `backbone` is a spec of `models.backbones` that can stay at 1/8 or 1/16 of the resolution, `output_stride` 8 or 16: where
-    it stays. `head` is "transformers", "vainf", "torchvision" or "kazuto". The default is "kazuto" on a Caffe ResNet,
-    "transformers" on MobileViT, "torchvision" on MobileNetV3 and on a ResNet with output stride 8, where torchvision's weights
-    fit, and "vainf" elsewhere. `auxiliary` adds torchvision's second head, which only training needs. `smoothed_dilation` "gi"
-    or "ssc" smooths the backbone's dilated convolutions (layers/smoothed_dilation.py).
+    it stays, by default 16, and 8 for "smp". `head` is "transformers", "vainf", "torchvision", "kazuto" or "smp". The default
+    is "kazuto" on a Caffe ResNet, "transformers" on MobileViT, "torchvision" on MobileNetV3 and on a ResNet with output stride
+    8, where torchvision's weights fit, and "vainf" elsewhere. `auxiliary` adds torchvision's second head, which only training
+    needs. `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions (layers/smoothed_dilation.py).
     """
     head = chosen_here(head, backbone, output_stride)
+    if output_stride is None:
+        output_stride = 8 if head == "smp" else 16
+    if head == "smp":
+        return {"logits": smp_form(inputs, num_classes, backbone, output_stride, smoothed_dilation)}
     features = encoder(inputs, backbone, output_stride, head, smoothed_dilation)
     with layers.initial_weights(INITIAL[head]):
         x = pyramid(features["c5"], output_stride, head, "classifier.classifier.0")
@@ -78,6 +97,18 @@ def build(
         return outputs
 
 
+@layers.initial_weights(DECODER)
+def smp_form(inputs, num_classes, backbone, output_stride, smoothed_dilation):
+    """segmentation_models_pytorch's: a pyramid, and a 3x3 before the classes."""
+    deeplab_v1.check_stride(output_stride)
+    x = _smp.features(inputs, backbone, output_stride, smoothed_dilation=smoothed_dilation)["c5"]
+    x = layers.aspp(x, SMP_RATES, "decoder.aspp", dropout=0.5)
+    x = layers.conv_norm(x, 256, 3, "decoder", ("conv", "bn"))
+    x = layers.conv(x, num_classes, 1, "segmentation_head.0", initial=HEAD)
+    return layers.resize(x, like=inputs, align_corners=True)
+
+
+SMP_RATES = (12, 24, 36)  # at any output stride
 # How the layers after the backbone start: where kazuto's repository trains, all come from a Caffe model.
 INITIAL = {
     "vainf": layers.kaiming_normal("fan_in"),
@@ -131,9 +162,26 @@ def pyramid(x, output_stride, head, name):
     return layers.aspp(x, rates, name, align_corners=ALIGN_CORNERS[head], dropout=DROPOUT[head])
 
 
-def renames(*, backbone="resnet50", output_stride=16, head=None, smoothed_dilation=None, auxiliary=True):
+def size_multiple(*, backbone="resnet50", output_stride=None, head=None, smoothed_dilation=None, auxiliary=True):
+    """segmentation_models_pytorch refuses other sizes."""
+    return (8, 0) if head == "smp" else (1, 0)
+
+
+def last_step(*, backbone="resnet50", output_stride=None, head=None, smoothed_dilation=None, auxiliary=True):
+    """Of a size that is padded, the resize is inside."""
+    return None if head == "smp" else layers.resize
+
+
+def backbone_of(*, backbone="resnet50", output_stride=None, head=None, smoothed_dilation=None, auxiliary=True):
+    """The backbone, with head="smp" in the form of segmentation_models_pytorch."""
+    return _smp.encoder(backbone) if head == "smp" else backbone
+
+
+def renames(*, backbone="resnet50", output_stride=None, head=None, smoothed_dilation=None, auxiliary=True):
     """Our layers are called as VainF's modules, but for the beginnings of its backbone's."""
     head = chosen_here(head, backbone, output_stride)
+    if head == "smp":
+        return _smp.RENAMES
     if head == "torchvision":
         return (
             (r"^features\.", "backbone."),

@@ -2,18 +2,21 @@
 
 Chen, Zhu, Papandreou, Schroff, Adam, ECCV 2018. https://arxiv.org/abs/1802.02611
 
-DeepLab v3 and a decoder that adds the detail of a map at 1/4. Three ports, whose weights fit, differ:
+DeepLab v3 and a decoder that adds the detail of a map at 1/4. Four ports, whose weights fit, differ:
 
 - "vainf", VainF/DeepLabV3Plus-Pytorch: torchvision's ResNet without multi-grid, one 3x3 in the decoder.
 - "jfzhang95", jfzhang95/pytorch-deeplab-xception: multi-grid (1, 2, 4) in a ResNet, two 3x3 in the decoder, dropout, and
   resizes whose corners are aligned.
 - "kazuto", kazuto1011/deeplab-pytorch: the authors' Caffe ResNet with multi-grid, two 3x3 in the decoder.
+- "smp", qubvel-org/segmentation_models.pytorch: separable 3x3 as in the paper, one after the pyramid and one in the decoder,
+  rates of 12, 24 and 36, resizes whose corners are aligned.
 """
 
 import keras
 
-from models import backbones, deeplab_v1, deeplab_v3, layers
+from models import _smp, backbones, deeplab_v1, deeplab_v3, layers
 from models.backbones import xception65
+from models.fpn import DECODER, HEAD
 
 REFERENCE = {
     "params": {
@@ -24,6 +27,7 @@ REFERENCE = {
         'deeplab_v3plus(backbone="xception65")': {12: 54_703_004, 21: 54_705_317},
         'deeplab_v3plus(backbone="mobilenet_v2")': {12: 5_223_404, 21: 5_225_717},
         'deeplab_v3plus(backbone="mobilenet_v2", output_stride=8)': {12: 5_223_404},
+        'deeplab_v3plus(backbone="resnet34", head="smp")': {12: 22_440_284},
     },
     "macs": {
         "deeplab_v3plus": 1_395_556_352,
@@ -34,13 +38,26 @@ REFERENCE = {
         'deeplab_v3plus(backbone="mobilenet_v2")': 422_895_744,
     },
     "input": (64, 96, 3),
-    "source": "VainF/DeepLabV3Plus-Pytorch network/modeling.py, jfzhang95/pytorch-deeplab-xception modeling/deeplab.py and "
-    "kazuto1011/deeplab-pytorch libs/models/deeplabv3plus.py, run",
+    "source": "VainF/DeepLabV3Plus-Pytorch network/modeling.py, jfzhang95/pytorch-deeplab-xception modeling/deeplab.py, "
+    "kazuto1011/deeplab-pytorch libs/models/deeplabv3plus.py, qubvel-org/segmentation_models.pytorch decoders/deeplabv3, run",
     "published": "VOC val: ResNet-101 78.3, ResNet-50 77.2, MobileNetV2 71.1; Cityscapes val: ResNet-101 76.2, "
     "MobileNetV2 72.1 (VainF/DeepLabV3Plus-Pytorch's README)",
+    "scores": {
+        "VOC val": {
+            "deeplab_v3plus": 77.2,
+            'deeplab_v3plus(backbone="resnet101")': 78.3,
+            'deeplab_v3plus(backbone="mobilenet_v2")': 71.1,
+        },
+        "Cityscapes val": {
+            'deeplab_v3plus(backbone="resnet101")': 76.2,
+            'deeplab_v3plus(backbone="mobilenet_v2")': 72.1,
+        },
+    },
 }
 
-HEADS = ("vainf", "jfzhang95", "kazuto")
+UNUSED = _smp.UNUSED
+
+HEADS = ("vainf", "jfzhang95", "kazuto", "smp")
 # The dropout after each 3x3 of the decoder.
 DECODERS = {"vainf": (0.0,), "jfzhang95": (0.5, 0.1), "kazuto": (0.0, 0.0)}
 
@@ -49,17 +66,38 @@ def build(inputs, num_classes, *, backbone="resnet50", output_stride=16, head=No
     """Figure 2.
 
     `backbone` is a spec of `models.backbones` that can stay at 1/8 or 1/16 of the resolution, `output_stride` 8 or 16: where
-    it stays. `head` is "vainf", "jfzhang95" or "kazuto", by default "jfzhang95" on Xception-65, "kazuto" on a Caffe ResNet
-    and "vainf" elsewhere. `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions
+    it stays. `head` is "vainf", "jfzhang95", "kazuto" or "smp", by default "jfzhang95" on Xception-65, "kazuto" on a Caffe
+    ResNet and "vainf" elsewhere. `smoothed_dilation` "gi" or "ssc" smooths the backbone's dilated convolutions
     (layers/smoothed_dilation.py).
     """
     head = chosen(head, backbone)
+    if head == "smp":
+        return {"logits": smp_form(inputs, num_classes, backbone, output_stride, smoothed_dilation)}
     features = deeplab_v3.encoder(inputs, backbone, output_stride, head, smoothed_dilation)
-    fine = features[max(level for level, stride in backbones.strides(backbone).items() if stride == 4)]
+    fine = features[fine_level(backbone)]
     with layers.initial_weights(deeplab_v3.INITIAL[head]):
         x = deeplab_v3.pyramid(features["c5"], output_stride, head, "classifier.aspp")
         x = decoder(fine, x, num_classes, head)
     return {"logits": layers.resize(x, like=inputs, align_corners=deeplab_v3.ALIGN_CORNERS[head])}
+
+
+@layers.initial_weights(DECODER)
+def smp_form(inputs, num_classes, backbone, output_stride, smoothed_dilation):
+    """segmentation_models_pytorch's, whose 3x3 convolutions are all depthwise ones and 1x1."""
+    deeplab_v1.check_stride(output_stride)
+    features = _smp.features(inputs, backbone, output_stride, smoothed_dilation=smoothed_dilation)
+    x = layers.aspp(features["c5"], deeplab_v3.SMP_RATES, "decoder.aspp.0", dropout=0.5, separable=True)
+    x = layers.separable_conv_norm(x, 256, "decoder.aspp", entries=("1.0", "1.1", "2"))
+    fine = layers.conv_norm(features[fine_level(backbone)], 48, 1, "decoder.block1")
+    x = keras.layers.Concatenate()([layers.resize(x, like=fine, align_corners=True), fine])
+    x = layers.separable_conv_norm(x, 256, "decoder.block2")
+    x = layers.conv(x, num_classes, 1, "segmentation_head.0", initial=HEAD)
+    return layers.resize(x, like=inputs, align_corners=True)
+
+
+def fine_level(backbone):
+    """The last feature map at 1/4."""
+    return max(level for level, stride in backbones.strides(backbone).items() if stride == 4)
 
 
 def chosen(head, backbone):
@@ -81,9 +119,21 @@ def decoder(fine, x, num_classes, head):
     return layers.conv(x, num_classes, 1, f"classifier.classifier.{3 * len(DECODERS[head])}")
 
 
+def size_multiple(*, backbone="resnet50", output_stride=16, head=None, smoothed_dilation=None):
+    """segmentation_models_pytorch refuses other sizes."""
+    return (16, 0) if head == "smp" else (1, 0)
+
+
+def backbone_of(*, backbone="resnet50", output_stride=16, head=None, smoothed_dilation=None):
+    """The backbone, with head="smp" in the form of segmentation_models_pytorch."""
+    return _smp.encoder(backbone) if head == "smp" else backbone
+
+
 def renames(*, backbone="resnet50", output_stride=16, head=None, smoothed_dilation=None):
     """Our layers are called as VainF's modules, but for the beginnings of its backbone's."""
     match chosen(head, backbone):
+        case "smp":
+            return _smp.RENAMES
         case "jfzhang95":
             return jfzhang95()
         case "kazuto":

@@ -30,6 +30,16 @@ REFERENCE = {
     "input": (64, 96, 3),
     "source": "fyu/drn segment.py, run; less the frozen kernel of its upsampling",
     "published": "Cityscapes val: A-50 67.3, C-26 68.0, C-42 70.9, D-22 68.0, D-38 71.4, D-105 75.6 (fyu/drn's README)",
+    "scores": {
+        "Cityscapes val": {
+            'drn(variant="a_50")': 67.3,
+            'drn(variant="c_26")': 68.0,
+            'drn(variant="c_42")': 70.9,
+            "drn": 68.0,
+            'drn(variant="d_38")': 71.4,
+            'drn(variant="d_105")': 75.6,
+        },
+    },
 }
 
 LAST_STEP = layers.fit  # the reference's output is 8 times the rounded-up eighth of the image

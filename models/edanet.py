@@ -17,6 +17,9 @@ REFERENCE = {
     "input": (64, 96, 3),
     "source": "osmr/pytorchcv pytorchcv/models/edanet.py, run",
     "published": "Cityscapes test 67.3 (shaoyuanlo/EDANet's README)",
+    "scores": {
+        "Cityscapes test": {"edanet": 67.3},
+    },
 }
 
 SIZE_MULTIPLE = 4  # the reference refuses others, because convolution and pool of a downsampler then differ in size

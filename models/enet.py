@@ -24,6 +24,10 @@ REFERENCE = {
     "input": (64, 96, 3),
     "source": "davidtvs/PyTorch-ENet models/enet.py, run; e-lab/ENet-training train/models/*.lua, counted by hand",
     "published": "Cityscapes test 58.3, CamVid test 51.3 (sacmehta/ESPNet's README)",
+    "scores": {
+        "Cityscapes test": {"enet": 58.3},
+        "CamVid test": {"enet": 51.3},
+    },
 }
 
 

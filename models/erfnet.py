@@ -17,6 +17,10 @@ REFERENCE = {
     "input": (64, 96, 3),
     "source": "Eromera/erfnet_pytorch train/erfnet.py, run; less encoder.output_conv. 19 classes: pytorchcv",
     "published": "Cityscapes test 69.8, val 72.1 (Eromera/erfnet_pytorch's README)",
+    "scores": {
+        "Cityscapes val": {"erfnet": 72.1},
+        "Cityscapes test": {"erfnet": 69.8},
+    },
 }
 
 SIZE_MULTIPLE = 8  # the reference refuses others, because convolution and pool of a downsampler then differ in size

@@ -25,6 +25,9 @@ REFERENCE = {
     "input": (64, 96, 3),
     "source": "bfortuner/pytorch_tiramisu models/tiramisu.py, run",
     "published": "103: CamVid test 66.9 (SimJeg/FC-DenseNet)",
+    "scores": {
+        "CamVid test": {"fc_densenet(variant=103)": 66.9},
+    },
 }
 
 # Growth rate, and layers of the dense blocks on the way down, at the bottom and on the way up.

@@ -35,6 +35,9 @@ REFERENCE = {
     "input": (64, 96, 3),
     "source": "wkentaro/pytorch-fcn torchfcn/models, guanfuchen/semseg fcn_resnet.py and fcn_mobilenet.py, torchvision, run",
     "published": "COCO val2017 with VOC's classes: ResNet-50, head 'torchvision' 60.5 (torchvision)",
+    "scores": {
+        "COCO val2017, VOC's classes": {'fcn(backbone="resnet50", head="torchvision")': 60.5},
+    },
 }
 
 AUX_WEIGHTS = {"aux_0": 0.5}  # of torchvision's form, its training script's

@@ -5,7 +5,8 @@ Lin, Dollar, Girshick, He, Hariharan, Belongie, CVPR 2017, for the pyramid. http
 
 The network of segmentation_models_pytorch (github.com/qubvel-org), whose weights fit. Its older form in Keras
 (github.com/qubvel/segmentation_models) differs: two 3x3 with batch norm at every level, resized to the nearest pixel, and a
-pyramid that begins with the backbone's last map added to its own projection.
+pyramid that begins with the backbone's last map added to its own projection. Two of its encoders differ from torchvision's
+(models/_smp.py); weights on them need the backbones `efficientnet_b0_tf` (to b7) and `mobilenet_v2(last_convolution=True)`.
 """
 
 import keras

@@ -21,6 +21,9 @@ REFERENCE = {
     "input": (64, 96, 3),
     "source": "Deci-AI/super-gradients training/models/segmentation_models/ppliteseg.py, run",
     "published": "Cityscapes val at full size: T 77.04, B 79.04 (PaddlePaddle/PaddleSeg's README)",
+    "scores": {
+        "Cityscapes val": {"pp_liteseg": 77.04, 'pp_liteseg(variant="b")': 79.04},
+    },
 }
 
 SIZE_MULTIPLE = 32  # the reference refuses others, because a doubled map and the backbone's then differ in size

@@ -24,6 +24,13 @@ REFERENCE = {
     "source": "CSAILVision/semantic-segmentation-pytorch mit_semseg/models/models.py, run",
     "published": "ADE20K val, single and several scales: ResNet-18 38.00, 38.81; 50 41.26, 42.04; 101 42.19, 42.53 "
     "(CSAILVision/semantic-segmentation-pytorch's README)",
+    "scores": {
+        "ADE20K val": {
+            'ppm_deepsup(backbone="resnet18_deep")': 38.0,
+            "ppm_deepsup": 41.26,
+            'ppm_deepsup(backbone="resnet101_deep")': 42.19,
+        },
+    },
 }
 
 AUX_WEIGHTS = {"aux_0": 0.4}

@@ -23,6 +23,11 @@ REFERENCE = {
     "source": "hszhao/semseg model/psanet.py, run",
     "published": "ResNet-50, 101, single scale: ADE20K 42.29, 43.37; VOC 77.25, 78.70; "
     "Cityscapes val 77.45, 78.42 (hszhao/semseg's README)",
+    "scores": {
+        "ADE20K val": {"psanet": 42.29, 'psanet(backbone="resnet101_deep")': 43.37},
+        "VOC val": {"psanet": 77.25, 'psanet(backbone="resnet101_deep")': 78.7},
+        "Cityscapes val": {"psanet": 77.45, 'psanet(backbone="resnet101_deep")': 78.42},
+    },
 }
 
 AUX_WEIGHTS = {"aux_0": 0.4}
@@ -31,7 +36,7 @@ FULL_SIZE = ("logits", "aux_0")
 # The reference refuses others: its grids of 1/16, of 1/8 and of the image share their corners.
 SIZE_MULTIPLE, SIZE_REMAINDER = 16, 1
 
-RENAMES = pspnet.RENAMES  # the same repository's backbone, and its heads below
+RENAMES = pspnet.STEM  # the same repository's backbone, and its heads below
 
 WIDTH = 512
 
@@ -50,8 +55,8 @@ def build(inputs, num_classes, *, backbone="resnet50_deep", mask=(59, 59), smoot
     options = {"dilate_first": True} if backbones.find(backbone)[1] is resnet else {}
     features = backbones.build(backbone, inputs, output_stride=8, smoothed_dilation=smoothed_dilation, **options)
     x = point_wise_spatial_attention(features["c5"], mask)
-    x = pspnet.head(x, 512, num_classes, "cls")
-    aux = pspnet.head(features["c4"], 256, num_classes, "aux")
+    x = pspnet.classifier(x, 512, num_classes, "cls")
+    aux = pspnet.classifier(features["c4"], 256, num_classes, "aux")
     return {
         "logits": layers.resize(x, like=inputs, align_corners=True),
         "aux_0": layers.resize(aux, like=inputs, align_corners=True),

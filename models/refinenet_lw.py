@@ -28,6 +28,14 @@ REFERENCE = {
     "input": (64, 96, 3),
     "source": "DrSleep/light-weight-refinenet models/resnet.py and models/mobilenet.py, run",
     "published": "VOC val: ResNet-50 78.5, 101 80.3, 152 82.1, MobileNet-v2 76.2 (DrSleep/light-weight-refinenet's README)",
+    "scores": {
+        "VOC val": {
+            "refinenet_lw": 76.2,
+            'refinenet_lw(backbone="resnet50")': 78.5,
+            'refinenet_lw(backbone="resnet101")': 80.3,
+            'refinenet_lw(backbone="resnet152")': 82.1,
+        },
+    },
 }
 
 LAST_STEP = layers.resize  # the reference's output is a quarter of the image

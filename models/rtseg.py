@@ -34,6 +34,16 @@ REFERENCE = {
     "source": "MSiam/TFSegmentation models, read; counted by hand",
     "published": "Cityscapes test: VGG16-SkipNet 65.3, MobileNet-SkipNet 61.5, ShuffleSeg 58.3; val: MobileNet-U-Net 61.0, "
     "ResNet18-U-Net 57.9, MobileNet-dilation 57.8, ShuffleNet-U-Net 57.0, ShuffleNet-dilation 53.9 (the authors' README)",
+    "scores": {
+        "Cityscapes test": {'rtseg(encoder="vgg16")': 65.3, 'rtseg(encoder="mobilenet")': 61.5, "rtseg": 58.3},
+        "Cityscapes val": {
+            'rtseg(encoder="mobilenet", decoder="unet")': 61.0,
+            'rtseg(encoder="resnet18", decoder="unet")': 57.9,
+            'rtseg(encoder="mobilenet", decoder="dilation")': 57.8,
+            'rtseg(decoder="unet")': 57.0,
+            'rtseg(decoder="dilation")': 53.9,
+        },
+    },
 }
 
 XAVIER = layers.xavier_uniform(bias=0.0)
@@ -113,7 +123,7 @@ def link_form(features, inputs, num_classes):
         skip = features[f"c{i}"]
         x = keras.layers.Add()([layers.fit(linknet.decoder(x, skip.shape[-1], f"decoder{i}", 2), skip), skip])
     x = linknet.decoder(x, x.shape[-1], "decoder1", 1)
-    return layers.fit(linknet.head(x, num_classes), inputs)
+    return layers.fit(linknet.ending(x, num_classes), inputs)
 
 
 def vgg_form(inputs, num_classes, backbone, decoder):

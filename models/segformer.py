@@ -31,6 +31,20 @@ REFERENCE = {
     "source": "huggingface/transformers models/segformer, run; mmsegmentation's, run",
     "published": "ADE20K val: B0 37.41, B1 40.97, B2 45.58, B5 49.13 (49.62 at 640); Cityscapes val: B0 76.54, B1 78.56, "
     "B2 81.08, B5 82.25 (mmsegmentation's metafile)",
+    "scores": {
+        "ADE20K val": {
+            "segformer": 37.41,
+            'segformer(variant="b1")': 40.97,
+            'segformer(variant="b2")': 45.58,
+            'segformer(variant="b5")': 49.13,
+        },
+        "Cityscapes val": {
+            "segformer": 76.54,
+            'segformer(variant="b1")': 78.56,
+            'segformer(variant="b2")': 81.08,
+            'segformer(variant="b5")': 82.25,
+        },
+    },
 }
 
 WIDTHS = {"b0": 256, "b1": 256, "b2": 768, "b3": 768, "b4": 768, "b5": 768}  # of the head

@@ -21,6 +21,10 @@ REFERENCE = {
     "input": (64, 96, 3),
     "source": "osmr/pytorchcv pytorchcv/models/segnet.py, run",
     "published": "Cityscapes test 56.1, CamVid test 55.6 (sacmehta/ESPNet's README); with dropout CamVid test 63.1 (its paper)",
+    "scores": {
+        "Cityscapes test": {"segnet": 56.1},
+        "CamVid test": {"segnet": 55.6},
+    },
 }
 
 INITIAL = layers.kaiming_uniform("fan_in", bias=0.0)  # pytorchcv's; the authors' is normal with the same deviation

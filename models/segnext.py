@@ -21,6 +21,20 @@ REFERENCE = {
     "source": "open-mmlab/mmsegmentation mmseg/models/backbones/mscan.py and decode_heads/ham_head.py, run",
     "published": "ADE20K val: T 41.1, S 44.3, B 48.5, L 51.0; Cityscapes val: T 79.8, S 81.3, B 82.6, L 83.2 "
     "(the authors' README)",
+    "scores": {
+        "ADE20K val": {
+            "segnext": 41.1,
+            'segnext(variant="s")': 44.3,
+            'segnext(variant="b")': 48.5,
+            'segnext(variant="l")': 51.0,
+        },
+        "Cityscapes val": {
+            "segnext": 79.8,
+            'segnext(variant="s")': 81.3,
+            'segnext(variant="b")': 82.6,
+            'segnext(variant="l")': 83.2,
+        },
+    },
 }
 
 LAST_STEP = layers.resize  # the reference's output is an eighth of the image

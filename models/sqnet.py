@@ -17,6 +17,9 @@ REFERENCE = {
     "input": (64, 96, 3),
     "source": "osmr/pytorchcv pytorchcv/models/sqnet.py, run",
     "published": "Cityscapes test 59.8 (zh320's README)",
+    "scores": {
+        "Cityscapes test": {"sqnet": 59.8},
+    },
 }
 
 SIZE_MULTIPLE = 16  # the reference refuses others, because the maps of decoder and encoder then differ in size

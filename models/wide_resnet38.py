@@ -33,6 +33,11 @@ REFERENCE = {
     "source": "itijyou/ademxapp util/symbol/resnet_v2.py, counted by hand",
     "published": "two convolutions, single scale: A1 VOC 2012 val 80.84, test 82.5, ADE20K val 43.34; A2 Cityscapes val 78.08, "
     "test 78.4 (itijyou/ademxapp's README and the paper)",
+    "scores": {
+        "VOC val": {"wide_resnet38": 80.84},
+        "ADE20K val": {"wide_resnet38": 43.34},
+        "Cityscapes val": {'wide_resnet38(variant="a2")': 78.08},
+    },
 }
 
 LAST_STEP = layers.fit  # the enlarged scores have the size of the image, rounded up

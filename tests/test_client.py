@@ -24,7 +24,7 @@ PNG = tf.io.encode_png(PIXELS).numpy()
 @pytest.fixture(scope="module")
 def model():
     """Its scores are the channels of the image."""
-    return serving.Serving(lambda images: tf.cast(images, tf.float32))
+    return serving.Serving(lambda images: (tf.cast(images, tf.float32), {}))
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_its_network_builds_at_its_crop_size(path):
     assert "logits" in model.output
     if config.init_from == "imagenet":
         backbones.weights(model.backbone)
-    if config.freeze or config.backbone_learning_rate != 1:
+    if config.freeze or config.backbone_learning_rate != 1 or config.layer_decay != 1:
         assert model.backbone, f"expected a network with a backbone. Received: {config.model}"
 
 

@@ -7,15 +7,16 @@ import shlex
 import pytest
 from absl import flags
 
+import models
 import tfseg.spec as specs
 from models import backbones
 from tests import symbolic
 from tests.models import test_published_checkpoints
 from tfseg import config as config_lib
-from tfseg import profile
+from tfseg import hub, profile
 
 PAGE = (pathlib.Path(__file__).parents[1] / "docs" / "weights.md").read_text(encoding="utf-8")
-NETWORKS, BACKBONES = re.split(r"^## ImageNet weights of backbones$", PAGE, flags=re.MULTILINE)
+NETWORKS, HUB, BACKBONES = re.split(r"^## (?:The Hugging Face Hub|ImageNet weights of backbones)$", PAGE, flags=re.M)
 
 
 def table(text):
@@ -70,6 +71,27 @@ def test_a_command_builds_the_network_of_its_row(row, command):
     else:
         assert config.images
         assert config.output_dir
+
+
+@pytest.mark.parametrize("row", table(HUB), ids=lambda row: row[0])
+def test_a_repository_of_the_hub_has_a_network(row):
+    repository, commit, _, _, spec, classes, seen = row
+    assert hub.parse(f"hf:{repository}")[0] == repository
+    assert commit == "-" or (re.fullmatch("[0-9a-f]{40}", commit) and seen.startswith("name, "))
+    assert classes == "any" or int(classes) in (19, 21, 150, 1000)
+    call = specs.parse(spec)
+    architecture = specs.find("models", call.name) if call.name in models.names() else None
+    if architecture:
+        specs.check(architecture.build, call, None, None)
+    of = getattr(architecture, "backbone_of", None)
+    backbone = specs.apply(of, call) if of else call.kwargs.get("backbone")
+    if backbone not in backbones.names():
+        pytest.skip(f"this version does not have {spec} yet")
+
+
+def test_the_commands_of_the_hub_are_accepted():
+    for command in commands(HUB)[1:]:
+        assert hub.is_named(parse(command).init_from)
 
 
 def test_what_is_checked_here_is_what_the_tests_load():

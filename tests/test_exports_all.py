@@ -39,10 +39,11 @@ def compared(model, kind, folder):
     ]
     images = [image.astype(np.uint8) for image in smooth]
     network = inference_graph.Frozen(inference_graph.simplified(model))
+    scores = inference.build("whole", network)
     graph = export.Graph(
         name=model.name,
         trained=model,
-        scores=inference.build("whole", network),
+        network=lambda images: (scores(images), {}),
         outputs=() if kind == "saved_model" else ("logits",),
         inference="whole",
         size=SIZE if exports.find(kind).SIZE == "fixed" else None,
@@ -54,7 +55,8 @@ def compared(model, kind, folder):
     )
     path = folder / exports.find(kind).FILE
     exports.find(kind).write(graph, path)
-    live = tf.function(inference.build("whole", model), reduce_retracing=True)
+    whole = inference.build("whole", model)
+    live = tf.function(lambda images: (whole(images), {}), reduce_retracing=True)
     return export_check.compare(kind, path, live, [(image, None) for image in images], "none")
 
 

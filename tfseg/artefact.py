@@ -73,26 +73,30 @@ def opened(found: Artefact) -> tuple["Network", checkpoint.State]:
     print(f"Weights      {found.path}, step {state.step}, --quantize={about['quantize']}")
     module = exports.find(found.kind)
     if hasattr(module, "graph"):
-        return Network(None, state.num_classes, module.graph(found.path)), state
+        return Network(None, state.num_classes, *module.graph(found.path)), state
     return Network(module.load(found.path), state.num_classes), state
 
 
 class Network:
     """Calls the runtime of an export from TensorFlow."""
 
-    def __init__(self, run, num_classes: int, graph=None):
-        """`run`: what `load` of a format returns; `graph`: what its `graph` returns, which is used instead."""
+    def __init__(self, run, num_classes: int, graph=None, shapes=types.MappingProxyType({})):
+        """`run`: what `load` of a format returns; `graph` and `shapes`: what its `graph` returns, which is used instead."""
         self._run, self._classes, self._graph = run, num_classes, graph
-        self.output = {"logits": types.SimpleNamespace(shape=(None, None, None, num_classes))}
+        known = {**shapes, "logits": (None, None, None, num_classes)}
+        self.output = {name: types.SimpleNamespace(shape=tuple(shape)) for name, shape in known.items()}
 
     def __call__(self, images, training=False):
         """{"logits": float32 [batch, height, width, classes]} of images, RGB 0..255, uint8 or float.
 
-        An export of probabilities or classes alone gives scores with the same argmax.
+        An export that runs in TensorFlow has the network's other outputs too. One of probabilities or classes alone gives
+        scores with the same argmax.
         """
         images = tf.cast(images, tf.uint8)
-        scores = self._graph(images) if self._graph else tf.numpy_function(self._scores, [images], tf.float32)
-        return {"logits": tf.ensure_shape(scores, [None, None, None, self._classes])}
+        found = (
+            self._graph(images) if self._graph else {"logits": tf.numpy_function(self._scores, [images], tf.float32)}
+        )
+        return {name: tf.ensure_shape(value, self.output[name].shape) for name, value in found.items()}
 
     def _scores(self, images):
         result = self._run(images)

@@ -114,7 +114,7 @@ def build(
     weights = class_weights.build(config.class_weights, prepared.statistics["train"], num_classes)
     plain_terms = losses.build(config.loss, weights)
     # The loss alone is compiled by XLA: cross entropy then takes 0.4 of the time on a CPU. The whole step would be slower.
-    terms = [t._replace(function=tf.function(t.function, jit_compile=True)) for t in plain_terms]
+    terms = [t._replace(function=tf.function(t.function, jit_compile=True, autograph=False)) for t in plain_terms]
     # Not earlier: preparing the data uses Python's random generator, and must not change the results of the run.
     keras.utils.set_random_seed(config.seed)
     learning_rate = config.learning_rate * 0.5 ** len(workdir.recoveries(folder))
@@ -130,11 +130,12 @@ def build(
             model,
             weight_decay=config.weight_decay,
             backbone_multiplier=config.backbone_learning_rate,
+            layer_decay=config.layer_decay,
         )
         scale = gradients.LossScale() if config.precision == "mixed_float16" else None
     forward = functools.partial(model, training=True)
     if config.jit_compile:
-        forward = tf.function(forward, jit_compile=True)
+        forward = tf.function(forward, jit_compile=True, autograph=False)
     finish = pipeline.finisher(config.augment, config.crop_size, config.batch_size // replicas, config.augment_device)
     return Parts(
         config, strategy, folder, output, prepared, total_steps, eval_steps, terms, plain_terms, model, average, schedule,

@@ -77,6 +77,19 @@ def _write(path, report):
         raise OSError(f"Expected to write {path}. Received: an error from OpenCV; is the disk full or read-only?")
 
 
+def _objects(report):
+    """How many boxes or instances each split has, and of which classes."""
+    what, names = "instances" if report.instances else "boxes", [c.name for c in report.classes]
+    lines = []
+    for split, counts in report.objects.items():
+        classes = ", ".join(f"{n} {names[i]}" for i, n in sorted(counts.classes.items())) or "none"
+        lines.append(
+            f"{what.capitalize() + ':':11}{split}: {counts.classes.total()} in {counts.images} images ({counts.empty} without, "
+            f"at most {counts.most} in one): {classes}"
+        )
+    return lines
+
+
 def describe(report: checking.Report) -> str:
     """The report as text."""
     total = sum(report.splits.values())
@@ -90,6 +103,7 @@ def describe(report: checking.Report) -> str:
     lines.append(f"Sizes:  {', '.join(sizes)}")
     for title, kinds in (("Images", report.image_kinds), ("Masks", report.mask_kinds)):
         lines.append(f"{title + ':':8}{', '.join(f'{n} {kind}' for kind, n in kinds.most_common())}")
+    lines += _objects(report)
     values = sorted(report.values.values(), key=lambda v: (v.train_id is None, v.colored, v.code))
     pixels = max(sum(v.pixels for v in values) + report.beyond, 1)
     lines.append(f"{'value':>16}  {'class':32}{'pixels %':>10}{'images':>8}  for example")

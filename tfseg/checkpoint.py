@@ -37,6 +37,7 @@ class State:
     stale: int = 0  # Evaluations since the best one.
     num_classes: int = 0  # Of the network.
     classes: list = dataclasses.field(default_factory=list)  # Of the data set, each [name, [red, green, blue], raw id].
+    things: list = dataclasses.field(default_factory=list)  # Names of the classes that have boxes in the data set.
     data: dict = dataclasses.field(default_factory=dict)  # What identifies the records that the run was trained on.
 
     def class_table(self) -> list[input_pipeline.Class]:
@@ -46,6 +47,7 @@ class State:
     def describe(self, prepared: "input_pipeline.Prepared") -> None:
         """Stores the classes of a data set, and what identifies its records."""
         self.classes = [[c.name, list(c.color), c.raw] for c in prepared.classes]
+        self.things = list(prepared.things)
         self.data = {"digest": prepared.digest, "directory": str(prepared.directory), "splits": prepared.splits}
 
 

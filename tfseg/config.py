@@ -88,8 +88,8 @@ class Config:
     )
     init_from: str = _option(
         "",
-        "Weights to start with: `imagenet`, `zoo:<name>` (which also sets --model), a workdir, .weights.h5, .keras, .pth or "
-        ".safetensors.",
+        "Weights to start with: `imagenet`, `zoo:<name>` (which also sets --model), a workdir, .weights.h5, .keras, .pth, "
+        ".safetensors, or of the Hugging Face Hub: `hf:<owner>/<name>`, with @<revision> and /<file> if wanted.",
     )
     precision: str = _option(
         "float32",
@@ -133,8 +133,14 @@ class Config:
         "`exponential(end=0.01)` or `one_cycle(start=0.04, peak=0.3, end=4e-6)`.",
     )
     warmup_steps: int = _option(0, "Steps over which the learning rate rises linearly from 0.")
-    weight_decay: float = _option(0.0, "L2 coefficient of kernels, not of biases and norms; decoupled under adamw.")
+    weight_decay: float = _option(
+        0.0, "L2 coefficient of kernels, not of biases, norms, tokens and positions; decoupled under adamw."
+    )
     backbone_learning_rate: float = _option(1.0, "Factor on the backbone's learning rate.")
+    layer_decay: float = _option(
+        1.0,
+        "Factor on the learning rate of the backbone's last block, squared for the block before it, and so on; 1: none.",
+    )
     clip_norm: float = _option(0.0, "Largest global norm of the gradient, after the sum over replicas; 0: no limit.")
     ema_decay: float = _option(
         0.0, "Decay per step of the weights' moving average, which is evaluated and exported; 0: none. Usual: 0.999."
@@ -198,6 +204,16 @@ class Config:
         "What evaluations count besides the confusion matrix: `boundary_iou(width=0.02) | boundary_f1(width=0.0075) | "
         "calibration(bins=15) | image_iou`; a width is a share of the image's diagonal, or pixels from 1 on. Blank: nothing.",
     )
+    suppress: str = _option(
+        "nms(threshold=0.3, overlap=0.5, most=100)",
+        "Which boxes of a network with cells are shown, written and exported: those above a score, without those that "
+        "overlap a better one of their class. The cells have the classes of --loss; `classes=('car',)` names others.",
+    )
+    cluster: str = _option(
+        "mean_shift(bandwidth=1.5, smallest=30)",
+        "How an embedding becomes the instances that are shown and written: bandwidth is the loss's delta_d, smallest is in "
+        "pixels. `classes=('car',)` names the classes; otherwise they are those that have boxes in the data.",
+    )
     attack: str = _option(
         "",
         "With evaluate: `pgd(eps=8, steps=30, target='shift')` attacks the first 50 images, and says what it reached.",
@@ -223,7 +239,8 @@ class Config:
     outputs: str = _option(
         "",
         "Chain of what predict writes: `labels | colors | overlays(legend=True) | palette | probabilities | coco(min_area=1) | "
-        "video`, or `geotiff(bands=(1, 2, 3))`; blank: the first three, and of a video `video`. What an export gives: some of "
+        "boxes | boxes_xml | instances | video`, or `geotiff(bands=(1, 2, 3))`; blank: the first three, boxes and instances "
+        "where the network has them, and of a video `video`. What an export gives: some of "
         "logits,probabilities,classes,confidence; blank: logits. A SavedModel always has classes and confidence, and a "
         "signature for each of the others.",
     )
@@ -245,6 +262,15 @@ class Config:
         "none",
         "Smaller numbers in an export: `float16` and `dynamic` (8 bits) of the weights, `int8` of the activations too.",
         ("none", "dynamic", "float16", "int8"),
+    )
+    calibration: str = _option(
+        "minmax",
+        "How int8 finds the range of an activation: its ends, all but 0.01 % at each end, or the least squared error.",
+        ("minmax", "percentile", "mse"),
+    )
+    keep_float: str = _option(
+        "",
+        "Layers that int8 keeps in float, separated by commas; `auto`: as few as keep the loss of mIoU below 2 points.",
     )
     export_size: tuple[int, int] = _option(
         (0, 0),
@@ -272,6 +298,7 @@ class Config:
             + ("max_frames", "model_version")
         ):  # fmt: skip
             self._check(name, getattr(self, name) >= 0, "0 or more")
+        self._check("layer_decay", 0 < self.layer_decay <= 1, "in (0, 1]")
         self._check("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
         self._check("confidence", 0 <= self.confidence <= 1, "in [0, 1]")
         self._check("quantile", 0 <= self.quantile < 1, "in [0, 1)")

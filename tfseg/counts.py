@@ -35,16 +35,13 @@ class Count(NamedTuple):
     """
 
     zero: Any  # NumPy arrays of int64 or float64, in lists or dicts: the total of no image
-    update: Callable[
-        [Seen], Any
-    ]  # -> tensors in the same structure; the sum over all batches and replicas is the total
+    # -> tensors in the same structure; the sum over all batches and replicas is the total
+    update: Callable[[Seen], Any]
     values: Callable[[Any], dict]  # the total -> entries of the evaluation file
-    section: Callable[[dict], str] = lambda result: (
-        ""
-    )  # the evaluation file -> a part of the report, HTML with a heading
-    reads: tuple[
-        str, ...
-    ] = ()  # outputs of the network and tensors of the batch that the update finds in `Seen.others`
+    # the evaluation file -> a part of the report, HTML with a heading
+    section: Callable[[dict], str] = lambda result: ""
+    # outputs of the network and tensors of the batch that the update finds in `Seen.others`
+    reads: tuple[str, ...] = ()
 
 
 def add(total: Any, more: Any) -> Any:
@@ -101,7 +98,7 @@ def losses(terms: list[losses_lib.Term]) -> Count:
         pairs = [
             term.function(seen.scores, seen.label)
             if term.reads == losses_lib.PIXELS
-            else term.function(*losses_lib.read(term.reads, found, found))
+            else term.function(*losses_lib.read(term, found, found))
             for term in terms
         ]
         return [tf.cast(tf.stack(pair), tf.float64) for pair in pairs]

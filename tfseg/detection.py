@@ -14,13 +14,20 @@ class Detections(NamedTuple):
     count: tf.Tensor  # int32 [batch]
 
 
+def fits(detection: tf.Tensor, classes: int) -> bool:
+    """Whether the channels of a detection, of either form that `decode` takes, are those of boxes and so many classes."""
+    channels = detection.shape[-1] - classes
+    return channels == 5 if len(detection.shape) == 5 else channels > 0 and channels % 5 == 0
+
+
 def decode(detection: tf.Tensor, classes: int, *, threshold: float, overlap: float, most: int) -> Detections:
     """The boxes of cells, without those that a better one of the same class covers.
 
     Redmon et al., CVPR 2016, equation 1: a box has a score for each class, its confidence times the class's probability.
 
     Args:
-        detection: float [batch, rows, columns, 5 B + classes]; see `losses.yolo_v1`.
+        detection: float [batch, rows, columns, 5 B + classes], see `losses.yolo_v1`, or [batch, rows, columns, B, 5 + classes],
+            see `losses.yolo_v2`.
         classes: how many.
         threshold: scores must be larger.
         overlap: a box is dropped if its IoU with a better one of its class is larger.
@@ -28,13 +35,17 @@ def decode(detection: tf.Tensor, classes: int, *, threshold: float, overlap: flo
     """
     detection = tf.cast(detection, tf.float32)
     images, rows, columns = tf.unstack(tf.shape(detection)[:3])
-    count = (detection.shape[-1] - classes) // 5
-    guesses = tf.reshape(detection[..., : 5 * count], [images, rows, columns, count, 5])
+    if len(detection.shape) == 5:
+        count, guesses, probabilities = detection.shape[3], detection[..., :5], detection[..., 5:]
+    else:
+        count = (detection.shape[-1] - classes) // 5
+        guesses = tf.reshape(detection[..., : 5 * count], [images, rows, columns, count, 5])
+        probabilities = detection[..., tf.newaxis, 5 * count :]
     x, y = tf.cast(tf.range(columns), tf.float32), tf.cast(tf.range(rows), tf.float32)
     corner = tf.stack(tf.meshgrid(x, y), -1)[:, :, tf.newaxis]
     middle = (corner + guesses[..., :2]) / tf.cast(tf.stack([columns, rows]), tf.float32)
     boxes = tf.concat([middle - guesses[..., 2:4] / 2, middle + guesses[..., 2:4] / 2], -1)
-    scores = guesses[..., 4:5] * detection[..., tf.newaxis, 5 * count :]
+    scores = guesses[..., 4:5] * probabilities
     found = tf.image.combined_non_max_suppression(
         tf.reshape(boxes, [images, rows * columns * count, 1, 4]),
         tf.reshape(scores, [images, rows * columns * count, classes]),

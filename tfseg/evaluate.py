@@ -27,6 +27,7 @@ from tfseg import (
     initialize,
     metrics,
     network,
+    objects,
     overview,
     preflight,
     prepare,
@@ -77,34 +78,26 @@ def evaluator(
     spec = batches().element_spec
     total = -(-prepared.splits[split] // (replicas * spec["label"].shape[0]))
     num_classes = model.output["logits"].shape[-1]
-    if samples:
-        scores = inference.build_sampled(config.inference, model, samples, config.seed)
-    else:
-        whole = inference.build(config.inference, model)
-        scores = lambda image: (whole(image), {})  # noqa: E731
     reordered = list(order) != sorted(order)
     ids_in_data = np.argsort(order).astype(np.int32)
     table = {"confusion": counts_lib.confusion(num_classes), "unlabelled": counts_lib.unlabelled(num_classes), **counts}
 
     counts_lib.check_reads(table, model.output, spec)
     reads = {name for kind in table.values() for name in kind.reads}
-    of_data, of_model = (
-        {n for n in reads if n in spec and n not in model.output},
-        {n for n in reads if n in model.output},
-    )
-    alone = config.inference == "whole" and not samples  # then one pass of the network gives the scores and the outputs
+    of_model = sorted(reads & set(model.output))
+    of_data = sorted(reads & set(spec) - set(of_model))
+    compute = inference.build_all(config.inference, model, of_model, samples=samples, seed=config.seed)
 
-    @tf.function
+    @tf.function(autograph=False)
     def count(batch):
         def of_replica(batch):
             image, label = batch["image"], batch["label"]
-            outputs = model(image, training=False) if of_model else {}
-            logits, uncertain = (outputs["logits"], {}) if of_model and alone else scores(image)
+            logits, uncertain, outputs = compute(image)
             # The prediction before the classes are put into another order, which would change what becomes of a draw.
             prediction = tf.argmax(logits, axis=-1, output_type=tf.int32)
             if reordered:
                 prediction, logits = tf.gather(ids_in_data, prediction), tf.gather(logits, order, axis=-1)
-            others = {n: outputs[n] for n in of_model} | {n: batch[n] for n in of_data}
+            others = outputs | {n: batch[n] for n in of_data}
             seen = counts_lib.Seen(image, label, logits, prediction, uncertain, others)
             return {name: kind.update(seen) for name, kind in table.items()}, prediction if watchers else ()
 
@@ -197,7 +190,11 @@ def evaluate(config: config_lib.Config) -> dict:
     if config.workdir:
         pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
     gallery = report_lib.Gallery(prepared.classes, outputs) if config.workdir else None
-    counts = metrics.build(config.metrics, [c.name for c in prepared.classes], prepared.things)
+    names = [c.name for c in prepared.classes]
+    cells = objects.classes_of_cells(config.loss, [c.name for c in state.class_table()] or names)
+    counts = metrics.build(config.metrics, names, prepared.things, cells)
+    if exported:
+        counts = _given_by(counts, model, prepared, exported.path)
     if config.monte_carlo:
         counts["monte_carlo"] = uncertainty.counted(config.monte_carlo, config.seed, outputs)
     what = (model, prepared, strategy, config, config.split, counts)
@@ -224,6 +221,15 @@ def evaluate(config: config_lib.Config) -> dict:
         )
         print(f"Written to {numbers} and {page}.")
     return result
+
+
+def _given_by(counts, model, prepared, path):
+    """The counts that read no output of the network which an export lacks; the others are named."""
+    known = {*model.output, *prepared.features}
+    lacking = [name for name, kind in counts.items() if not set(kind.reads) <= known]
+    if lacking:
+        print(f"Left out     {', '.join(lacking)}: {path} has only {', '.join(model.output)}")
+    return {name: kind for name, kind in counts.items() if name not in lacking}
 
 
 def _image_counts(config, prepared, strategy, step):

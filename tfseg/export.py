@@ -9,7 +9,10 @@ The signatures of a SavedModel, which needs TensorFlow only (`serving`):
     serving_default(image_bytes: string [batch])              JPEG, PNG, BMP, GIF or WebP files; one size in a batch
     predict_images(images: uint8 [batch, height, width, 3])   RGB images
     -> classes: uint8 (uint16 of more than 256 classes) [batch, height, width], confidence: float32 [batch, height, width]
+        of a network with cells also boxes, box_scores, box_classes, box_count; see `objects.Finder.boxes`
     png(image_bytes) -> png_bytes: string [batch]             the classes as gray PNG files
+    boxes(image_bytes) -> the boxes alone
+    embedding(images) -> classes, confidence, embedding: float32 [batch, height, width, dimensions]
     probabilities(images), logits(images)                     float32 [batch, height, width, classes]; if --outputs names them
 
 `export.json` describes the export: classes (train id, the class table's own id (`raw`), name, colour), sizes, score, options,
@@ -37,6 +40,7 @@ from tfseg import (
     exports,
     inference,
     inference_graph,
+    objects,
     preflight,
     prepare,
     serving,
@@ -53,19 +57,24 @@ class Graph:
 
     name: str  # of the architecture
     trained: keras.Model  # as it was trained, with auxiliary outputs
-    scores: Callable  # images -> float32 [batch, height, width, classes], with constants in the place of variables
+    # images -> (float32 [batch, height, width, classes], {name: other output}), with constants as weights
+    network: Callable
     outputs: tuple[str, ...]  # `serving.OUTPUTS`
-    inference: str  # the spec that `scores` computes
+    inference: str  # the spec that gives the scores
     size: tuple[int, int] | None  # of images, if it is fixed
     quantize: str
     image_range: str
     max_pixels: int
     samples: Callable[[], list[np.ndarray]]  # images uint8 [height, width, 3]
     representative: Callable[[], Iterator[np.ndarray]]  # images of the train split, of `size`
+    finder: objects.Finder = objects.NONE  # of the boxes and instances
+    labelled: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]] | None = None  # the same images with their labels
+    calibration: str = "minmax"  # `quantization.calibrated` of int8
+    keep_float: tuple[str, ...] = ()  # layers that int8 keeps in float, or ("auto",)
 
     def compute(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """The outputs of images, uint8 or float [batch, height, width, 3]."""
-        return serving.outputs(self.scores(image), self.outputs)
+        return serving.outputs(self.network(image)[0], self.outputs)
 
     def save(self, folder: pathlib.Path, image: tf.TensorSpec) -> None:
         """Writes a SavedModel of `compute` alone, which converters read."""
@@ -89,8 +98,10 @@ def export(config: config_lib.Config) -> float:
             f"--output_dir={config.output_dir!r} --workdir={config.workdir!r} --init_from={config.init_from!r}."
         )
     preflight.check_inference(config)
+    preflight.check_objects(config)
     exports.check(config.format, config.quantize)
     outputs(config)
+    keep_float(config)
     _fixed_size(config)
     target = pathlib.Path(config.output_dir).resolve()  # a link to a folder stays one
     target = target / str(config.model_version) if config.model_version else target
@@ -127,6 +138,21 @@ def outputs(config: config_lib.Config) -> tuple[str, ...]:
     return names or (() if config.format == "saved_model" else ("logits",))
 
 
+def keep_float(config: config_lib.Config) -> tuple[str, ...]:
+    """The layers that --keep_float names.
+
+    Raises:
+        ValueError: if the format or --quantize has none in 8 bits that could stay in float.
+    """
+    names = tuple(word.strip() for word in config.keep_float.split(",") if word.strip())
+    if names and config.quantize != "int8":
+        raise ValueError(
+            f"Expected --keep_float with --format=tflite --quantize=int8 only. Received: --keep_float={config.keep_float} "
+            f"with --format={config.format} --quantize={config.quantize}."
+        )
+    return names
+
+
 def path_in(folder: pathlib.Path, kind: str) -> pathlib.Path:
     """Where the network of an export lies: its file, or the folder of a SavedModel."""
     return folder / exports.find(kind).FILE
@@ -142,11 +168,12 @@ def _export(config, aside, target):
     records = _records(config)
     size = _size(config, records)
     samples = _samples(config, records, size)
-    network = inference_graph.Frozen(inference_graph.simplified(model))
+    names = [row["name"] for row in labels.class_rows(state.class_table(), model.output["logits"].shape[-1])]
+    finder = objects.build(config, model.output, names, state.things)
     graph = Graph(
         name=model.name,
         trained=model,
-        scores=inference.build(config.inference, network),
+        network=_network(config, model, finder.reads),
         outputs=outputs(config),
         inference=config.inference,
         size=size,
@@ -154,22 +181,56 @@ def _export(config, aside, target):
         image_range=config.image_range,
         max_pixels=config.max_pixels,
         samples=lambda: [image for image, _ in samples],
-        representative=functools.partial(_representative, records, size),
+        representative=lambda: (image for image, _ in _representative(records, size)),
+        labelled=functools.partial(_representative, records, size),
+        calibration=config.calibration,
+        keep_float=keep_float(config),
+        finder=finder,
     )
     path = path_in(aside, config.format)
-    exports.find(config.format).write(graph, path)
+    about = exports.find(config.format).write(graph, path) or {}
     # As evaluation runs it: op by op, ENet's pools would break ties otherwise.
-    live = tf.function(inference.build(config.inference, model), reduce_retracing=True)
-    found = export_check.compare(config.format, path, live, samples, config.quantize)
-    _describe(aside, config, state, model.output["logits"].shape[-1], graph, found)
+    every = _all(inference.build_all(config.inference, model, finder.reads))
+    live = tf.function(every, reduce_retracing=True, autograph=False)
+    found = export_check.compare(config.format, path, live, samples, config.quantize, finder)
+    _describe(aside, config, state, model.output["logits"].shape[-1], graph, found, about)
     shutil.rmtree(target, ignore_errors=True)
     aside.rename(target)
     print(f"{config.format} of step {state.step} in {target}; {found.sentence()}")
+    if scores := about.get("keep_float_miou"):
+        said = (
+            "mIoU on images of the train split: {float:.4f} in float, {int8:.4f} all in 8 bits, {mixed:.4f} as written"
+        )
+        print(said.format(**scores))
+    if about.get("keep_float"):
+        print("In float: " + ", ".join(name.partition(";")[0] for name in about["keep_float"]))
+    if config.quantize == "int8" and found.loss > export_check.MOST_LOSS:
+        logging.warning(
+            "8 bits cost more than %g points of mIoU. --keep_float=auto names the layers that cost it and keeps them in float.",
+            100 * export_check.MOST_LOSS,
+        )
     return found.difference
 
 
-def _describe(folder, config, state, num_classes, graph, found):
-    """Writes export.json, and for a SavedModel classes.json."""
+def _network(config, model, names):
+    """The part of the network that is exported, with the outputs `names` besides; only a SavedModel has those."""
+    names = names if config.format == "saved_model" else ()
+    frozen = inference_graph.Frozen(inference_graph.simplified(model, names))
+    return _all(inference.build_all(config.inference, frozen, names))
+
+
+def _all(compute):
+    """Scores and other outputs, without uncertainty, of what `inference.build_all` returns."""
+
+    def scores_and_others(images):
+        scores, _, others = compute(images)
+        return scores, others
+
+    return scores_and_others
+
+
+def _describe(folder, config, state, num_classes, graph, found, more):
+    """Writes export.json, with `more` of what the format knows, and for a SavedModel classes.json."""
     classes = labels.class_rows(state.class_table())
     options = [line for line in config.text().splitlines() if line.split("=")[0].lstrip("-") not in config_lib.PATHS]
     about = {
@@ -179,10 +240,12 @@ def _describe(folder, config, state, num_classes, graph, found):
         "classes": classes,
         "size": graph.size or "any",
         "outputs": graph.outputs,
+        "objects": dataclasses.asdict(graph.finder) if graph.finder.reads else None,
         "quantize": config.quantize,
         "step": state.step,
         "miou": state.best if state.best >= 0 and state.best_step == state.step else None,
         "check": dataclasses.asdict(found),
+        **more,
         "options": options,
         "environment": environment.describe(tf.distribute.get_strategy()) | {"command": "export"},
     }
@@ -247,7 +310,7 @@ def _samples(config, records, size):
 
 
 def _representative(records, size):
-    """Images of the train split, of a fixed size."""
+    """(image, label) pairs of the train split, of a fixed size."""
     if not records or "train" not in records.splits:
         raise ValueError(
             "Expected --dataset and --data_dir with a train split, from whose images --quantize=int8 takes the ranges of "
@@ -255,7 +318,7 @@ def _representative(records, size):
         )
     step = max(1, records.splits["train"] // CALIBRATION)  # spread over the split
     for example in _decoded(records.encoded("train").shard(step, 0).take(CALIBRATION)):
-        yield _fitted(example["image"], size, 0)
+        yield _fitted(example["image"], size, 0), _fitted(example["label"], size, input_pipeline.IGNORE)
 
 
 def _fitted(array, size, value):

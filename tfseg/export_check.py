@@ -10,10 +10,12 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfseg import metrics
+from tfseg import metrics, objects
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LEAST_EQUAL = 0.9999  # share of the pixels in which an export without quantization gives the class of the live network
+MOST_OTHER = 0.01  # largest difference of a further output, as a share of its largest value, or of 1 if that is less
+MOST_LOSS = 0.02  # of mIoU that 8 bits may cost before the user is told what to do
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,36 +27,57 @@ class Comparison:
     equal: float  # share of pixels with the same class, 0..1
     miou: float | None = None  # of the export on the images that have a label, 0..1
     miou_live: float | None = None  # of the live network
+    labelled: int = 0  # images that have a label
+    # Largest differences of further outputs, by name.
+    others: dict[str, float] = dataclasses.field(default_factory=dict)
+    boxes: int | None = None  # how many the export found; each is the one that the live code makes of its cells
+
+    @property
+    def loss(self) -> float:
+        """What the export loses of the live network's mIoU, 0..1; 0 where no image has a label."""
+        return 0.0 if self.miou is None else self.miou_live - self.miou
 
     def sentence(self) -> str:
         """For the user."""
         said = f"largest difference to the live model {self.difference:.2g}, {self.equal:.4%} of the pixels equal"
+        said += f" on {self.images} images"
         if self.miou is not None:
-            loss = 100 * (self.miou_live - self.miou)
-            said += f", loss of mIoU {loss:.2f} points ({100 * self.miou_live:.2f} -> {100 * self.miou:.2f})"
-        return f"{said}, on {self.images} images."
+            scores = f"{100 * self.miou_live:.2f} -> {100 * self.miou:.2f}"
+            said += f"; loss of mIoU {100 * self.loss:.2f} points ({scores}) on the {self.labelled} of them that have labels"
+        for name, value in self.others.items():
+            said += f"; largest difference of {name} {value:.2g}"
+        if self.boxes is not None:
+            said += f"; {self.boxes} boxes"
+        return f"{said}."
 
 
 def compare(
-    kind: str, path: pathlib.Path, live: Callable, samples: list[tuple[np.ndarray, np.ndarray | None]], quantize: str
+    kind: str,
+    path: pathlib.Path,
+    live: Callable,
+    samples: list[tuple[np.ndarray, np.ndarray | None]],
+    quantize: str,
+    finder: objects.Finder = objects.NONE,
 ) -> Comparison:
-    """Compares an export with the live function from images, uint8 [1, height, width, 3], to scores.
+    """Compares an export with the live function from images, uint8 [1, height, width, 3], to scores and other outputs.
 
     Args:
         kind: the format.
         path: what its `load` opens.
-        live: the scores of the live network, float32 [1, height, width, classes].
+        live: (the scores of the live network, float32 [1, height, width, classes], {name: another output}).
         samples: (image uint8 [height, width, 3], label uint8 [height, width] or None) each.
         quantize: the value of --quantize.
+        finder: finds the boxes of the live network.
 
     Raises:
-        ValueError: if the runtime cannot read or run the export, if a score is not finite, or if fewer than 99.99 % of the
-            classes are equal and nothing is quantized.
+        ValueError: if the runtime cannot read or run the export, if a score is not finite, if fewer than 99.99 % of the
+            classes are equal and nothing is quantized, if another output differs by more than 1 %, or if the export has other
+            boxes than `finder` makes of its cells.
     """
     results = run(kind, path, [image for image, _ in samples])
-    difference, equal, pixels, confusions = 0.0, 0, 0, [0, 0]
+    difference, equal, pixels, confusions, largest, boxes = 0.0, 0, 0, [0, 0], {}, None
     for (image, label), result in zip(samples, results, strict=True):
-        scores = live(tf.constant(image[np.newaxis])).numpy()[0]
+        scores, others = tf.nest.map_structure(lambda output: output.numpy()[0], live(tf.constant(image[np.newaxis])))
         expected, received = np.argmax(scores, -1), classes(result)
         if received.shape != expected.shape:
             raise ValueError(
@@ -63,10 +86,15 @@ def compare(
         difference = max(difference, _difference(result, scores))
         equal += int(np.sum(received == expected))
         pixels += expected.size
+        for name in sorted(set(others) & set(result)):
+            largest[name] = max(largest.get(name, 0.0), _checked_output(name, result[name], others[name], path))
+        if "boxes" in result:
+            boxes = (boxes or 0) + _checked_boxes(result, finder, image.shape[:2], path)
         if label is not None:
             for i, prediction in enumerate((received, expected)):
                 confusions[i] += metrics.confusion_matrix(label, prediction.astype(np.int32), scores.shape[-1]).numpy()
-    found = Comparison(len(samples), difference, equal / pixels, *_mious(confusions))
+    labelled = sum(label is not None for _, label in samples)
+    found = Comparison(len(samples), difference, equal / pixels, *_mious(confusions), labelled, largest, boxes)
     if quantize == "none" and not found.equal >= LEAST_EQUAL:
         raise ValueError(
             f"Expected the classes of the live model in at least {LEAST_EQUAL:.2%} of the pixels. Received: {found.sentence()}"
@@ -116,6 +144,31 @@ def _difference(result, scores):
             expected = scores if name == "logits" else tf.nn.softmax(scores).numpy()
             largest = np.fmax(largest, float(np.max(np.abs(values - expected))))
     return float(largest)
+
+
+def _checked_output(name, received, expected, path):
+    """The largest difference of another output to the live one; raises ValueError if it is more than MOST_OTHER."""
+    if received.shape != expected.shape:
+        raise ValueError(f"Expected {name} of shape {expected.shape}. Received: {received.shape} from {path.name}.")
+    difference, scale = float(np.max(np.abs(received - expected))), max(1.0, float(np.max(np.abs(expected))))
+    if not difference <= MOST_OTHER * scale:
+        raise ValueError(
+            f"Expected {name} of the live model, whose values are up to {scale:.3g}. Received: a difference of "
+            f"{difference:.3g} from {path.name}."
+        )
+    return difference
+
+
+def _checked_boxes(result, finder, size, path):
+    """The number of boxes of an export; raises ValueError if they are not those that the live code makes of its cells.
+
+    It is not compared with the boxes of the live cells: where two guesses are nearly equal, rounding decides which one stays.
+    """
+    expected = finder.boxes(tf.constant(result["detection"][np.newaxis]), size)
+    for name, value in expected.items():
+        if not np.allclose(result[name], value[0], rtol=1e-4, atol=1e-3):
+            raise ValueError(f"Expected the {name} that its cells give. Received: others from {path.name}.")
+    return int(result["box_count"])
 
 
 def _mious(confusions):

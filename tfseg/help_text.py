@@ -12,8 +12,8 @@ MAIN = (
     + ("optimizer", "loss", "augment", "precision", "checkpoint", "split", "inference", "images", "output_dir", "overwrite")
 )  # fmt: skip
 OF_EXPORT = (
-    ("workdir", "output_dir", "format", "quantize", "outputs", "export_size", "model_version", "evaluate", "checkpoint")
-    + ("inference", "overwrite")
+    ("workdir", "output_dir", "format", "quantize", "calibration", "keep_float", "outputs", "export_size", "model_version")
+    + ("evaluate", "checkpoint", "inference", "overwrite")
 )  # fmt: skip
 EXAMPLES = """\
 python main.py --flagfile=configs/quickstart.flags

@@ -1,4 +1,4 @@
-"""The part of a network that is deployed: no auxiliary outputs, no dropout, batch norm inside the convolutions, constants.
+"""The part of a network that is deployed: wanted outputs only, no dropout, batch norm inside the convolutions, constants.
 
     network = Frozen(simplified(model))
     scores = inference.build("whole", network)
@@ -7,6 +7,8 @@ Batch norm in inference is a product and a sum for each channel, so it can be mo
 convolution before it (Jacob et al., CVPR 2018, https://arxiv.org/abs/1712.05877, section 3.2). It is done in float64, and once
 for all formats: some converters do it too, but not across TensorFlow's variables.
 """
+
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -27,18 +29,19 @@ COMMUTES = (Crop,)  # with batch norm, because it changes no value
 CHANNELS_LAST = (keras.layers.Conv2D, keras.layers.Dense)  # [.., in, out]
 
 
-def simplified(model: keras.Model) -> keras.Model:
-    """The network of a trained model that inference needs, with the same logits up to rounding.
+def simplified(model: keras.Model, more: Sequence[str] = ()) -> keras.Model:
+    """The network of a trained model that inference needs, with the same outputs up to rounding.
 
     Args:
         model: a functional model with an output "logits". It is not changed; layers without batch norm are shared with it.
+        more: names of further outputs that are wanted.
 
     Returns:
-        A functional model from the same image to {"logits"} only, without layers that do nothing in inference, and with the
-        batch norms that follow a convolution folded into it. Layers keep their names. Layers that compute in half precision
-        are not folded, since this would round their weights otherwise than evaluation does.
+        A functional model from the same image to {"logits"} and these only, without layers that do nothing in inference, and
+        with the batch norms that follow a convolution folded into it. Layers keep their names. Layers that compute in half
+        precision are not folded, since this would round their weights otherwise than evaluation does.
     """
-    model = keras.Model(model.input, {"logits": model.output["logits"]}, name=model.name)
+    model = keras.Model(model.input, {name: model.output[name] for name in ("logits", *more)}, name=model.name)
     norms = _foldable(model)
     convolutions = {id(convolution): norm for norm, convolution in norms.values()}
     folded = []
@@ -72,15 +75,16 @@ class Frozen:
         self.output = model.output
         values = [(variable, np.asarray(variable)) for variable in model.variables]
 
-        def logits(images):
+        def outputs(images):
             with keras.StatelessScope(state_mapping=[(variable, tf.constant(value)) for variable, value in values]):
-                return model(images, training=False)["logits"]
+                return model(images, training=False)
 
-        self._logits = tf.function(logits)  # one copy of the constants, however often the network is called
+        # One copy of the constants, however often the network is called.
+        self._outputs = tf.function(outputs, autograph=False)
 
     def __call__(self, images, training=False):
-        """{"logits": float32 [batch, height, width, classes]} of images, RGB 0..255."""
-        return {"logits": self._logits(images)}
+        """{"logits": float32 [batch, height, width, classes]}, and the model's other outputs, of images, RGB 0..255."""
+        return self._outputs(images)
 
 
 def _foldable(model):

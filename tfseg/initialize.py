@@ -12,7 +12,7 @@ from absl import logging
 
 import input_pipeline
 from models import backbones, weights
-from tfseg import checkpoint, network, zoo
+from tfseg import checkpoint, hub, network, zoo
 from tfseg import config as config_lib
 
 
@@ -38,8 +38,9 @@ def load(model: keras.Model, source: str) -> None:
 
     Args:
         model: a network with the architecture and the number of classes of the weights.
-        source: a run's workdir (its best checkpoint), `.weights.h5`, `.keras`, `.pth` or `.safetensors`; `zoo:<name>`; or
-            "imagenet", the published weights of the backbone that the network is built on, downloaded once.
+        source: a run's workdir (its best checkpoint), `.weights.h5`, `.keras`, `.pth` or `.safetensors`; `zoo:<name>`;
+            `hf:<repository>` (tfseg/hub.py); or "imagenet", the published weights of the backbone that the network is built
+            on, downloaded once.
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
@@ -107,7 +108,7 @@ def transfer(model: keras.Model, source: str, classes: Sequence["input_pipeline.
 
 
 def located(source: str) -> pathlib.Path:
-    """The file or the workdir that --init_from names, other than "imagenet".
+    """The file or the workdir that --init_from names, other than "imagenet"; a file of the Hub is downloaded once.
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
@@ -115,6 +116,8 @@ def located(source: str) -> pathlib.Path:
     """
     if zoo.is_named(source):
         return zoo.path(source)
+    if hub.is_named(source):
+        return hub.path(source)
     path = pathlib.Path(source)
     if not path.exists():
         raise FileNotFoundError(f"Expected weights in --init_from={source}. Received: no such file or folder.")
@@ -125,7 +128,8 @@ def _arrays(model, path):
     """({layer name: arrays of its variables in order, None if the source has none}, names in the source of no layer)."""
     if path.suffix not in (".keras", ".h5") and not path.is_dir():
         found, state = {}, weights.read(path)
-        for renames in (None, ()):  # the reference's names for the whole network, then our names for a backbone
+        # The reference's names for the whole network, those for the backbone alone, and our names.
+        for renames in (None, backbones.renames(model.backbone) if getattr(model, "backbone", "") else (), ()):
             matches, state = weights.match(model, state, renames)
             arrays = {}
             for layer, _, _, array in matches:
@@ -234,23 +238,33 @@ def freeze(model: keras.Model, part: str) -> None:
         layer.trainable = False
 
 
-def backbone_variables(model: keras.Model) -> list[keras.Variable]:
-    """The trainable variables of the backbone that a network is built on."""
-    return [variable for layer in backbone_layers(model) for variable in layer.trainable_variables]
-
-
 def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers of a network that belong to its backbone and have weights; they are found by name.
 
     Raises:
         ValueError: if the network has no backbone.
     """
+    names = _backbone_distances(model)
+    return [layer for layer in model.layers if layer.name in names]
+
+
+def distances(model: keras.Model) -> dict[int, int]:
+    """{id of a trainable variable of the backbone: how many blocks its layer is from the heads}, for layer-wise decay.
+
+    The variables of the last block have 1; see `models.backbones.distances`.
+
+    Raises:
+        ValueError: if the network has no backbone.
+    """
+    of = _backbone_distances(model)
+    return {id(v): of[layer.name] for layer in model.layers if layer.name in of for v in layer.trainable_variables}
+
+
+def _backbone_distances(model):
     spec = getattr(model, "backbone", "")
     if not spec:
         raise ValueError(
-            f"Expected a network that is built on a backbone, for --freeze or --backbone_learning_rate. "
+            f"Expected a network that is built on a backbone, for --freeze, --backbone_learning_rate or --layer_decay. "
             f"Received: {model.name!r}, which has none."
         )
-    inputs = keras.Input((None, None, 3))
-    names = {layer.name for layer in keras.Model(inputs, backbones.build(spec, inputs)).layers if layer.weights}
-    return [layer for layer in model.layers if layer.name in names]
+    return backbones.distances(spec)

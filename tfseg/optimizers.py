@@ -1,4 +1,4 @@
-"""Optimizers, learning-rate schedules, weight decay, a separate learning rate for the backbone, and clipping.
+"""Optimizers, learning-rate schedules, weight decay, learning rates for the backbone and its layers, and clipping.
 
 To train as guanfuchen/semseg does, use `sgd(momentum=0.99)`, `rmsprop(momentum=0.99)` or `adam`, each with --weight_decay=5e-4,
 and the schedules `constant`, `poly(power=0.9)` or `step`.
@@ -124,14 +124,16 @@ def build(
     *,
     weight_decay: float = 0.0,
     backbone_multiplier: float = 1.0,
+    layer_decay: float = 1.0,
 ) -> keras.optimizers.Optimizer:
     """The optimizer of a spec such as `sgd(momentum=0.99)`, built for a model's trainable variables.
 
     It is Keras' optimizer with three differences. `apply(gradients)`, in the order of `model.trainable_variables`, takes
     gradients that are already summed over the replicas. Only kernels decay: by the gradient of weight_decay/2 * ||kernel||^2
-    (as PyTorch's weight_decay), or by rate * weight_decay * kernel for an optimizer in DECOUPLED; biases, the scale and offset
-    of norms and the slopes of PReLUs do not. And the learning rate of the backbone, with its decay, is `backbone_multiplier`
-    times that of the other layers.
+    (as PyTorch's weight_decay), or by rate * weight_decay * kernel for an optimizer in DECOUPLED. Biases, the scale and offset
+    of norms, the slopes of PReLUs, the scales of residual branches, tokens, and learnt positions do not. And the learning rate
+    of the backbone, with its decay, is `backbone_multiplier` times that of the other layers, and another
+    `layer_decay`^distance times where a layer is `distance` blocks from the heads (BEiT, arXiv:2106.08254, appendix H).
 
     Args:
         optimizer: a spec.
@@ -139,16 +141,18 @@ def build(
         model: the network, built inside the strategy's scope, with its frozen layers already frozen.
         weight_decay: 0 or more.
         backbone_multiplier: 0 or more; a value other than 1 needs a network with a backbone.
+        layer_decay: more than 0, usually 0.6 to 1; a value other than 1 needs a network with a backbone.
 
     Raises:
-        ValueError: for an unknown name or option, with the known ones; for a multiplier without a backbone.
+        ValueError: for an unknown name or option, with the known ones; for a multiplier or a decay without a backbone.
     """
     call = spec.parse(optimizer)
     kind, options = spec.apply(_find(OPTIMIZERS, call, "optimizer"), call)
     variables, decoupled = model.trainable_variables, call.name in DECOUPLED
     decayed = [bool(weight_decay) and variable.name.endswith("kernel") for variable in variables]
-    backbone = {id(v) for v in initialize.backbone_variables(model)} if backbone_multiplier != 1 else set()
-    factors = [backbone_multiplier if id(variable) in backbone else 1.0 for variable in variables]
+    backbone = initialize.distances(model) if backbone_multiplier != 1 or layer_decay != 1 else {}
+    factors = {key: backbone_multiplier * layer_decay**distance for key, distance in backbone.items()}
+    factors = [factors.get(id(variable), 1.0) for variable in variables]
 
     class Optimizer(kind):
         """Keras' optimizer with the differences that `build` describes."""

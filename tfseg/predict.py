@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfseg import config as config_lib
-from tfseg import evaluate, inference, preflight
+from tfseg import evaluate, inference, objects, preflight
 from tfseg.inference import monte_carlo
 from tfseg.prediction import job, outputs, rasters, sources, submissions
 from tfseg.prediction.folders import check_writable
@@ -20,7 +20,9 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
 
     By default these are `labels/`, `colors/` and `overlays/` NAME.png, and of a video `videos/` NAME.mp4. With --monte_carlo
     there are also `uncertainty/entropy/`, `.../mutual_information/` and `.../variance/` NAME.png, gray with 8 bits, and
-    `uncertainty/scale.json`, which says what a gray of 255 is. With --submission there is also an archive for a benchmark.
+    `uncertainty/scale.json`, which says what a gray of 255 is. A network that finds objects also gives `boxes/` NAME.json,
+    and with an embedding `instances/` NAME.png, by --suppress and --cluster; they are on overlays and videos too. With
+    --submission there is also an archive for a benchmark.
 
     The images are those of --images, or if it is blank those of the data set's --split. They are read in the same way as in
     preparation. A label map is a gray PNG of train ids, or with --label_ids=raw of the ids in the class table, with 8 bits if
@@ -39,6 +41,7 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
         raise ValueError("Expected --output_dir, the folder for the predictions. Received: none.")
     preflight.check_inference(config)
     preflight.check_sampling(config)
+    preflight.check_objects(config)
     of_images, of_videos = _outputs(config)
     output_dir = pathlib.Path(config.output_dir)
     groups = sources.find(config, output_dir)
@@ -47,13 +50,20 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
     model, state = evaluate.trained_model(config)
     classes = class_rows(state.class_table(), model.output["logits"].shape[-1])
     colors = np.array([row["color"] for row in classes], np.uint8)
-    run = outputs.Run(classes, ids_of(classes, config.label_ids), colors, config.opacity)
+    finder = objects.build(config, model.output, [row["name"] for row in classes], state.things)
+    run = outputs.Run(classes, ids_of(classes, config.label_ids), colors, config.opacity, finder)
+    if finder.reads and not config.outputs:
+        more = outputs.build(" | ".join(outputs.OF_OBJECTS[: 1 + bool(finder.things)]))
+        plan = [(group, some if group.video else [*some, *more]) for group, some in plan]
+        _check_plan(plan, output_dir, config)
     chosen = _each(plan)
     for output in chosen:
         if output.check_run:
             output.check_run(run)
     write_about(classes, output_dir, config)
-    work = job.Job(config, run, computation(config, model, any(output.needs_probabilities for output in chosen)))
+    with_objects = finder if any(output.needs_objects for output in chosen) else objects.NONE
+    with_probabilities = any(output.needs_probabilities for output in chosen)
+    work = job.Job(config, run, computation(config, model, with_probabilities, with_objects))
     (work.predict_rasters if chosen[0].each == "raster" else work.predict)(plan)
     work.say_result([output.place for output in chosen])
     return work.written
@@ -119,39 +129,40 @@ def _existing(group, some, output_dir):
                 break
 
 
-def computation(config, model, with_probabilities):
-    """Makes the function of images, RGB uint8 [batch, height, width, 3], to label maps, probabilities and uncertainty.
+def computation(config, model, with_probabilities, finder=objects.NONE):
+    """Makes the function of images, RGB uint8 [batch, height, width, 3], to what is predicted of them.
 
-    These are uint16 [batch, height, width], float16 [.., classes] or None, and {kind: uint8 [batch, height, width]}, where 255
-    is `monte_carlo.scale` or more.
+    These are label maps, uint16 [batch, height, width]; probabilities, float16 [.., classes], or (); uncertainty, {kind: uint8
+    [batch, height, width]}, where 255 is `monte_carlo.scale` or more; and what `finder` computes of objects.
     """
     classes = model.output["logits"].shape[-1]
-    if config.monte_carlo:
-        sampled = inference.build_sampled(config.inference, model, config.monte_carlo, config.seed)
-    else:
-        scores = inference.build(config.inference, model)
+    seed = {"samples": config.monte_carlo, "seed": config.seed}
+    scores = inference.build_all(config.inference, model, finder.reads, **seed)
     scale = monte_carlo.scale(classes)
     exact = tf.float16 if classes <= 2048 else tf.float32  # float16 holds whole numbers up to 2048
 
     def ids(scores):
         return tf.cast(tf.argmax(scores, -1, tf.int32), tf.uint16)
 
+    def sure(scores):
+        """The id's probability and the id: one array, so that a sliding window may finish it piece by piece."""
+        id_ = tf.cast(tf.argmax(scores, -1, tf.int32), tf.float32)
+        return tf.stack([tf.reduce_max(tf.nn.softmax(scores), -1), id_], -1)
+
     def both(scores):
-        """Probabilities and the id after them: one array, so that a sliding window may finish it piece by piece."""
+        """All probabilities and the id, in the same way."""
         id_ = tf.cast(tf.argmax(scores, -1, tf.int32), exact)[..., tf.newaxis]
         return tf.concat([tf.cast(tf.nn.softmax(scores), exact), id_], -1)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
+    finish = both if with_probabilities else sure if finder.things else ids
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)], autograph=False)
     def compute(images):
-        finish, gray = both if with_probabilities else ids, {}
-        if config.monte_carlo:
-            mean, maps = sampled(images)
-            found = finish(mean)
-            gray = {kind: tf.saturate_cast(tf.round(maps[kind] * (255 / scale[kind])), tf.uint8) for kind in maps}
-        else:
-            found = scores(images, finish)
-        if with_probabilities:
-            return tf.cast(found[..., -1], tf.uint16), tf.cast(found[..., :-1], tf.float16), gray
-        return found, (), gray
+        found, maps, others = scores(images, finish)
+        gray = {kind: tf.saturate_cast(tf.round(maps[kind] * (255 / scale[kind])), tf.uint8) for kind in maps}
+        label = found if finish is ids else tf.cast(found[..., -1], tf.uint16)
+        confidence = None if finish is ids else tf.reduce_max(tf.cast(found[..., :-1], tf.float32), -1)
+        probabilities = tf.cast(found[..., :-1], tf.float16) if with_probabilities else ()
+        return label, probabilities, gray, finder.compute(others, label, confidence)
 
     return compute

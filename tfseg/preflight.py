@@ -15,7 +15,19 @@ import tensorflow as tf
 import input_pipeline
 import models
 from input_pipeline import labelled, ops, pipeline
-from tfseg import class_weights, counts, inference, initialize, losses, metrics, network, optimizers, prepare, summaries
+from tfseg import (
+    class_weights,
+    counts,
+    inference,
+    initialize,
+    losses,
+    metrics,
+    network,
+    objects,
+    optimizers,
+    prepare,
+    summaries,
+)
 from tfseg import config as config_lib
 from tfseg import spec as specs
 
@@ -39,6 +51,7 @@ def check(config: config_lib.Config, replicas: int) -> None:
         _try_optimizer(config)
     check_inference(config)
     check_metrics(config)
+    check_objects(config)
     model = check_network(config)
     with trial("loss", config.loss):
         terms, features = losses.build(config.loss), input_pipeline.features(config.dataset, config.data_dir)
@@ -47,7 +60,7 @@ def check(config: config_lib.Config, replicas: int) -> None:
         _trace_losses(terms, model)
     with trial("metrics", config.metrics):
         counts.check_reads(metrics.build(config.metrics, _class_names(config)), model.output, features)
-    if config.freeze or config.backbone_learning_rate != 1:
+    if config.freeze or config.backbone_learning_rate != 1 or config.layer_decay != 1:
         initialize.backbone_layers(model)
 
 
@@ -87,6 +100,13 @@ def check_metrics(config: config_lib.Config) -> None:
     """Raises ValueError if --metrics is not a chain of metrics with valid options."""
     with trial("metrics", config.metrics):
         metrics.build(config.metrics, _class_names(config))
+
+
+def check_objects(config: config_lib.Config) -> None:
+    """Raises ValueError if --suppress or --cluster has wrong options."""
+    for option in objects.WAYS:
+        with trial(option, getattr(config, option)):
+            objects.chosen(option, getattr(config, option))
 
 
 def check_sampling(config: config_lib.Config) -> None:

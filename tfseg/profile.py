@@ -82,7 +82,7 @@ def measure(spec: str, num_classes: int, size: tuple[int, int]) -> dict:
     """
     classes = num_classes or CLASSES.get(specs.parse(spec).name, 19)
     model = models.build(spec, classes, (*size, 3))
-    run = tf.function(lambda image: model(image, training=False)["logits"])
+    run = tf.function(lambda image: model(image, training=False)["logits"], autograph=False)
     image = tf.random.uniform([1, *size, 3], maxval=255.0)
     for _ in range(WARM_UP):
         run(image).numpy()

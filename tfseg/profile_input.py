@@ -66,9 +66,9 @@ def _step(config, prepared, finish):
     def forward(image):
         return model(image, training=True)["logits"]
 
-    forward = tf.function(forward, jit_compile=True) if config.jit_compile else forward
+    forward = tf.function(forward, jit_compile=True, autograph=False) if config.jit_compile else forward
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(batch):
         batch = finish(batch)
         with tf.GradientTape() as tape:

@@ -129,7 +129,9 @@ def measure(
         "auc": {"clean": .., "noise": ..}, the probability that such an image scores above an attacked one}.
     """
     count = min(part.images for part in (attack, checked) if part)
-    predict = tf.function(lambda images: tf.argmax(model(images, training=False)["logits"], -1, tf.int32))
+    predict = tf.function(
+        lambda images: tf.argmax(model(images, training=False)["logits"], -1, tf.int32), autograph=False
+    )
     follow = _gradient(model)
     given = _prediction_of(attack, prepared, split, predict)
     scores, reached, changed = {}, [], []
@@ -169,7 +171,7 @@ def measure(
 def _gradient(model):
     """A function from an image [height, width, 3] and a target map to the gradient of the mean cross entropy."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def gradient(image, target):
         with tf.GradientTape() as tape:
             tape.watch(image)

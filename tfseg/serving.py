@@ -6,7 +6,7 @@ the graph itself checks ranks, sizes and headers, and a bad request is an error 
 
 import tensorflow as tf
 
-from tfseg import image_files, image_headers
+from tfseg import image_files, image_headers, objects
 
 FILES = tf.TensorSpec([None], tf.string, name="image_bytes")
 IMAGES = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
@@ -29,19 +29,36 @@ def outputs(scores: tf.Tensor, names) -> dict[str, tf.Tensor]:
     return {name: made[name]() for name in names}
 
 
+def _named(scores, others):
+    return {"logits": scores, **others}
+
+
 class Serving(tf.Module):
     """What a SavedModel holds."""
 
-    def __init__(self, scores, image_range="", max_pixels=2**24, more=()):
-        """`scores`: a function of images. `max_pixels`: the most of a request. `more`: `probabilities`, `logits` or both."""
+    def __init__(self, network, image_range="", max_pixels=2**24, more=(), finder=objects.NONE):
+        """What is served.
+
+        Args:
+            network: a function of images to (scores, {name: output that `finder` reads}).
+            image_range: the values of images with more than 8 bits that become 0 and 255.
+            max_pixels: the most of a request.
+            more: `probabilities`, `logits` or both.
+            finder: finds the boxes.
+        """
         super().__init__(name="segmentation")
-        self._max_pixels = max_pixels
+        self._max_pixels, self._finder = max_pixels, finder
         # Functions that are traced once for all signatures: the constants of the network, and the decoders, are there once.
         file = [tf.TensorSpec([], tf.string, name="file")]
         self._decode = tf.function(lambda file: image_files.decode(file, image_range), input_signature=file)
         self._decoded = tf.function(self._decode_batch, input_signature=[FILES])
-        self.scores = tf.function(lambda images: scores(self._checked(images)), input_signature=[IMAGES])
+        self.outputs = tf.function(lambda images: _named(*network(self._checked(images))), input_signature=[IMAGES])
+        self.scores = tf.function(lambda images: self.outputs(images)["logits"], input_signature=[IMAGES])
         self.more = {}
+        if finder.cells:
+            self.more["boxes"] = tf.function(self._boxes_of_files, input_signature=[FILES])
+        if finder.things:
+            self.more["embedding"] = tf.function(self._embedding_of_images, input_signature=[IMAGES])
         for name in more:
             self.more[name] = tf.function(
                 lambda images, name=name: outputs(self.scores(images), [name]), input_signature=[IMAGES]
@@ -54,12 +71,13 @@ class Serving(tf.Module):
 
     @tf.function(input_signature=[IMAGES])
     def predict_images(self, images):
-        """Classes and confidence of RGB images."""
-        return outputs(self.scores(images), ["classes", "confidence"])
+        """Classes and confidence of RGB images, and the boxes of a network that has some."""
+        found = self.outputs(images)
+        return outputs(found["logits"], ["classes", "confidence"]) | self._boxes(found, images)
 
     @tf.function(input_signature=[FILES])
     def classes_of_files(self, image_bytes):
-        """Classes and confidence of image files."""
+        """The same of image files."""
         return self.predict_images(self._decoded(image_bytes))
 
     @tf.function(input_signature=[FILES])
@@ -72,6 +90,20 @@ class Serving(tf.Module):
             fn_output_signature=tf.TensorSpec([], tf.string),
         )
         return {"png_bytes": encoded}
+
+    def _boxes_of_files(self, image_bytes):
+        """The boxes of image files alone."""
+        images = self._decoded(image_bytes)
+        return self._boxes(self.outputs(images), images)
+
+    def _embedding_of_images(self, images):
+        """Classes, confidence and embedding of RGB images: what `clustering.mean_shift` makes instances of, class by class."""
+        found = self.outputs(images)
+        result = outputs(found["logits"], ["classes", "confidence"])
+        return result | {"embedding": self._finder.embedding(found["embedding"], result["classes"])}
+
+    def _boxes(self, found, images):
+        return self._finder.boxes(found["detection"], tf.shape(images)[1:3]) if self._finder.cells else {}
 
     def _decode_batch(self, files):
         """uint8 [batch, height, width, 3] of image files of one size."""

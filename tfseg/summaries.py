@@ -15,7 +15,7 @@ from tensorboard.plugins.hparams import summary as hparams_summary
 
 import input_pipeline
 from tfseg import config as config_lib
-from tfseg import gradients, pictures
+from tfseg import gradients, objects, pictures
 
 NORMS = "norms/"  # of modules: they are in TensorBoard, and not in metrics.jsonl
 PANELS = 4  # Pictures of the val split, the same ones at every evaluation.
@@ -23,7 +23,7 @@ PANELS = 4  # Pictures of the val split, the same ones at every evaluation.
 NO_HPARAMS = (
     ("mode", *config_lib.PATHS, "overwrite", "skip_bad", "eval_every", "checkpoint_every", "log_every", "keep")
     + ("strategy", "steps_per_call", "profile_steps", "split", "eval_batch_size", "metrics", "attack", "consistency")
-    + ("workdirs", "checkpoint")
+    + ("workdirs", "checkpoint", "suppress", "cluster")
 )  # fmt: skip
 FIRST_HPARAMS = (
     "dataset",
@@ -49,13 +49,14 @@ class Log:
         config: config_lib.Config,
         prepared: "input_pipeline.Prepared",
         first_step: int,
+        finder: objects.Finder = objects.NONE,
     ):
         self._train = tf.summary.create_file_writer(str(workdir / "train"))
         self._eval = tf.summary.create_file_writer(str(workdir / "eval"))
         self._names = [c.name for c in prepared.classes]
         self._colors = np.array([c.color for c in prepared.classes], np.uint8)
         self._lines = _open_after(workdir / "metrics.jsonl", first_step)
-        self._examples = []
+        self._examples, self._finder = [], finder
         if "val" in prepared.splits:
             examples = prepared.encoded("val").take(PANELS).map(input_pipeline.decode)
             self._examples = list(examples.as_numpy_iterator())
@@ -90,7 +91,7 @@ class Log:
         model: keras.Model,
         losses: dict[str, float] | None = None,
     ) -> None:
-        """Scalars, the confusion matrix as a picture, and input | label | prediction of a few images.
+        """Scalars, the confusion matrix as a picture, and input | label | prediction of a few images; true and found objects.
 
         Args:
             step: the step of the weights.
@@ -111,10 +112,17 @@ class Log:
                     tf.summary.scalar(f"iou/{name}", value)
             tf.summary.image("pictures/confusion", pictures.confusion_picture(confusion, self._names)[np.newaxis])
             for i, example in enumerate(self._examples):
-                logits = model(example["image"][np.newaxis], training=False)["logits"]
-                prediction = np.argmax(logits[0], axis=-1)
+                outputs, name = model(example["image"][np.newaxis], training=False), example["id"].decode()
+                prediction = np.argmax(outputs["logits"][0], axis=-1)
                 panel = pictures.panel(example["image"], example["label"], prediction, self._names, self._colors)
-                tf.summary.image(f"pictures/example_{i}", panel[np.newaxis], description=example["id"].decode())
+                tf.summary.image(f"pictures/example_{i}", panel[np.newaxis], description=name)
+                if self._finder.reads:
+                    columns = {
+                        "true": self._finder.true(example),
+                        "found": self._finder.of_outputs(outputs, prediction),
+                    }
+                    panel = pictures.objects_panel(example["image"], columns, self._names, self._colors)
+                    tf.summary.image(f"pictures/objects_{i}", panel[np.newaxis], description=name)
         self._eval.flush()
         val_loss = {"val_loss": losses["loss"]} if losses else {}
         self._write({"step": step, "split": "val", **numbers, **val_loss, "iou": result["iou"]})

@@ -3,6 +3,7 @@
 `run` is the ordinary run. Others, in `trainers/`, have a step of their own and share what is here.
 """
 
+import functools
 import pathlib
 import tempfile
 import time
@@ -20,6 +21,7 @@ from tfseg import (
     environment,
     losses,
     metrics,
+    objects,
     optimizers,
     overview,
     summaries,
@@ -117,7 +119,7 @@ def step_of(parts: assembly.Parts, replica_gradients: Callable, apply: Callable)
     """
     strategy, scale = parts.strategy, parts.scale
 
-    @tf.function
+    @tf.function(autograph=False)  # AutoGraph would read the source of every layer, which takes seconds
     def train_step(batches):
         """Takes a step on each of the batches, a list of --steps_per_call, and returns the numbers of each step for the log."""
         numbers = []
@@ -128,8 +130,7 @@ def step_of(parts: assembly.Parts, replica_gradients: Callable, apply: Callable)
                 strategy.run(apply, (gradients,))
             else:
                 finite = tf.math.is_finite(logged["gradient_norm"])
-                if finite:
-                    strategy.run(apply, (gradients,))
+                tf.cond(finite, functools.partial(strategy.run, apply, (gradients,)), lambda: None)
                 # Overflows are normal until the scale is low enough. With a scale of 1 or less, the network itself overflows.
                 excused = tf.logical_and(tf.logical_not(finite), scale.value > 1.0)
                 logged["gradient_norm"] = tf.where(excused, 0.0, logged["gradient_norm"])
@@ -167,11 +168,14 @@ def loop(
     batches = pipeline.readable(strategy.distribute_datasets_from_function(stream), prepared)
     evaluated = parts.model if parts.average is None else parts.average
     # Without XLA: validation images have many sizes, and XLA would compile the loss again for each size.
-    counted = metrics.build(config.metrics, [c.name for c in prepared.classes], prepared.things)
+    names = [c.name for c in prepared.classes]
+    cells = objects.classes_of_cells(config.loss, names)
+    counted = metrics.build(config.metrics, names, prepared.things, cells)
     validation_losses = counts.losses(parts.plain_terms)
     what = (evaluated, prepared, strategy, config, "val", {**counted, "losses": validation_losses})
     evaluate = evaluate_lib.evaluator(*what) if "val" in prepared.splits else None
-    log = summaries.Log(output, config, prepared, state.step)
+    finder = objects.build(config, evaluated.output, names, prepared.things)
+    log = summaries.Log(output, config, prepared, state.step, finder)
     bar = progress.bar("train", total_steps, "steps", state.step, leave=True)
     agree = distribute.agreement(strategy)
     # `unlogged` has the steps whose numbers are still on the device: reading them after every step would make it wait.

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from input_pipeline import records
+from input_pipeline.checking import objects as objects_lib
 from input_pipeline.checking.advice import suggest
 from input_pipeline.preparation import cache
 from input_pipeline.preparation.convert import check_sizes, contents, in_parallel, named, read_image, read_mask
@@ -73,6 +74,10 @@ class Report:
     unlisted: list[str] = dataclasses.field(default_factory=list)  # images that no split names
     sequences: list[str] = dataclasses.field(default_factory=list)  # sequences of video frames that are in two splits
     tiles: list[Tile] = dataclasses.field(default_factory=list)
+    objects: dict[str, objects_lib.Objects] = dataclasses.field(
+        default_factory=dict
+    )  # of each split, if the data set has any
+    instances: bool = False  # whether the objects are instances; otherwise they are boxes alone
 
     @property
     def values(self) -> dict[tuple[bool, int], Value]:
@@ -123,6 +128,9 @@ class Report:
         for how, text in HOW.items():
             masks = self.tally.masks.get(how)
             lines += [f"{len(masks)} {text}: {some(masks)}"] if masks else []
+        if left_out := sum(counts.left_out for counts in self.objects.values()):
+            what = "instances without a labelled pixel" if self.instances else "boxes outside their image"
+            lines.append(f"{left_out} {what} will be left out.")
         return lines + ["Preparation will ignore these pixels. " + line for line in self._strange if self.lenient]
 
     @property
@@ -144,9 +152,10 @@ def check(spec: str, data_dir: str = "", image_range: str = "") -> Report:
     splits = {split: len(examples) for split, examples in builder.splits.items()}
     table, tally = builder.conversion, Tally()
     tally.start(table.rows, builder.classes, table.by_color)
+    with_objects = {split: objects_lib.Objects() for split in splits} if builder.boxes else {}
     report = Report(
         builder.name, builder.source, builder.classes, splits, table.rows, tally, frozenset(tally.values),
-        table.lenient, image_range,
+        table.lenient, image_range, objects=with_objects, instances=builder.instances,
     )  # fmt: skip
     first_of = {}  # {digest of an image: its place}
     total = sum(splits.values())
@@ -174,6 +183,7 @@ class _Seen:
     picture: Picture | None = None  # without its pixels
     found: Found | None = None  # what the mask holds
     tile: Tile | None = None
+    objects: objects_lib.Seen | None = None
 
 
 def _items(splits) -> Iterator[tuple[str, Example, bool]]:
@@ -206,21 +216,30 @@ def _look(conversion, image_range, item) -> _Seen:
             check_sizes(image, mask.values, seen.picture.turned)
     except files.FAULTS as error:
         seen.faults.append(f"{example.mask}: {files.reason(error)}")
-    if example.boxes and image is not None:
-        try:
-            example.boxes.read().within(seen.size)
-        except files.FAULTS as error:
-            seen.faults.append(f"{example.boxes}: {files.reason(error)}")
+    label = None
     if mask is not None:
         reading = _reading(conversion, mask, seen, example)
         seen.found = found(named(example.mask), reading.codes, reading.colored, reading.lookup, reading.how)
-        if shown and not seen.faults:
-            label = np.full(reading.codes.shape, UNKNOWN, np.int16)
-            if reading.lookup:  # filled in: np.where would make 255 of UNKNOWN beside the lookup's uint8
-                known = np.isin(reading.codes, reading.lookup.known)
-                label[known] = reading.lookup(reading.codes[known])
-            seen.tile = tile(split, example.id, image, label)
+        if shown or example.instances is not None:
+            label = _label(reading)
+    if image is not None:
+        try:
+            seen.objects = objects_lib.read(example, image, label, seen.picture.turned)
+        except files.FAULTS as error:
+            part = example.boxes if example.instances is None else example.instances
+            seen.faults.append(f"{part}: {files.reason(error)}")
+    if shown and label is not None and not seen.faults:
+        seen.tile = tile(split, example.id, image, label, boxes=seen.objects.boxes if seen.objects else ())
     return seen
+
+
+def _label(reading):
+    """The train ids of a mask, int16, with UNKNOWN outside the table."""
+    label = np.full(reading.codes.shape, UNKNOWN, np.int16)
+    if reading.lookup:  # filled in: np.where would make 255 of UNKNOWN beside the lookup's uint8
+        known = np.isin(reading.codes, reading.lookup.known)
+        label[known] = reading.lookup(reading.codes[known])
+    return label
 
 
 def _kind(data):
@@ -239,8 +258,13 @@ def _reading(conversion, mask, seen, example):
     return Reading(None, files.color_code(mask.values) if colored else mask.values, colored)
 
 
-def tile(split: str, name: str, image: np.ndarray, label: np.ndarray, width: int = TILE_WIDTH) -> Tile:
-    """A small copy of an example, at most `width` pixels wide."""
+def tile(split: str, name: str, image: np.ndarray, label: np.ndarray, width: int = TILE_WIDTH, boxes=()) -> Tile:
+    """A small copy of an example, at most `width` pixels wide, with its boxes (x1, y1, x2, y2, pixels) drawn in white."""
+    if len(boxes):
+        image = image.copy()
+    for box in boxes:
+        left, top, right, bottom = (round(float(edge)) for edge in box)
+        cv2.rectangle(image, (left, top), (right - 1, bottom - 1), (255, 255, 255), max(1, image.shape[1] // width))
     width = min(width, image.shape[1])
     size = width, max(1, round(width * image.shape[0] / image.shape[1]))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -254,6 +278,8 @@ def _add(report, seen, first_of):
     report.mask_kinds.update([seen.mask_kind] if seen.mask_kind else [])
     report.sizes.update([seen.size] if seen.size else [])
     report.tiles += [seen.tile] if seen.tile else []
+    if seen.objects:
+        report.objects[seen.split].add(seen.objects)
     if seen.picture:
         report.turned += [place] if seen.picture.turned else []
         report.range = seen.picture.range | report.range if seen.picture.range else report.range

@@ -1,10 +1,9 @@
 """Augmented samples of a source tree for --mode=check: read, augmented and mixed as in the training stream."""
 
-import cv2
 import numpy as np
 import tensorflow as tf
 
-from input_pipeline import boxes, ops, sampling
+from input_pipeline import boxes, instances, ops, sampling
 from input_pipeline.checking.report import TILES, Tile, tile
 from input_pipeline.preparation import cache
 from input_pipeline.preparation.encoding import Storage
@@ -65,13 +64,11 @@ def augmented(
 
 
 def _tile(split, example):
-    """A small copy of a sample, with its boxes drawn in white."""
+    """A small copy of a sample, with its boxes."""
     image = np.clip(np.round(example["image"]), 0, 255).astype(np.uint8)
-    for box, kind in zip(example.get("boxes", ()), example.get("box_classes", ()), strict=True):
-        if kind != boxes.NONE:
-            left, top, right, bottom = (round(float(edge)) for edge in box)
-            cv2.rectangle(image, (left, top), (right - 1, bottom - 1), (255, 255, 255))
-    return tile(split, example["id"].decode(), image, example["label"].astype(np.int16), WIDTH)
+    rows = zip(example.get("boxes", ()), example.get("box_classes", ()), strict=True)
+    shown = [box for box, kind in rows if kind != boxes.NONE]
+    return tile(split, example["id"].decode(), image, example["label"].astype(np.int16), WIDTH, shown)
 
 
 def _examples(conversion, listed):
@@ -88,5 +85,7 @@ def _examples(conversion, listed):
         if "boxes" in record:
             example["boxes"] = tf.constant(record["boxes"], tf.float32, [len(record["boxes"]), 4])
             example["box_classes"] = tf.constant(record["box_classes"], tf.int32, [len(record["boxes"])])
+        if "instances" in record:
+            example["instances"] = instances.decode(record["instances"])
         found.append(example)
     return found

@@ -6,6 +6,11 @@ Pattern Recognition Letters, 2009. The split, the size and the 11 classes are th
 The validation split is one sequence at 15 Hz, whose frames are nearly equal; it is much easier than the test split.
 The original release has no splits. Its frames are put into SegNet's splits by their names. A tree that was divided already
 (train/, train_labels/, ...) is used as it is.
+
+Cars and pedestrians may have boxes, and instances too. The masks do not tell objects apart, so each connected region of a class
+is one: cars that touch are one car. Regions of less than 12 x 8 (car) and 16 x 6 (pedestrian) pixels, rows first, in 480x360,
+are none. guanfuchen/semseg has boxes of some frames as PASCAL VOC's xml, in coordinates of 960x720, of the classes Car and
+Pedestrian of the original release; other vehicles have none.
 """
 
 import csv
@@ -16,7 +21,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from input_pipeline.preparation import builder
-from input_pipeline.source import listing
+from input_pipeline.source import annotations, components, files, listing
 from input_pipeline.source.class_tables import Class
 
 CLASSES = (
@@ -69,6 +74,10 @@ ORIGINAL = (
     ("Wall", (64, 192, 0), "building"),
 )
 SPLITS = {"train": 367, "val": 101, "test": 233}
+SMALLEST = {
+    "car": (12 / 360, 8 / 360),
+    "pedestrian": (16 / 360, 6 / 360),
+}  # (height, width), shares of the mask's height
 STILLS, LABELED = "701_StillsRaw_full", "LabeledApproved_full"
 
 
@@ -85,10 +94,21 @@ class Builder(builder.Builder):
         "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid), or train/ train_labels/ and so on"
     )
 
-    def __init__(self, source: Path, cache: Path, *, classes: int = 11, release: str = "segnet"):
+    def __init__(
+        self,
+        source: Path,
+        cache: Path,
+        *,
+        classes: int = 11,
+        release: str = "segnet",
+        boxes: bool | str = False,
+        instances: bool = False,
+    ):
         """`classes=12` learns the unlabelled pixels as a class, as in some published results.
 
         `release="full"` is the original release, with those classes or with all of its own: `classes=31`, or 32 with Void.
+        `instances` adds the instances of cars and pedestrians with the boxes around them, `boxes=True` only the boxes.
+        `boxes="bbox"` takes the boxes of all frames from `bbox/**/NAME.xml` instead, or from another folder of data_dir.
         """
         offered = {"segnet": (11, 12), "full": (11, 12, 31, 32)}
         if classes not in offered.get(release, ()):
@@ -106,8 +126,22 @@ class Builder(builder.Builder):
             table, by_color = {"classes": CLASSES[:classes], "ignored": CLASSES[classes:]}, False
         else:
             splits, table, by_color = _full(source), _table(classes), True
-        options = {"classes": classes, "release": release}
-        super().__init__(source, cache, splits=splits, **table, by_color=by_color, lenient=by_color, options=options)
+        # Options that are off are left out, so that records made before there were any stay valid.
+        options = {"classes": classes, "release": release, **({"boxes": boxes} if boxes else {})}
+        options |= {"instances": True} if instances else {}
+        if boxes or instances:
+            splits = _with_objects(source, splits, table, boxes, instances)
+        super().__init__(
+            source,
+            cache,
+            splits=splits,
+            **table,
+            by_color=by_color,
+            lenient=by_color,
+            boxes=bool(boxes),
+            instances=instances,
+            options=options,
+        )
 
 
 def split_of(name: str) -> str:
@@ -122,6 +156,34 @@ def split_of(name: str) -> str:
     if sequence == "0016E5_" and 7959 <= frame <= 8159:
         return "val"
     return "test" if sequence == "Seq05VD_f" or (sequence == "0001TP_" and frame > 8520) else "train"
+
+
+def _with_objects(source, splits, table, boxes, instances):
+    """The examples with their cars and pedestrians."""
+    known = {c.name.lower(): i for i, c in enumerate(table["classes"])}
+    if isinstance(boxes, str):
+        folder, by_name = source / boxes, {name: known[name] for name in SMALLEST}
+        if instances or not folder.is_dir():
+            raise ValueError(
+                f"Expected a folder of boxes in data_dir, without instances. Received: {folder}, {instances=}. Take boxes=True "
+                "for boxes around regions of the masks."
+            )
+        found = {path.stem: path for path in sorted(folder.rglob("*.xml"))}
+        files_of = {e.id: found.get(Path(e.id).name, folder / f"{e.id}.xml") for of in splits.values() for e in of}
+        return {
+            split: [dataclasses.replace(e, boxes=annotations.annotation(files_of[e.id], by_name)) for e in of]
+            for split, of in splits.items()
+        }
+    colored = table["classes"][0].raw is None
+    rows = [(c, i) for i, c in enumerate(table["classes"])] + table.get("merged", [])
+    kinds = {
+        known[name]: components.Kind(
+            tuple(int(files.color_code(c.color)) if colored else c.raw for c, i in rows if i == known[name]), smallest
+        )
+        for name, smallest in SMALLEST.items()
+    }
+    added = components.with_instances if instances else components.with_boxes
+    return {split: [added(e, kinds, colored) for e in of] for split, of in splits.items()}
 
 
 def _full(source):

@@ -7,12 +7,14 @@ not public: those that come with it show only the car's own bonnet and the borde
 """
 
 import dataclasses
+import functools
 from pathlib import Path
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from input_pipeline.preparation import builder
-from input_pipeline.source import listing
+from input_pipeline.source import files, listing
 from input_pipeline.source.annotations import beside
 from input_pipeline.source.annotations import ids as ids_of
 from input_pipeline.source.class_tables import Class
@@ -83,10 +85,11 @@ class Builder(builder.Builder):
         f"leftImg8bit and gtCoarse, or leftImg8bit_trainextra.zip and gtCoarse.zip. To obtain them: register at {URL}"
     )
 
-    def __init__(self, source: Path, cache: Path, *, train: str = "fine", boxes: bool = False):
+    def __init__(self, source: Path, cache: Path, *, train: str = "fine", boxes: bool = False, instances: bool = False):
         """`train` is what the train split holds: `fine`, `coarse` (train_extra) or `fine+coarse`; val is always fine.
 
-        `boxes` adds the boxes around the polygons of people and vehicles, from `_polygons.json`; groups have none.
+        `boxes` adds the boxes around the polygons of people and vehicles, from `_polygons.json`; groups have none. `instances`
+        adds the instances of the same classes, from `_instanceIds.png`, with the boxes around their visible pixels.
         """
         kinds = train.split("+")
         if kinds not in (["fine"], ["coarse"], ["fine", "coarse"]):
@@ -103,8 +106,9 @@ class Builder(builder.Builder):
         else:
             ids, ignored = "labelTrainIds", (Class("ignored", (0, 0, 0), IGNORE),)
             classes = tuple(dataclasses.replace(c, raw=i) for i, c in enumerate(CLASSES))
+        wanted = "instances" if instances else "boxes" if boxes else ""
         splits = {
-            split: [example for kind, folder in parts[split] for example in _pairs(source, kind, folder, ids, boxes)]
+            split: [example for kind, folder in parts[split] for example in _pairs(source, kind, folder, ids, wanted)]
             for split in SPLITS
         }
         super().__init__(
@@ -114,15 +118,31 @@ class Builder(builder.Builder):
             ignored=ignored,
             splits=splits,
             boxes=boxes,
-            options={"train": train, "boxes": boxes},
+            instances=instances,
+            options={"train": train, "boxes": boxes, **({"instances": True} if instances else {})},
         )
 
 
-def _pairs(source, kind, split, ids, boxes):
-    """The images of a split with their masks of a kind, gtFine or gtCoarse, and with boxes if the data set has that option."""
+def _pairs(source, kind, split, ids, wanted):
+    """The images of a split with their masks of a kind, gtFine or gtCoarse, and with the `boxes` or `instances` wanted."""
     images, masks = (_folder(source, top, split) for top in ("leftImg8bit", kind))
     found = listing.pairs(images, masks, "_leftImg8bit", f"_{kind}_{ids}")
-    return beside(found, masks, f"_{kind}_polygons.json", ids_of(CLASSES, THINGS)) if boxes else found
+    if wanted == "boxes":
+        return beside(found, masks, f"_{kind}_polygons.json", ids_of(CLASSES, THINGS))
+    return [_with_instances(e, masks / f"{e.id}_{kind}_instanceIds.png") for e in found] if wanted else found
+
+
+def _with_instances(example, path):
+    """The example with the instances in a file of the tree or of an archive."""
+    file, name = (path.file, path.name) if isinstance(path, listing.Part) else (path, "")
+    return dataclasses.replace(example, instances=listing.Part(file, name, functools.partial(_instances, path)))
+
+
+def _instances(path):
+    """The ids of a file, 1000 times the raw id of the class plus a number; groups have the raw id alone, and become 0."""
+    ids = files.decode_mask(path.read() if isinstance(path, listing.Part) else files.read(path))
+    things = [c.raw for c in CLASSES if c.name in THINGS]
+    return np.where(np.isin(ids // 1000, things), ids, 0)
 
 
 def _folder(source, kind, split):

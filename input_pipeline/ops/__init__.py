@@ -117,6 +117,7 @@ def build_parts(
     last = max(i for i, (name, *_) in enumerate(calls) if name == "affine")
 
     def part(start, end):
+        @tf.autograph.experimental.do_not_convert
         def apply(example, seed):
             return _apply(calls[start:end], start, example, seed)
 
@@ -124,6 +125,7 @@ def build_parts(
 
     after = part(last + 1, len(calls))
 
+    @tf.autograph.experimental.do_not_convert
     def rest(example, seed):
         example = after(example, seed)
         return {**example, "image": pointwise.clip(tf.cast(example["image"], tf.float32))}
@@ -145,6 +147,7 @@ def mix(chain: str, batch_size: int) -> Callable | None:
         return None
     group = math.gcd(batch_size, GROUP)
 
+    @tf.autograph.experimental.do_not_convert
     def mixed(batch, seeds):
         parts = []
         for begin in range(0, batch_size, group):

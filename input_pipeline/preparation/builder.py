@@ -107,6 +107,11 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         name = f"{config or 'default'}-{self.fingerprint}"
         super().__init__(data_dir=cache, config=tfds.core.BuilderConfig(name=name, description=self.__doc__))
 
+    @staticmethod
+    def holds(**options) -> tuple[bool, bool]:
+        """Whether every example has boxes, and whether it has instances, with these options of the data set."""
+        return bool(options.get("boxes")), bool(options.get("instances"))
+
     def _create_builder_config(self, builder_config, version):
         return builder_config  # not looked up by name, since TFDS would warn that it does not know it
 
@@ -192,7 +197,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if len(faults) == total or (faults and not self.skip_bad):
             said = "".join(f" All masks together: {hint.text}" for hint in self._hints())
             raise ValueError(
-                f"Expected whole pairs of image and mask. Received: {len(faults)} of {total} at fault in the {split} "
+                f"Expected whole pairs of image and mask. Received: {len(faults)} of {total} with an error in the {split} "
                 f"split of {self.name}; repair or remove them, or leave them out with --skip_bad; nothing was written."
                 f"{said}\n  " + some(faults, "\n  ")
             )

@@ -103,7 +103,7 @@ def check_source(spec: str, data_dir: str = "") -> None:
 
 
 def features(spec: str, data_dir: str = "") -> tuple[str, ...]:
-    """The names of the tensors of a batch of a data set, by its options `boxes` and `instances`, or by its records if given.
+    """The names of the tensors of a batch of a data set, by its options (`Builder.holds`), or by its records if given.
 
     No file is listed, so a run can be refused before its data is prepared.
     """
@@ -111,8 +111,10 @@ def features(spec: str, data_dir: str = "") -> tuple[str, ...]:
     if source and records.is_prepared(source):
         return records.load(source).features
     call = parse(spec)
-    options = apply(functools.partial(_options, inspect.signature(find(PACKAGE, call.name).Builder)), call)
-    return records.features(bool(options.get("boxes")), bool(options.get("instances")))
+    builder = find(PACKAGE, call.name).Builder
+    options = apply(functools.partial(_options, inspect.signature(builder)), call)
+    del options["source"], options["cache"]
+    return records.features(*builder.holds(**options))
 
 
 def _build(builder, directory, overwrite, beam=None):
@@ -208,8 +210,8 @@ def _open(directory, call, module, storage):
         )
     asked = apply(functools.partial(_options, inspect.signature(module.Builder)), call)
     options = dataclasses.asdict(Storage()) | {"boxes": "", "instances": False} | prepared.options
-    for key, value in _as_json(asked | storage.options).items():
-        if options.get(key, value) != value:
+    for key, value in (asked | storage.options).items():
+        if _as_stored(options.get(key, value)) != _as_stored(value):
             raise ValueError(
                 f"Expected records prepared with {key}={value!r}. Received: data_dir={directory}, prepared with "
                 f"{key}={options[key]!r}. Leave {key} out, or prepare them from the source tree."
@@ -227,6 +229,13 @@ def _needs(module):
 
 def _as_json(value):
     return json.loads(json.dumps(value))
+
+
+def _as_stored(value):
+    """An option as records store it: a tuple is a list in JSON, and a size is 32x48, as in the name of their directory."""
+    value = _as_json(value)
+    numbers = isinstance(value, list) and all(isinstance(number, int) for number in value)
+    return "x".join(map(str, value)) if numbers else value
 
 
 def _default_cache():

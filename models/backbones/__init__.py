@@ -4,9 +4,10 @@
 
 A family's file has VARIANTS (name -> what its `build` needs), `channels(variant)`, `build(inputs, variant, output_stride)`
 and `head(features, num_classes, variant)`. If they are known, it has REFERENCE (the authors' sizes) and WEIGHTS (published
-files, name -> `Weights`). If they differ from the defaults, it has `strides(variant)`, OUTPUT_STRIDES, NORMALIZATION, INITIAL
-(the rule for the initial weights, see models/layers/initial_weights.py; by default PyTorch's) and RENAMES ((pattern,
-replacement) pairs from its layer names to the reference's keys). A name that looks like a mistyped one of these is refused.
+files, name -> `Weights`). If they differ from the defaults, it has `strides(variant)`, OUTPUT_STRIDES, NORMALIZATION (for all
+variants, or variant -> what those expect that differ from the default), INITIAL (the rule for the initial weights, see
+models/layers/initial_weights.py; by default PyTorch's), RENAMES ((pattern, replacement) pairs from its layer names to the
+reference's keys) and `block_of(name)` (see `distances`). A name that looks like a mistyped one of these is refused.
 """
 
 import contextlib
@@ -14,8 +15,11 @@ import contextvars
 import dataclasses
 import functools
 
+import keras
+
 import tfseg.spec as specs
 from models import layers
+from models.backbones import _distance
 
 STRIDES = {"c1": 2, "c2": 4, "c3": 8, "c4": 16, "c5": 32}  # the default for families
 REQUIRED = ("VARIANTS", "channels", "build", "head")
@@ -29,6 +33,7 @@ OPTIONAL = (
     "NORMALIZATION",
     "INITIAL",
     "RENAMES",
+    "block_of",
     "UNPADDED",
     "DILATION_KEEPS_FUNCTION",
     "APPLICATION",
@@ -133,12 +138,25 @@ def output_strides(spec):
 
 def normalization(spec):
     """What the backbone's published weights expect of the pixels: a spec as `models.build` takes it."""
-    return getattr(find(spec)[1], "NORMALIZATION", "default")
+    call, family = find(spec)
+    declared = getattr(family, "NORMALIZATION", "default")
+    return declared if isinstance(declared, str) else declared.get(call.name, "default")
 
 
 def renames(spec):
     """(pattern, replacement) pairs from the backbone's layer names to the keys of its reference's state dict."""
     return getattr(find(spec)[1], "RENAMES", ())
+
+
+def distances(spec):
+    """{name of a layer with weights: its distance from the heads, in blocks}, for layer-wise learning-rate decay.
+
+    The last block has 1, the block before it 2, and so on; see models/backbones/_distance.py. Blocks are found by the numbers
+    in the names of the layers. A family for which this is not right has `block_of`: layer name -> name of its block, or None.
+    """
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, build(spec, inputs))
+    return _distance.distances(model.layers, getattr(find(spec)[1], "block_of", None))
 
 
 def weights(spec):

@@ -67,9 +67,13 @@ def strides(variant):
     return {"c1": 4, "c2": 4, "c3": 8, "c4": 16, "c5": 32}
 
 
-def build(inputs, variant, output_stride=32):
-    """Figure 4, right: a stem of 4x4 patches and four stages."""
+def build(inputs, variant, output_stride=32, *, stochastic_depth=None):
+    """Figure 4, right: a stem of 4x4 patches and four stages.
+
+    `stochastic_depth` is the last block's rate, by default the variant's.
+    """
     v = VARIANTS[variant]
+    rate = v.stochastic_depth if stochastic_depth is None else stochastic_depth
     plan = _dilation.plan((4, 2, 2, 2), output_stride)
     x = layers.conv(inputs, v.widths[0], 4, "features.0.0", stride=4, padding=0)
     x = norm(x, "features.0.1")
@@ -78,11 +82,22 @@ def build(inputs, variant, output_stride=32):
         if stage:
             x = downsample(norm(x, f"features.{2 * stage}.0"), width, f"features.{2 * stage}.1", stride, first)
         for i in range(depth):
-            drop = v.stochastic_depth * done / (sum(v.depths) - 1)
+            drop = rate * done / (sum(v.depths) - 1)
             x = block(x, f"features.{2 * stage + 1}.{i}", dilation, drop)
             done += 1
         features[f"c{stage + 2}"] = x
     return features
+
+
+def block_of(name):
+    """As the authors divide it (semantic_segmentation/mmcv_custom/layer_decay_optimizer_constructor.py of their repository).
+
+    A stage with the downsampling before it is one block, except that the third has one for every three blocks.
+    """
+    _, part, i = name.split(".")[:3]
+    if part == "0":
+        return None
+    return f"{int(part) // 2 + 1}.{int(i) // 3 if part == '5' else 0}"
 
 
 def head(features, num_classes, variant):

@@ -107,15 +107,15 @@ def build(inputs, variant, output_stride=32):
     return stages(x, v.width, depths, output_stride, next_block)
 
 
-def stages(x, width, depths, output_stride, next_block):
+def stages(x, width, depths, output_stride, next_block, rows=STAGES):
     """The stages of table 1 behind the stem `x`, as the feature maps; a feature map is the last one of its resolution.
 
     `next_block(x, stage, i, done, expansion, kernel, filters, stride, dilation, drop)` computes block `i` of a stage, which
-    `done` blocks precede.
+    `done` blocks precede. `rows` is another network's table.
     """
-    (_, *plan) = _dilation.plan((2, *(stride for _, _, stride, _, _ in STAGES)), output_stride)
+    (_, *plan) = _dilation.plan((2, *(stride for _, _, stride, _, _ in rows)), output_stride)
     features, level, done = {}, 1, 0
-    for stage, (row, depth, (stride, first, dilation)) in enumerate(zip(STAGES, depths, plan, strict=True), start=1):
+    for stage, (row, depth, (stride, first, dilation)) in enumerate(zip(rows, depths, plan, strict=True), start=1):
         expansion, kernel, nominal, filters, _ = row
         level += nominal > 1
         for i in range(depth):
@@ -131,7 +131,12 @@ def head(features, num_classes, variant):
     """A 1x1 to four times the channels, their means and a linear layer."""
     v = VARIANTS[variant]
     x = layers.conv_norm(features["c5"], 4 * features["c5"].shape[-1], 1, "features.8", activation="silu", **v.norm)
-    x = keras.layers.Dropout(v.dropout)(keras.layers.GlobalAveragePooling2D()(x))
+    return classifier(x, num_classes, v.dropout)
+
+
+def classifier(x, num_classes, dropout):
+    """The means and a linear layer."""
+    x = keras.layers.Dropout(dropout)(keras.layers.GlobalAveragePooling2D()(x))
     return layers.dense(x, num_classes, "classifier.1", initial=layers.uniform(num_classes**-0.5, bias=0.0))
 
 

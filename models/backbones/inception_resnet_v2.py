@@ -9,6 +9,7 @@ the same order. Convolutions with stride and pools are not padded, so feature ma
 
 import functools
 import itertools
+import re
 
 import keras
 
@@ -65,6 +66,12 @@ def build(inputs, variant, output_stride=32):
     x = blocks_8(x, step, reduction_b[2])
     features["c5"] = layers.conv_norm(x, 1536, 1, "", ("conv_7b", "conv_7b_bn"), **NORM)
     return inception_v3.share(features, inputs, output_stride)
+
+
+def block_of(name):
+    """Only the last layer of a block has the block's name; its other layers are like the block before it."""
+    found = re.match(r"block\d+_\d+", name)
+    return found and found[0]
 
 
 def head(features, num_classes, variant):

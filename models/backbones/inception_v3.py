@@ -84,6 +84,11 @@ def share(features, inputs, output_stride):
     }
 
 
+def block_of(name):
+    """A convolution before the mixed blocks, or a mixed block."""
+    return name.partition(".")[0]
+
+
 def head(features, num_classes, variant):
     """The means and a linear layer."""
     x = keras.layers.Dropout(0.5)(keras.layers.GlobalAveragePooling2D()(features["c5"]))

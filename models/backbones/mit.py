@@ -67,10 +67,11 @@ def strides(variant):
     return {"c1": 4, "c2": 4, "c3": 8, "c4": 16, "c5": 32}
 
 
-def build(inputs, variant, output_stride=32, *, epsilon=1e-5, reduced_epsilon=None):
+def build(inputs, variant, output_stride=32, *, epsilon=1e-5, reduced_epsilon=None, stochastic_depth=STOCHASTIC_DEPTH):
     """Figure 2, left: four stages of overlapping patches and transformer blocks.
 
     The layer norms have `epsilon`; those of the patches and of the reduced keys have `reduced_epsilon`, by default the same.
+    `stochastic_depth` is the rate of the last block.
     """
     _dilation.refuse(output_stride, "MiT", "attention has no stride that dilation could replace")
     v, x, features, done = VARIANTS[variant], inputs, {}, 0
@@ -81,7 +82,7 @@ def build(inputs, variant, output_stride=32, *, epsilon=1e-5, reduced_epsilon=No
         x = norm(x, f"{ENCODER}.patch_embeddings.{stage}.layer_norm", reduced_epsilon)
         features.setdefault("c1", x)
         for i in range(depth):
-            drop = STOCHASTIC_DEPTH * done / (sum(v.depths) - 1)
+            drop = stochastic_depth * done / (sum(v.depths) - 1)
             x = block(x, f"{ENCODER}.block.{stage}.{i}", heads, reduction, drop, epsilon, reduced_epsilon)
             done += 1
         x = features[f"c{stage + 2}"] = norm(x, f"{ENCODER}.layer_norm.{stage}", epsilon)

@@ -62,6 +62,11 @@ def build(inputs, variant, output_stride=32):
     return features
 
 
+def block_of(name):
+    """A unit with both of its branches."""
+    return ".".join(name.split(".")[:2]) if name.startswith("stage") else None
+
+
 def head(features, num_classes, variant):
     """A last 1x1, the means and a linear layer."""
     x = layers.conv_norm(features["c5"], VARIANTS[variant][-1], 1, "conv5")

@@ -7,6 +7,8 @@ that Keras gives them in a fresh session. At a stride, the window of the pool an
 centres, so no dilation can compute the same. For dilation use `xception65`, DeepLab's aligned form.
 """
 
+import re
+
 import keras
 
 from models import layers
@@ -64,6 +66,12 @@ def build(inputs, variant, output_stride=32):
     x = layers.relu(separable(x, 1536, "block14_sepconv1"))
     features["c5"] = layers.relu(separable(x, 2048, "block14_sepconv2"))
     return features
+
+
+def block_of(name):
+    """A shortcut has no number, and is like the block before it."""
+    found = re.match(r"block\d+", name)
+    return found and found[0]
 
 
 def head(features, num_classes, variant):

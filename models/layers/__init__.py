@@ -2,12 +2,13 @@
 
 from models.layers.activation import dropout, prelu, relu, relu6, spatial_dropout
 from models.layers.adaptive_pooling import adaptive_average_pool
-from models.layers.aspp import aspp
+from models.layers.aspp import aspp, separable_conv_norm
 from models.layers.attention import attention
 from models.layers.channel_shuffle import channel_shuffle
 from models.layers.channels import channels
 from models.layers.conv_norm import conv_norm, depthwise_conv_norm
 from models.layers.convolution import conv, depthwise_conv, transposed_conv
+from models.layers.deformable_attention import deformable_attention
 from models.layers.dense import dense
 from models.layers.dilated_pooling import average_pool, dilated_max_pool
 from models.layers.discriminator import discriminator
@@ -24,6 +25,7 @@ from models.layers.initial_weights import (
     xavier_uniform,
     zeros,
 )
+from models.layers.nearest import nearest
 from models.layers.normalization import Affine, BatchNormalization, batch_norm
 from models.layers.pooling import max_pool, max_pool_with_indices, max_unpool
 from models.layers.region import Inside, RegionNormalization, inside, region_conv_norm
@@ -32,8 +34,9 @@ from models.layers.resizing import crop, fit, pad_to_multiple, resize
 from models.layers.simulated_resolution import interleaved, shifted
 from models.layers.smoothed_dilation import smoothed_dilation
 from models.layers.squeeze_excite import squeeze_excite
-from models.layers.tokens import as_map, map_attention, tokens
+from models.layers.tokens import as_map, as_maps, map_attention, tokens
 from models.layers.upsampling import Bilinear, bilinear, bilinear_upsampling
+from models.layers.windows import shift_mask, window_attention
 
 __all__ = [
     "Affine",
@@ -45,6 +48,7 @@ __all__ = [
     "Rule",
     "adaptive_average_pool",
     "as_map",
+    "as_maps",
     "aspp",
     "attention",
     "average_pool",
@@ -56,6 +60,7 @@ __all__ = [
     "conv",
     "conv_norm",
     "crop",
+    "deformable_attention",
     "dense",
     "depthwise_conv",
     "depthwise_conv_norm",
@@ -74,6 +79,7 @@ __all__ = [
     "max_unpool",
     "mmcv",
     "mmseg_classes",
+    "nearest",
     "normal",
     "pad_to_multiple",
     "prelu",
@@ -81,6 +87,8 @@ __all__ = [
     "relu",
     "relu6",
     "resize",
+    "separable_conv_norm",
+    "shift_mask",
     "shifted",
     "smoothed_dilation",
     "spatial_dropout",
@@ -90,6 +98,7 @@ __all__ = [
     "torch_default",
     "transposed_conv",
     "uniform",
+    "window_attention",
     "xavier_uniform",
     "zeros",
 ]

@@ -41,9 +41,9 @@ def kaiming_normal(mode="fan_in", gain=2**0.5, **rest):
     return Rule(lambda fan_in, fan_out: _normal(gain / math.sqrt(_fan(mode, fan_in, fan_out))), **rest)
 
 
-def kaiming_uniform(mode="fan_in", **rest):
-    """Uniform within sqrt(6 / fan), which has the deviation of `kaiming_normal`. `rest`: see `Rule`."""
-    return Rule(lambda fan_in, fan_out: _uniform(math.sqrt(6 / _fan(mode, fan_in, fan_out))), **rest)
+def kaiming_uniform(mode="fan_in", gain=2**0.5, **rest):
+    """Uniform within gain * sqrt(3 / fan), which has the deviation of `kaiming_normal`. `rest`: see `Rule`."""
+    return Rule(lambda fan_in, fan_out: _uniform(gain * math.sqrt(3 / _fan(mode, fan_in, fan_out))), **rest)
 
 
 def xavier_uniform(**rest):

@@ -14,12 +14,12 @@ def stochastic_depth(x, rate, name=None):
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class StochasticDepth(keras.layers.Dropout):
-    """Dropout of whole images. The mask is drawn and scaled at its own size [batch, 1, 1, 1] and multiplied only once."""
+    """Dropout of whole images. The mask is drawn and scaled at its own size [batch, 1, ..] and multiplied only once."""
 
     def call(self, inputs, training=False):
         if not training or not self.rate:
             return inputs
-        ones = ops.ones((ops.shape(inputs)[0], 1, 1, 1), inputs.dtype)
+        ones = ops.ones((ops.shape(inputs)[0], *[1] * (len(inputs.shape) - 1)), inputs.dtype)
         return inputs * keras.random.dropout(ones, self.rate, seed=self.seed_generator)
 
 

@@ -48,3 +48,31 @@ class AsMap(keras.layers.Layer):
         """As `call` says."""
         x, like = inputs
         return keras.KerasTensor((*like.shape[:3], x.shape[-1]), x.dtype)
+
+
+def as_maps(x, likes):
+    """[batch, tokens, channels] -> maps of the sizes of `likes`, whose pixels follow each other in x, map after map."""
+    return AsMaps()([x, *likes])
+
+
+@keras.saving.register_keras_serializable(package="tfseg")
+class AsMaps(keras.layers.Layer):
+    """[tokens, *likes] -> the tokens as maps with the heights and widths of likes, which may be known only at run time."""
+
+    def __init__(self, **options):
+        super().__init__(autocast=False, **options)
+
+    def call(self, inputs):
+        """[B, N, C], [B, H, W, any], .. -> [[B, H, W, C], ..]."""
+        (x, *likes), first, maps = inputs, 0, []
+        for like in likes:
+            batch, height, width = ops.shape(like)[:3]
+            part = ops.slice(x, (0, first, 0), (batch, height * width, x.shape[-1]))
+            maps.append(ops.reshape(part, (batch, height, width, x.shape[-1])))
+            first = first + height * width
+        return maps
+
+    def compute_output_spec(self, inputs):
+        """As `call` says."""
+        x, *likes = inputs
+        return [keras.KerasTensor((*like.shape[:3], x.shape[-1]), x.dtype) for like in likes]

@@ -13,9 +13,7 @@ _SAFETENSORS = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2",
     "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
-# Under which keys programs save the state dict among other things, and what they put before every key: torch.nn.DataParallel,
-# the wrapper of kazuto1011/deeplab-pytorch that runs a network on several scales, and that of XuJiacong/PIDNet with the loss.
-_WRAPPERS, _PREFIXES = ("state_dict", "model", "model_state"), ("module.", "base.", "model.")
+_WRAPPERS = ("state_dict", "model", "model_state")  # keys under which programs save the state dict among other things
 _PLAIN = (bool, int, float, str, pth.Ignored, type(None))
 
 
@@ -36,7 +34,8 @@ def write(path, state_dict):
     path = pathlib.Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"Expected a .safetensors file to write. Received: {path}.")
-    safetensors.numpy.save_file(dict(state_dict), path)
+    # The library writes the memory that an array begins in: of a column that would be the first row.
+    safetensors.numpy.save_file({key: np.ascontiguousarray(array) for key, array in state_dict.items()}, path)
 
 
 def _read_pth(path):
@@ -48,9 +47,6 @@ def _read_pth(path):
     tensors = {key: value for key, value in tensors.items() if not _is_plain(value)}
     if not tensors or not all(isinstance(value, pth.Tensor) for value in tensors.values()):
         raise ValueError(f"Expected a state dict, of tensors only. Received: {path} holding {type(state).__name__}.")
-    for prefix in _PREFIXES:
-        if all(key.startswith(prefix) for key in tensors):
-            tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     try:
         return {key: value.numpy() for key, value in tensors.items()}
     except ValueError as error:

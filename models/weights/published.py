@@ -82,7 +82,9 @@ def _fill(model, spec, path, published, everything):
     state = read(path, published)
     if not everything:
         layers = {state_dict.renamed(layer.name, model.renames) for layer in model.layers}
-        state = {key: value for key, value in state.items() if key.rpartition(".")[0] in layers}
+        state = state_dict.unwrapped(state, layers)
+        # A plain torch.nn.Parameter has the name of the layer that we have for it.
+        state = {key: value for key, value in state.items() if key in layers or key.rpartition(".")[0] in layers}
     state_dict.load(model, state)
 
 

@@ -30,19 +30,25 @@ _VECTORS = tuple(kind for kind, entries in _ENTRIES if entries is not _CONVOLUTI
 # Entries that only torch's training needs: batch norm's counter, and the sums of a batch norm over several GPUs (vacancy/
 # Synchronized-BatchNorm-PyTorch).
 _BOOKKEEPING = ("num_batches_tracked", "._tmp_running_mean", "._tmp_running_var", "._running_iter")
+# Entries that are constants or belong to a loss: the index into Swin's table of relative positions and the mask of its shifted
+# windows, the number of each position, and what is in a module called criterion or .._loss.
+_CONSTANT = re.compile(r"(^|\.)(relative_position_index|attn_mask|position_ids)$|(^|[._])(criterion|loss)[\w]*\.")
 # Entries that hold several linear layers, one below the other: those of torch.nn.MultiheadAttention for queries, keys and
 # values, and those of NVlabs/SegFormer for keys and values. They are split where a model has the layers q, k and v.
 _STACKED = (
     (re.compile(r"in_proj_(weight|bias)$"), ("q", "k", "v")),
     (re.compile(r"kv\.(weight|bias)$"), ("k", "v")),
 )
+# One linear layer of ours that some references keep as three; its outputs are theirs, one after another.
+_JOINED = (".qkv.", (".query.", ".key.", ".value."))
 
 
 def load(model, state_dict):
     """Copies a state dict (key -> numpy array or torch tensor) into the layers of the same names.
 
     Kernels are transposed to Keras' layouts and norm statistics are copied. Entries that only torch's training needs, such as
-    batch norm's counter, and the keys of `model.unused` are ignored. Variables that a layer names in its `optional` keep their
+    batch norm's counter and the weights of a loss, constants, and the keys of `model.unused` are ignored. A beginning that all
+    keys have and no layer has is left out. Variables that a layer names in its `optional` keep their
     values if they have no key. If another variable or a key is left over, or a shape differs, it raises ValueError and assigns
     nothing.
     """
@@ -95,13 +101,18 @@ def match(model, state_dict, renames=None):
         [(layer, variable, key, array in Keras' layout or None if there is no such key)], and the entries left over.
     """
     unused = [re.compile(pattern) for pattern in getattr(model, "unused", ())]
-    state = {
-        key: value
-        for key, value in state_dict.items()
-        if not key.endswith(_BOOKKEEPING) and not any(pattern.search(key) for pattern in unused)
-    }
-    _drop_aliases(state, getattr(model, "aliases", ()))
+
+    def used(state):
+        return {
+            key: value
+            for key, value in state.items()
+            if not key.endswith(_BOOKKEEPING) and not any(pattern.search(key) for pattern in (_CONSTANT, *unused))
+        }
+
     renames = getattr(model, "renames", ()) if renames is None else renames
+    names = {renamed(layer.name, renames) for layer in layers_with_variables(model)}
+    state = used(unwrapped(used(state_dict), names))  # a pattern may be for a key with or without what is left out
+    _drop_aliases(state, getattr(model, "aliases", ()))
     wanted = [
         (layer, variable, _key(layer, variable, prefix, state))
         for layer in layers_with_variables(model)
@@ -111,9 +122,20 @@ def match(model, state_dict, renames=None):
     _split_stacked(state, {key for *_, key in wanted})
     found = []
     for layer, variable, key in wanted:
-        array = _to_keras(layer, variable, np.asarray(state.pop(key))) if key in state else None
-        found.append((layer, variable, key, array))
+        value = _take(state, key)
+        found.append((layer, variable, key, None if value is None else _to_keras(layer, variable, value)))
     return found, state
+
+
+def _take(state, key):
+    """Removes and returns the entry of a key, or the entries of its parts (`_JOINED`); None if it is not there."""
+    if key in state:
+        return np.asarray(state.pop(key))
+    ours, theirs = _JOINED
+    parts = [key.replace(ours, part) for part in theirs]
+    if ours not in key or not all(part in state for part in parts):
+        return None
+    return np.concatenate([np.atleast_1d(state.pop(part)) for part in parts])
 
 
 def renamed(name, renames):
@@ -121,6 +143,25 @@ def renamed(name, renames):
     for pattern, replacement in renames:
         name = re.sub(pattern, replacement, name)
     return name
+
+
+def unwrapped(state, names):
+    """A state dict without the beginning that all its keys have and none of the modules `names`, such as `module.` or `model.`.
+
+    Such a beginning is the name of a module that contains the network: torch.nn.DataParallel, or one that has the loss too. A
+    state dict that fits no module stays as it is.
+    """
+
+    def fits(start):
+        return any(key[start:] in names or key[start:].rpartition(".")[0] in names for key in state)
+
+    start = 0
+    while not fits(start):
+        parts = {key[start:].partition(".")[0] for key in state if "." in key[start:]}
+        if len(parts) != 1 or not all("." in key[start:] for key in state):
+            return state
+        start += len(parts.pop()) + 1
+    return {key[start:]: value for key, value in state.items()}
 
 
 def _drop_aliases(state, aliases):

@@ -7,6 +7,7 @@ from PIL import Image
 
 import input_pipeline
 from input_pipeline.datasets import camvid
+from input_pipeline.source import components
 from input_pipeline.source.class_tables import Class
 from tests.input_pipeline import trees
 
@@ -219,3 +220,96 @@ def test_the_tables_are_those_of_the_reference():
     ):
         assert [list(c.color) for c in table] == facts[name]["palette"]
     assert facts["CamVid32"]["classes"] == NAMES
+
+
+# Cars and pedestrians.
+def street(root, name="0006R0_f00930", box=""):
+    """A frame of 36 x 48 pixels: a car has at least 1.2 x 0.8 pixels there, a pedestrian 1.6 x 0.6."""
+    mask = np.full((36, 48), 3, np.uint8)
+    mask[4:8, 4:10] = 8
+    mask[8, 10] = 8  # connected by a corner
+    mask[20, 20:26] = 8  # one row: too low for a car
+    mask[10:12, 30] = 9
+    mask[20, 40] = 9  # too low for a pedestrian
+    mask[30:33, 2:4] = 9
+    trees.save(root / "train" / f"{name}.png", np.zeros((36, 48, 3), np.uint8))
+    trees.save(root / "trainannot" / f"{name}.png", mask)
+    if box:
+        (root / "bbox").mkdir(exist_ok=True)
+        (root / "bbox" / f"{name}.xml").write_text(box)
+    return mask
+
+
+BOXES, KINDS = [[4, 4, 11, 9], [30, 10, 31, 12], [2, 30, 4, 33]], [8, 9, 9]
+
+
+def test_cars_and_pedestrians_are_regions_of_the_masks(tmp_path):
+    mask = street(tmp_path / "data")
+    for spec, name in (("camvid(boxes=True)", "boxes"), ("camvid(instances=True)", "instances")):
+        assert name in input_pipeline.features(spec)
+        found = trees.examples(spec, tmp_path / "data", tmp_path / "cache")["0006R0_f00930"]
+        np.testing.assert_array_equal(found["label"], mask)
+        assert found["boxes"].tolist() == BOXES
+        assert found["box_classes"].tolist() == KINDS
+    expected = np.zeros_like(mask, int)
+    expected[4:8, 4:10] = expected[8, 10] = 1
+    expected[10:12, 30], expected[30:33, 2:4] = 2, 3
+    np.testing.assert_array_equal(found["instances"], expected)
+    assert (
+        "instances" not in trees.examples("camvid(boxes=True)", tmp_path / "data", tmp_path / "cache")["0006R0_f00930"]
+    )
+
+
+def test_cars_and_pedestrians_of_the_original_release(tmp_path):
+    """An SUV beside a car is one car with SegNet's classes, and none with the release's own."""
+    names = np.full((36, 48), NAMES.index("Road"))
+    names[4:10, 4:10], names[4:10, 10:20], names[20:30, 20:24] = (
+        NAMES.index(n) for n in ("Car", "SUVPickupTruck", "Child")
+    )
+    write(tmp_path / "data", "train", "train_labels", ["0006R0_f00930"], COLORS[names])
+    trees.save(tmp_path / "data/train/0006R0_f00930.png", np.zeros((36, 48, 3), np.uint8))
+    for classes, boxes, kinds in (
+        (11, [[4, 4, 20, 10], [20, 20, 24, 30]], ["car", "pedestrian"]),
+        (31, [[4, 4, 10, 10]], ["Car"]),
+    ):
+        spec = f'camvid(release="full", classes={classes}, instances=True)'
+        prepared = input_pipeline.prepare(spec, str(tmp_path / "data"), str(tmp_path / "cache"))
+        found = trees.examples(spec, tmp_path / "data", tmp_path / "cache")["0006R0_f00930"]
+        assert found["boxes"].tolist() == boxes
+        assert [prepared.classes[i].name for i in found["box_classes"]] == kinds
+
+
+def test_boxes_of_annotations_in_other_coordinates(tmp_path):
+    """The real annotation is drawn in 960 x 720 pixels; the frame here has 48 x 36, a twentieth. An SUV is no Car."""
+    xml = (trees.sample("camvid_bbox_guanfuchen") / "0006R0_f00930.xml").read_text(encoding="utf-8")
+    street(tmp_path / "data", box=xml)
+    found = trees.examples('camvid(boxes="bbox")', tmp_path / "data", tmp_path / "cache")["0006R0_f00930"]
+    pixels = [[713, 373, 745, 392], [683, 370, 712, 394], [200, 335, 278, 403]]
+    np.testing.assert_allclose(found["boxes"], np.array(pixels) / 20, rtol=1e-6)
+    assert found["box_classes"].tolist() == [8, 8, 8]
+    street(tmp_path / "data", "0006R0_f00960")
+    with pytest.raises(ValueError, match=r"(?s)1 of 2 with an error.*0006R0_f00960\.xml"):
+        trees.examples('camvid(boxes="bbox")', tmp_path / "data", tmp_path / "cache")
+    for spec in ('camvid(boxes="none")', 'camvid(boxes="bbox", instances=True)'):
+        with pytest.raises(ValueError, match="Expected a folder of boxes in data_dir, without instances"):
+            trees.examples(spec, tmp_path / "data", tmp_path / "cache")
+
+
+def test_options_that_are_off_leave_prepared_records_as_they_are(tmp_path):
+    fake_tree(tmp_path / "data")
+    prepared = input_pipeline.prepare("camvid", str(tmp_path / "data"), str(tmp_path / "cache"))
+    assert prepared.options.keys() == {"classes", "release"}
+
+
+def test_how_many_objects_the_real_masks_have():
+    """Measured elsewhere: 2.9 cars and 2.3 pedestrians an image of train, half of them above 37 x 41 and 36 x 12 pixels."""
+    if not REAL.is_dir():
+        pytest.skip(f"the real CamVid is not at {REAL}")
+    paths = sorted((REAL / "trainannot").iterdir())
+    kinds = {i: components.Kind((i,), camvid.SMALLEST[name]) for i, name in ((8, "car"), (9, "pedestrian"))}
+    found = [(kind, box) for path in paths for kind, box, _ in components.find(np.array(Image.open(path)), kinds)]
+    for kind, mean, height, width in ((8, 2.9, 37, 41), (9, 2.3, 36, 12)):
+        boxes = np.array([box for k, box in found if k == kind])
+        assert len(boxes) / len(paths) == pytest.approx(mean, abs=0.05)
+        assert np.median(boxes[:, 3] - boxes[:, 1]) == pytest.approx(height, abs=1)
+        assert np.median(boxes[:, 2] - boxes[:, 0]) == pytest.approx(width, abs=1)

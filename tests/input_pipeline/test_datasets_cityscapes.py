@@ -192,3 +192,48 @@ def test_the_class_table():
     assert {c.raw: i for i, c in enumerate(cityscapes.CLASSES)} == TRAIN_IDS
     raws = [c.raw for c in (*cityscapes.CLASSES, *cityscapes.IGNORED)]
     assert sorted(raws) == [*range(34), 255]
+
+
+def test_instances_are_those_of_people_and_vehicles(tree, tmp_path):
+    """Id 24 is a group; persons 24001 and 24002 and a bus stand on pixels of their classes, a tree is no instance."""
+    ids = np.full((4, 9), 21, np.uint8)
+    ids[0], ids[1, :5] = 24, 28
+    numbers = np.full((4, 9), 21000, np.uint16)  # vegetation has no instances, whatever the file says
+    numbers[0] = [24] * 3 + [24002] * 4 + [24001] * 2
+    numbers[1, :5] = 28000
+    for path in tree.rglob("*aachen*labelIds.png"):
+        trees.save(path, ids)
+    for path in tree.rglob("*aachen*instanceIds.png"):
+        trees.save(path, numbers)
+    spec = "cityscapes(instances=True)"
+    for zipped in (False, True):
+        if zipped:
+            zip_tree(tree)
+        found = trees.examples(spec, tree, tmp_path / "cache")["aachen/aachen_000000_000019"]
+        expected = np.zeros((4, 9), int)
+        expected[0, 3:7], expected[0, 7:], expected[1, :5] = 2, 1, 3
+        np.testing.assert_array_equal(found["instances"], expected)
+        assert found["boxes"].tolist() == [[7, 0, 9, 1], [3, 0, 7, 1], [0, 1, 5, 2]]
+        assert found["box_classes"].tolist() == [11, 11, 15], "person, person, bus"
+
+
+def test_the_real_frames_instances(tmp_path):
+    data = trees.sample("cityscapes_mmseg")
+    found = trees.examples("cityscapes(instances=True)", data, tmp_path, "val")["frankfurt/frankfurt_000000_000294"]
+    raw = np.array(Image.open(next(data.rglob("*_instanceIds.png"))))
+    things = {26: 13, 24: 11, 25: 12, 33: 18}
+    values = [i for i in np.unique(raw) if i >= 1000 and i // 1000 in things]
+    assert values == [i for i in np.unique(raw) if i >= 24000], "there are no others"
+    assert found["box_classes"].tolist() == [things[i // 1000] for i in values]
+    for k, value in enumerate(values, 1):
+        np.testing.assert_array_equal(found["instances"] == k, raw == value)
+
+
+def test_instances_leave_prepared_records_as_they_are(tree, tmp_path):
+    """The options, and so the folder's name and the hash in it, are those of releases that had no instances."""
+    plain = input_pipeline.prepare("cityscapes", str(tree), str(tmp_path / "cache"))
+    assert plain.options.keys() == {"train", "boxes"}
+    (next(tree.rglob("*aachen*instanceIds.png"))).unlink()
+    assert input_pipeline.prepare("cityscapes", str(tree), str(tmp_path / "cache")) == plain
+    with pytest.raises(ValueError, match=r"(?s)1 of 2 with an error.*aachen_000000_000019_gtFine_instanceIds\.png"):
+        input_pipeline.prepare("cityscapes(instances=True)", str(tree), str(tmp_path / "cache"))

@@ -216,7 +216,7 @@ def test_preparation_stops_and_names_each(tree, tmp_path):
     for start in range(0, DAMAGED, BATCH):
         batch = damaged[start : start + BATCH]
         (root / "train.txt").write_text("".join(f"{i}\n" for i, _ in batch))
-        with pytest.raises(ValueError, match=f"{len(batch)} of {len(batch)} at fault") as error:
+        with pytest.raises(ValueError, match=f"{len(batch)} of {len(batch)} with an error") as error:
             input_pipeline.prepare("folder", str(root), str(tmp_path))
         lines = str(error.value).splitlines()[1:]
         for (_, suspects), line in zip(batch, lines, strict=True):

@@ -1,7 +1,5 @@
 """Instances from a data set to its records, caches and streams."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -32,20 +30,38 @@ def test_records_without_instances_are_not_taken_for_some_with(tmp_path):
         input_pipeline.prepare("streets(train=1, val=1, instances=True)", str(plain.directory))
 
 
-def test_streams_and_caches_carry_them(drawn):
-    options = {"augment": "cutmix(1.0)", "crop_size": (32, 48), "batch_size": 4, "seed": 0}
-    streams = [pipeline.training(drawn, **options, cache=cache) for cache in ("none", "memory", "disk")]
-    most = drawn.boxes["train"]
-    spec = streams[0].element_spec
-    assert spec["instances"] == tf.TensorSpec([4, 32, 48], tf.int32)
-    assert spec["box_classes"] == tf.TensorSpec([4, 2 * most], tf.int32)
-    plain, *cached = [list(itertools.islice(s.as_numpy_iterator(), 2)) for s in streams]
-    for one, others in zip(plain, zip(*cached, strict=True), strict=True):
-        for key in ("instances", "boxes", "box_classes"):
-            for other in others:
-                np.testing.assert_array_equal(one[key], other[key])
+def test_records_open_with_the_options_they_were_made_with(drawn):
+    """A size is a tuple in the spec and a text in the records."""
+    spec = "streets(train=5, val=3, size=(48, 64), instances=True)"
+    assert input_pipeline.prepare(spec, str(drawn.directory)).splits == {"train": 5, "val": 3}
+    with pytest.raises(ValueError, match=r"prepared with size=\(64, 48\)\..* prepared with size='48x64'"):
+        input_pipeline.prepare("streets(size=(64, 48))", str(drawn.directory))
+
+
+def test_caches_carry_them(drawn):
+    """What every cache gives is the example of the records; what a stream makes of it is a function of the example."""
+    plain, *cached = [pipeline.source(drawn, cache) for cache in ("none", "memory", "disk")]
+    for expected, *others in zip(*([read(x) for x in examples] for examples, read in (plain, *cached)), strict=True):
+        for other in others:
+            assert set(other) == set(expected)
+            for key in ("label", "instances", "boxes", "box_classes"):
+                assert other[key].dtype == expected[key].dtype
+                np.testing.assert_array_equal(other[key], expected[key])
     # 3 + 1 + 2 bytes a pixel.
     assert decoded.size(drawn, "train") == 5 * 6 * 48 * 64
+
+
+def test_streams_carry_them(drawn):
+    """Mixed images have the rows of two, and the objects of a batch are those of its ids."""
+    stream = pipeline.training(drawn, augment="cutmix(1.0)", crop_size=(32, 48), batch_size=4, seed=0)
+    most = drawn.boxes["train"]
+    assert stream.element_spec["instances"] == tf.TensorSpec([4, 32, 48], tf.int32)
+    assert stream.element_spec["box_classes"] == tf.TensorSpec([4, 2 * most], tf.int32)
+    batch = next(stream.as_numpy_iterator())
+    for ids, classes, label in zip(batch["instances"], batch["box_classes"], batch["label"], strict=True):
+        left = np.count_nonzero(classes != boxes.NONE)
+        assert set(np.unique(ids)) - {0} == set(range(1, left + 1))
+        np.testing.assert_array_equal(label[ids > 0], classes[ids[ids > 0] - 1])
 
 
 def test_an_example_that_fills_a_batch_up_has_no_object(drawn):

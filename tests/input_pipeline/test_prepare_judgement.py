@@ -124,7 +124,7 @@ def test_masks_that_are_right(table, masks, tree):
 def test_what_is_only_likely_stops_nothing_that_was_asked_for(tree):
     write(tree, [(0, 1), (0, 1), (1, 2)])
     with pytest.raises(
-        ValueError, match=r"1 of 3 at fault.*nothing was written\. All masks together: There is one id more"
+        ValueError, match=r"1 of 3 with an error.*nothing was written\. All masks together: There is one id more"
     ):
         prepare(tree)
     assert prepare(tree, skip_bad=True).splits == {"train": 2}

@@ -108,7 +108,7 @@ def test_bad_examples_are_left_out_when_asked_and_listed(tree, caplog, capsys):
     whole = prepare(tree)
     (tree / "masks/1.png").write_bytes(b"x")
     (tree / "images/3.png").unlink()
-    with pytest.raises(ValueError, match=r"1 of 3 at fault.*--skip_bad"):
+    with pytest.raises(ValueError, match=r"1 of 3 with an error.*--skip_bad"):
         prepare(tree)
     (tree / "train.txt").write_text("0\n1\n2\n3\n")
     bad = Config(mode="prepare", dataset="folder", data_dir=str(tree), cache_dir=str(tree.parent / "c"), skip_bad=True)
@@ -133,7 +133,7 @@ def test_bad_examples_are_left_out_when_asked_and_listed(tree, caplog, capsys):
 def test_a_split_with_nothing_left_is_an_error(tree):
     for path in tree.glob("masks/*"):
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match="4 of 4 at fault"):
+    with pytest.raises(ValueError, match="4 of 4 with an error"):
         prepare(tree, skip_bad=True)
 
 
@@ -184,7 +184,7 @@ def test_beam_makes_the_same_records(tree):
     assert list(spread.encoded("train").as_numpy_iterator()) == list(plain.encoded("train").as_numpy_iterator())
     assert not list(spread.directory.glob("*.pickle"))
     (tree / "masks/1.png").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"1 of 4 at fault"):
+    with pytest.raises(ValueError, match=r"1 of 4 with an error"):
         prepare(tree, beam=local)
     assert prepare(tree, beam=local, skip_bad=True).splits == {"train": 3}
 

@@ -8,6 +8,8 @@ import tensorflow as tf
 import models
 import tfseg.spec as specs
 from models import backbones
+from models.backbones import _distance
+from models.layers.residual import StochasticDepth
 from tests import symbolic
 from tfseg import profile
 
@@ -19,6 +21,22 @@ BACKBONES = [
 ]
 COUNTED = [variant for family in FAMILIES for variant in getattr(family, "REFERENCE", {})]
 SIZES = ((96, 96), (75, 107))
+# Blocks as the papers' tables count them, and one for what is before the first of them.
+FURTHEST = {
+    "resnet18": 2 + 2 + 2 + 2 + 1,
+    "convnext_tiny": 1 + 1 + 9 // 3 + 1 + 1,  # three blocks of the third stage count as one
+    "densenet121": 6 + 12 + 24 + 16 + 1,
+    "dinov2_small": 12 + 1,
+    "efficientnet_b0": 1 + 2 + 2 + 3 + 3 + 4 + 1 + 1,
+    "inception_v3": 5 + 3 + 1 + 4 + 1 + 2,  # its first convolution is the first block
+    "mit_b0": 2 + 2 + 2 + 2 + 1,
+    "mobilenet_v1": 13 + 1,
+    "mobilenet_v2": 17 + 1,
+    "shufflenet_v2_x0_5": 4 + 8 + 4 + 1,
+    "swin_tiny": 2 + 2 + 6 + 2 + 1,
+    "vit_small_patch16": 12 + 1,
+    "xception": 14,
+}
 
 
 @pytest.fixture(scope="module", params=BACKBONES)
@@ -53,6 +71,16 @@ def test_feature_maps_are_those_declared(spec, features):
             np.testing.assert_allclose(x.shape[1:3], [height / strides[level], width / strides[level]], atol=missing)
             assert np.isfinite(x).all()
             assert np.std(x) > 0
+
+
+def test_distances_from_the_heads(spec, features):
+    """Of the blocks none is left out."""
+    found = _distance.distances(features.layers, getattr(backbones.find(spec)[1], "block_of", None))
+    assert list(found) == [layer.name for layer in features.layers if layer.weights]
+    values = list(found.values())
+    assert values[0] == max(values) == FURTHEST.get(spec, max(values))
+    assert set(values) - {0} == set(range(1, max(values) + 1))
+    assert max(values) >= 5
 
 
 def test_dilation_keeps_the_function(spec, features):
@@ -94,6 +122,9 @@ def test_every_trainable_variable_has_a_gradient(spec):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, backbones.classify(spec, inputs, 7))
+    for layer in model.layers:  # which could drop a block for both images
+        if isinstance(layer, StochasticDepth):
+            layer.rate = 0.0
     with tf.GradientTape() as tape:
         logits = model(image(96, 96, batch=2), training=True)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits([1, 4], logits))
@@ -204,3 +235,10 @@ def test_options_of_resnets():
         assert outputs["c5"].shape[1:3] == (9, 13)
     dilations = [keras.Model(inputs, outputs).get_layer(f"layer4.{i}.conv1").dilation_rate[0] for i in range(2)]
     assert dilations == [4, 4]
+
+
+def test_normalization_of_a_single_variant():
+    assert backbones.normalization("efficientnet_v2_s") == "default"
+    assert (
+        backbones.normalization("efficientnet_v2_l") == "affine(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))"
+    )

@@ -173,7 +173,7 @@ def test_declarations_of_every_architecture(name):
     specs.check_module(architecture, ["build"], models.HOOKS)
     # They are called with the options of `build`, so they must take the same options.
     options = list(inspect.signature(architecture.build).parameters)[2:]
-    for function in ("renames", "backbone_of", "last_step"):
+    for function in ("renames", "backbone_of", "last_step", "size_multiple"):
         if hasattr(architecture, function):
             assert list(inspect.signature(getattr(architecture, function)).parameters) == options, function
 

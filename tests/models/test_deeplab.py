@@ -128,9 +128,9 @@ def test_the_mean_of_the_image_reaches_the_pyramid():
         ("deeplab_v3(output_stride=32)", "output_stride 8 or 16. Received: output_stride=32"),
         (
             'deeplab_v3(head="jfzhang95")',
-            "head 'transformers' or 'vainf' or 'torchvision' or 'kazuto'. Received: head='jfzhang95'",
+            "head 'transformers' or 'vainf' or 'torchvision' or 'kazuto' or 'smp'. Received: head='jfzhang95'",
         ),
-        ('deeplab_v3plus(head="vanif")', "head 'vainf' or 'jfzhang95' or 'kazuto'. Received: head='vanif'"),
+        ('deeplab_v3plus(head="vanif")', "head 'vainf' or 'jfzhang95' or 'kazuto' or 'smp'. Received: head='vanif'"),
         ('deeplab_v3plus(backbone="drn_d_22")', "output_stride 8: a DRN"),
         ('deeplab_v3(backbone="resnet18(multi_grid=())")', r"multi_grid such as \(1, 2, 4\).*multi_grid=\(\)"),
         ('deeplab_v3(backbone="resnet18(multi_grid=(1, 0))")', r"multi_grid=\(1, 0\)"),

@@ -11,6 +11,7 @@ import tensorflow as tf
 import models
 import tfseg.spec as specs
 from tests import symbolic
+from tests.parity import fill
 from tfseg import profile
 
 CLASSES = 5
@@ -19,6 +20,10 @@ SIZES = [(32, 48), (39, 61), (33, 47)]
 NAMES = [name for name in models.names() if name != "classifier"]
 # Of a network that is tested in seconds: an architecture's default may have more, of its variants none.
 DEFAULT_PARAMETERS, PARAMETERS = 60_000_000, 20_000_000
+# Their graphs are so large that tracing takes as long as the tests of ten others; tests/parity runs them.
+LONG_TO_TRACE = {"mask2former"}
+# Networks that tests/parity runs at several sizes, where every variable has the reference's effect on the output.
+WITH_NUMBERS = {str(specs.parse(parity["spec"])) for parity in fill.read_all().values()}
 
 
 def reference(spec):
@@ -40,9 +45,11 @@ def variants(name):
 
 
 def _marked(spec):
-    """Large networks are slow to run; so does tests/parity/test_parity.py."""
-    limit = PARAMETERS if "(" in spec else DEFAULT_PARAMETERS
-    return pytest.param(spec, marks=[pytest.mark.slow] if max(counts(spec).values(), default=0) > limit else [])
+    """Slow are LONG_TO_TRACE, large networks, as in tests/parity/test_parity.py, and variants that are tested there."""
+    variant = "(" in spec
+    large = max(counts(spec).values(), default=0) > (PARAMETERS if variant else DEFAULT_PARAMETERS)
+    slow = large or spec in LONG_TO_TRACE or (variant and str(specs.parse(spec)) in WITH_NUMBERS)
+    return pytest.param(spec, marks=[pytest.mark.slow] if slow else [])
 
 
 DEFAULTS = [_marked(name) for name in NAMES]

@@ -117,6 +117,47 @@ def test_load_ignores_what_only_training_in_torch_needs(model):
     weights.load(model, {**state_dict(), **{f"stem.0.bn.{entry}": np.ones(6, np.float32) for entry in entries}})
 
 
+def test_load_joins_what_is_one_linear_layer_of_ours():
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(6, name="attention.self.qkv")(x))
+    parts = {name: np.full((2, 4), i, np.float32) for i, name in enumerate(("query", "key", "value"))}
+    state = {f"attention.self.{name}.weight": part for name, part in parts.items()}
+    state |= {f"attention.self.{name}.bias": part[:, 0] for name, part in parts.items()}
+    weights.load(model, state)
+    kernel, bias = model.layers[-1].get_weights()
+    np.testing.assert_array_equal(kernel, np.tile([0, 0, 1, 1, 2, 2], (4, 1)))
+    np.testing.assert_array_equal(bias, [0, 0, 1, 1, 2, 2])
+    with pytest.raises(ValueError, match="variables without a key"):
+        weights.load(model, {key: value for key, value in state.items() if ".key." not in key})
+
+
+def test_load_ignores_constants_and_losses(model):
+    spare = ("stem.relative_position_index", "stem.attn_mask", "embeddings.position_ids")
+    losses = ("criterion.empty_weight", "sem_loss.criterion.weight", "decode_head.loss_decode.class_weight")
+    weights.load(model, {**state_dict(), **dict.fromkeys((*spare, *losses), np.ones(3))})
+    with pytest.raises(ValueError, match=r"1 keys without a variable: glossary\.weight"):
+        weights.load(model, {**state_dict(), "glossary.weight": np.ones(3)})
+
+
+@pytest.mark.parametrize("start", ["module.", "model.", "network.encoder."])
+def test_load_leaves_out_what_all_keys_begin_with(model, start):
+    """torch.nn.DataParallel, XuJiacong/PIDNet, PyTorch Lightning; a loss beside the network does not hide it."""
+    state = {start + key: array for key, array in state_dict().items()}
+    model.unused = (r"^mask_token$",)
+    weights.load(model, {**state, "criterion.weight": np.ones(3), f"{start}mask_token": np.ones(3)})
+    np.testing.assert_array_equal(model.get_layer("head.fc").bias, state[f"{start}head.fc.bias"])
+    np.testing.assert_array_equal(model.get_layer("layer_scale").gamma, state[f"{start}layer_scale"].squeeze())
+    with pytest.raises(ValueError, match="variables without a key"):  # another key does not have it
+        weights.load(model, {**state, "other.weight": np.ones(3)})
+
+
+def test_load_keeps_a_beginning_that_the_network_has_too():
+    x = keras.Input((2,))
+    model = keras.Model(x, keras.layers.Dense(2, use_bias=False, name="model.fc")(x))
+    weights.load(model, {"model.fc.weight": np.eye(2)})
+    np.testing.assert_array_equal(model.get_layer("model.fc").kernel, np.eye(2))
+
+
 def test_load_splits_what_are_several_linear_layers_of_ours():
     """torch.nn.MultiheadAttention has queries, keys and values one below the other, NVlabs' SegFormer keys and values."""
     x = keras.Input((2,))

@@ -20,8 +20,9 @@ from keras.src.legacy.saving import legacy_h5_format
 
 import models
 from models import backbones
-from models.backbones import efficientnet_lite, resnet, xception
+from models.backbones import convnext, efficientnet_lite, resnet, xception
 from models.weights import published
+from models.weights.state_dict import state_dict
 from tfseg import initialize
 
 RESNET = 'classifier(backbone="resnet18")'
@@ -178,6 +179,20 @@ def test_another_network_takes_the_backbone(served):
     initialize.load(model, "imagenet")
     np.testing.assert_array_equal(model.get_layer("layer1.0.bn1").gamma, served["layer1.0.bn1.weight"])
     np.testing.assert_array_equal(model.get_layer("fc").kernel, kernel)
+
+
+def test_another_network_takes_parameters_without_a_module(monkeypatch):
+    """The scale of a ConvNeXt block is a plain torch.nn.Parameter."""
+    monkeypatch.setitem(convnext.VARIANTS, "convnext_tiny", convnext.Variant((2,) * 4, (1,) * 4, 0.0))
+    inputs = keras.Input((None, None, 3))
+    source = keras.Model(inputs, backbones.build("convnext_tiny", inputs))
+    scale = source.get_layer("features.3.0.layer_scale")
+    scale.set_weights([np.arange(2.0)])
+    data = safetensors({**state_dict(source), "classifier.2.weight": np.zeros((1000, 2))})
+    with server(data) as (url, _):
+        monkeypatch.setitem(convnext.WEIGHTS, "convnext_tiny", row(url, sha256(data)))
+        model = models.build('fpn(backbone="convnext_tiny")', 7, weights="imagenet")
+    np.testing.assert_array_equal(model.get_layer(scale.name).scale, [0.0, 1.0])
 
 
 @pytest.mark.parametrize("channels", [1, 4])

@@ -8,6 +8,7 @@ The files lie beside this module, or in the folder that the environment variable
 spec, which a `specs*.json` in the same folder then gives: {name of the file: spec}.
 """
 
+import functools
 import gzip
 import json
 import math
@@ -25,8 +26,9 @@ def folder():
     return pathlib.Path(os.environ.get("PARITY_DIR") or FOLDER)
 
 
+@functools.cache
 def read_all(folder=FOLDER):
-    """{name of a file, without its suffix: its content}; `content["spec"]` is None if it is not known."""
+    """Read once: {name of a file, without its suffix: its content}; `content["spec"]` is None if it is not known."""
     if not folder.is_dir():
         raise FileNotFoundError(f"Expected a folder of parity files. Received: {folder}, which is none.")
     tables = sorted(folder.glob("specs*.json"))

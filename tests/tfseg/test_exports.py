@@ -73,6 +73,7 @@ def test_an_export_evaluates_as_the_live_network(exporting, kind, quantize, tmp_
     about = json.loads((folder / ("assets.extra" if kind == "saved_model" else "") / "export.json").read_text())
     assert about["quantize"] == quantize
     assert about["step"] == 7
+    assert (about["check"]["images"], about["check"]["labelled"]) == (4 if kind == "tflite" else 6, 3)  # noise and val
     if quantize == "none":
         assert about["check"]["equal"] >= 0.9999
         assert about["check"]["difference"] < 1e-3
@@ -98,6 +99,20 @@ def test_the_check_runs_in_a_process_with_the_runtime_alone(exporting, kind, tmp
     assert set(seen[-1]["modules"]) & LARGE <= ALONE[kind]
 
 
+def test_8_bits_that_cost_accuracy_are_reported(exporting, caplog):
+    found = export_check.Comparison(9, 0.5, 0.99, miou=0.70, miou_live=0.73, labelled=8)
+    assert found.sentence().endswith(
+        "99.0000% of the pixels equal on 9 images; loss of mIoU 3.00 points (73.00 -> 70.00) on the 8 of them that have labels."
+    )
+    assert found.loss == pytest.approx(0.03)
+    assert export_check.Comparison(3, 0.5, 0.99).loss == 0
+    config = dataclasses.replace(exporting, format="tflite", quantize="int8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export_check, "MOST_LOSS", -1.0)  # whatever it loses is more
+        export.export(config)
+    assert "8 bits cost more than -100 points of mIoU. --keep_float=auto" in caplog.text
+
+
 def test_int8_is_integer_throughout_and_float_graphs_are_builtin(exporting, tmp_path):
     export.export(dataclasses.replace(exporting, format="tflite", quantize="int8"))
     interpreter = tf.lite.Interpreter(model_path=str(tmp_path / "out" / "model.tflite"))
@@ -121,7 +136,7 @@ def test_a_wrong_size_is_refused(exporting, tmp_path):
 def test_an_export_that_computes_something_else_is_not_kept(exporting, network, tmp_path, monkeypatch):
     before = export.inference_graph.simplified
 
-    def wrong(model):
+    def wrong(model, others):
         return before(models.build("unet(width=2)", 10))  # with other initial weights
 
     monkeypatch.setattr(export.inference_graph, "simplified", wrong)
@@ -138,6 +153,7 @@ def test_an_export_that_computes_something_else_is_not_kept(exporting, network, 
         ({"outputs": "probabilities,labels"}, "Expected --outputs of --format=saved_model to be some of classes"),
         ({"format": "keras", "outputs": "classes"}, "Expected --outputs of --format=keras to be some of logits"),
         ({"export_size": (8, 8)}, "Expected no --export_size with --format=saved_model"),
+        ({"format": "tflite", "keep_float": "auto"}, "Expected --keep_float with --format=tflite --quantize=int8 only"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(exporting, options, message, tmp_path):

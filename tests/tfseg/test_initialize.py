@@ -9,6 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 import models
+from models import weights
 from tfseg import checkpoint, config, initialize
 
 SPEC = "unet(width=2)"
@@ -133,6 +134,19 @@ def test_a_bare_backbone_in_torch_under_its_own_names(tmp_path, log):
             np.testing.assert_array_equal(got, expected)
     assert f"Filled {len(backbone)} of " in log[-2]
     assert "1 of the source left over: fc.weight" in log[-2]
+
+
+def test_a_bare_backbone_in_torch_under_its_reference_names(tmp_path, monkeypatch):
+    """As facebook/dinov2-small, which knows nothing of the network that has `backbone.` before its names."""
+    x = keras.Input((3,))
+    model = keras.Model(x, keras.layers.Dense(2, name="fc")(x))
+    model.renames, model.backbone = ((r"^", "backbone."), (r"\.fc$", ".embeddings.fc")), "a backbone"
+    monkeypatch.setattr(initialize.backbones, "renames", lambda spec: ((r"^fc$", "embeddings.fc"),))
+    state = {"embeddings.fc.weight": np.eye(2, 3), "embeddings.fc.bias": np.arange(2.0), "pooler.weight": np.ones(3)}
+    weights.write(tmp_path / "backbone.safetensors", state)
+    initialize.transfer(model, str(tmp_path / "backbone.safetensors"))
+    np.testing.assert_array_equal(model.layers[-1].kernel, np.eye(3, 2))
+    np.testing.assert_array_equal(model.layers[-1].bias, [0.0, 1.0])
 
 
 def test_a_layer_with_a_variable_less_is_of_another_shape(tmp_path, log):

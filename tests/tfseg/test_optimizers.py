@@ -1,4 +1,5 @@
 import math
+import re
 
 import keras
 import numpy as np
@@ -6,6 +7,8 @@ import pytest
 import tensorflow as tf
 
 import models
+from models import layers
+from models.backbones import convnext
 from tfseg import distribute, initialize, optimizers
 
 
@@ -82,7 +85,20 @@ def every_kind():
     x = keras.layers.Conv2D(3, 1)(inputs)
     x = keras.layers.PReLU(shared_axes=[1, 2], alpha_initializer="ones")(keras.layers.BatchNormalization()(x))
     x = keras.layers.DepthwiseConv2D(1)(x)
-    return keras.Model(inputs, keras.layers.Conv2DTranspose(1, 2)(x))
+    x = layers.LayerScale(0.5)(keras.layers.LayerNormalization()(x))
+    x = Positions()(keras.layers.GroupNormalization(1)(x))
+    return keras.Model(inputs, keras.layers.Conv2DTranspose(1, 2)(keras.layers.Dense(3)(x)))
+
+
+class Positions(keras.layers.Layer):
+    """Learnt positions and a token, as transformers have them: tables with several axes that are no kernels."""
+
+    def build(self, input_shape):
+        self.position = self.add_weight(shape=(1, 4, 4, 3), name="pos_embed", initializer="ones")
+        self.token = self.add_weight(shape=(1, 1, 1, 3), name="cls_token", initializer="ones")
+
+    def call(self, x):
+        return x + self.position + self.token
 
 
 def dense(value):
@@ -133,10 +149,13 @@ def test_decay_is_for_kernels_only(spec):
     build(spec, model, learning_rate=1.0, weight_decay=0.5).apply([tf.zeros(v.shape) for v in before])
     decayed = 0
     for variable, old in zip(model.trainable_variables, before, strict=True):
-        is_kernel = len(old.shape) == 4
+        is_kernel = variable.path.endswith("/kernel")
         decayed += is_kernel
         np.testing.assert_allclose(variable.numpy(), 0.5 * old if is_kernel else old, rtol=1e-6)
-    assert decayed == 3
+    # Two convolutions and the transposed one, the depthwise one and the linear layer. Not their 4 biases, the slope, the
+    # scales and offsets of 3 norms, the scale of the branch, the positions and the token.
+    assert decayed == 4
+    assert len(before) - decayed == 4 + 1 + 6 + 1 + 2
 
 
 @pytest.mark.parametrize("spec", ["sgd", "rmsprop(momentum=0.9)", "adam", "adamw"])
@@ -166,7 +185,7 @@ def test_two_replicas_in_a_function_equal_keras_alone(spec):
 
 def test_backbone_learns_at_its_own_rate():
     model = models.build(WITH_BACKBONE, 3)
-    backbone = {id(v) for v in initialize.backbone_variables(model)}
+    backbone = {id(v) for layer in initialize.backbone_layers(model) for v in layer.trainable_variables}
     before = [v.numpy() for v in model.trainable_variables]
     optimizer = build("sgd(momentum=0)", model, backbone_multiplier=0.25)
     optimizer.apply([tf.ones(v.shape) for v in before])
@@ -174,6 +193,25 @@ def test_backbone_learns_at_its_own_rate():
     for variable, old in zip(model.trainable_variables, before, strict=True):
         np.testing.assert_allclose(old - variable.numpy(), 0.025 if id(variable) in backbone else 0.1, rtol=1e-3)
     assert 0 < len(backbone) < len(before)
+
+
+def test_layers_learn_slower_the_further_they_are_from_the_heads(monkeypatch):
+    monkeypatch.setitem(convnext.VARIANTS, "convnext_tiny", convnext.Variant((2,) * 4, (1, 1, 4, 1), 0.0))
+    model = models.build('fpn(backbone="convnext_tiny")', 3)
+    before = [v.numpy() for v in model.trainable_variables]
+    optimizer = build("adamw", model, learning_rate=0.5, weight_decay=0.5, backbone_multiplier=0.5, layer_decay=0.5)
+    optimizer.apply([tf.zeros(v.shape) for v in before])
+    # The kernels of a block at distance d decay by 0.5 * 0.5 * 0.5 * 0.5^d, the others by 0.5 * 0.5. The stages are blocks
+    # with their downsampling, except that the third has two, of its blocks 0 to 2 and 3; then the stem is at distance 6.
+    expected = {"0": 6, "1": 5, "2": 4, "3": 4, "4": 3, "5.0": 3, "5.2": 3, "5.3": 2, "6": 1, "7": 1}
+    seen = set()
+    for variable, old in zip(model.trainable_variables, before, strict=True):
+        part = re.match(r"features\.(5\.\d|\d)", variable.path)
+        if variable.name == "kernel":
+            factor = 0.125 * 0.5 ** expected.get(part[1], 3) if part else 0.25
+            np.testing.assert_allclose(variable.numpy(), (1 - factor) * old, rtol=1e-5, err_msg=variable.path)
+            seen.add(part[1] if part else "heads")
+    assert seen == {*expected, "5.1", "heads"}
 
 
 def test_a_frozen_backbone_stays_and_the_rest_moves():
@@ -222,6 +260,7 @@ def test_options_reach_keras():
         (lambda: build("adamm", dense(1.0)), "Expected optimizer to be one of: sgd, rmsprop, adam, adamw"),
         (lambda: build("sgd(nesterow=True)", dense(1.0)), r"Expected sgd\(momentum, nesterov\)"),
         (lambda: build("sgd", dense(1.0), backbone_multiplier=0.1), "Expected a network that is built on a backbone"),
+        (lambda: build("sgd", dense(1.0), layer_decay=0.9), "Expected a network that is built on a backbone"),
         (lambda: initialize.freeze(dense(1.0), "backbone"), "Expected a network that is built on a backbone"),
         (lambda: initialize.freeze(dense(1.0), "encoder"), "Expected --freeze=backbone or none"),
         (lambda: optimizers.Schedule("poli", 0.1, 1), "Expected schedule to be one of: constant, poly"),

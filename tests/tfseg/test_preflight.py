@@ -39,6 +39,7 @@ from tfseg import preflight, train
         ({"inference": "sliding_window(size=(8, 8), overlap=1)"}, "overlap"),
         ({"freeze": "backbone"}, "which has none"),
         ({"backbone_learning_rate": 0.1}, "which has none"),
+        ({"layer_decay": 0.9}, "which has none"),
         ({"init_from": "imagenet"}, "which has none"),
         ({"init_from": "nowhere.pth"}, "Expected weights in --init_from"),
         ({"init_from": __file__}, "Expected --init_from as a workdir"),

@@ -96,7 +96,10 @@ def test_nothing_is_suggested_where_nothing_is_near():
 @pytest.mark.parametrize(
     ("resolve", "message"),
     [
-        (lambda: models.build("unet(widht=4)", 3), r"unet\(upsampling, width, backbone\).*Did you mean 'width'\?"),
+        (
+            lambda: models.build("unet(widht=4)", 3),
+            r"unet\(upsampling, width, backbone, head\).*Did you mean 'width'\?",
+        ),
         (lambda: models.build("linknet(backbone='resnet81')", 3), r"Expected a backbone: .*Did you mean 'resnet18'\?"),
         (lambda: models.build("unet", 3, normalization="afine()"), r"Did you mean 'affine'\?"),
         (lambda: backbones.find("vggg16"), r"Did you mean 'vgg16'\?"),

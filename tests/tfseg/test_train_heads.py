@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import models
+from models.layers.mask_classification import SemanticScores
 from tests.tfseg.test_train import lines
 from tfseg import checkpoint, train
 
@@ -72,3 +73,27 @@ def test_a_loss_of_an_output_that_the_network_lacks_is_refused_before_the_run(co
         ValueError, match=r"boundary_bce reads .*: logits, aux_0, image, label\. Received: boundary\..*--loss"
     ):
         train.train(dataclasses.replace(config, loss=LOSS))
+
+
+@pytest.mark.slow  # XLA compiles the loss for ten seconds
+def test_masks_and_classes_of_queries_need_no_other_loss(config, monkeypatch):
+    """Four queries with masks at an eighth of the resolution; the logits are made of them."""
+
+    def build(spec, num_classes, **_):
+        inputs = keras.Input((None, None, 3), dtype="float32")
+        x = keras.layers.Conv2D(4, 8, 8, padding="same")(inputs / 255.0)
+        classes = keras.layers.Dense(4 * (num_classes + 1))(keras.layers.GlobalAveragePooling2D()(x))
+        classes = keras.layers.Reshape((1, 4, num_classes + 1), dtype="float32", name="classes")(classes)
+        masks = keras.ops.expand_dims(x, 1)
+        logits = keras.layers.UpSampling2D(8, dtype="float32", name="logits")(SemanticScores()([classes, masks]))
+        model = keras.Model(inputs, {"logits": logits, "classes": classes, "masks": masks})
+        model.aux_weights, model.aux_resolution, model.backbone = {}, "label", ""
+        return model
+
+    monkeypatch.setattr(models, "build", build)
+    config = dataclasses.replace(config, loss="mask_classification", steps=2, class_weights="none")
+    result = train.train(config)
+    assert np.isfinite(result["miou"])
+    first, _, *evaluated = lines(config)
+    assert first["loss"] == first["classes/mask_classification"] > 0
+    assert all(np.isfinite(line["val_loss"]) for line in evaluated)

@@ -4,11 +4,11 @@ QUANTIZE: the values of --quantize that the format can do, "none" first.
 PACKAGES: {module: name to install} of what writing and checking needs besides tensorflow.
 FILE: the file of the network in the folder of the export; "" where it is the whole folder.
 SIZE: of images. `any`: known only at run time; `fixed`: one, and one image at a time; `either`: --export_size may fix it.
-def write(graph, path): writes the network; `graph` is a tfseg.export.Graph.
+def write(graph, path): writes the network; `graph` is a tfseg.export.Graph. A dict that it returns is added to export.json.
 def load(path) -> run(images) -> {name: array}: opens it with its own runtime. It imports nothing else of tfseg, because the
     check of an export runs it in a process that has the runtime only.
-def graph(path) -> function of a tensor to logits: only where the runtime is TensorFlow. `load` inside another graph would wait
-    for ever for the thread that this graph runs on.
+def graph(path) -> (function of a tensor to the outputs by name, {name: shape}): only where the runtime is TensorFlow. `load`
+    inside another graph would wait for ever for the thread that this graph runs on.
 """
 
 import importlib.util

@@ -29,17 +29,18 @@ def register() -> None:
 
 
 def graph(path: pathlib.Path):
-    """The network, from images to logits, for use inside TensorFlow's graphs."""
+    """The network, from images to its outputs by name, for use inside TensorFlow's graphs, and the outputs' shapes."""
     import keras
 
     register()
     model = keras.models.load_model(str(path), compile=False)
-    return lambda images: model(images, training=False)["logits"]
+    shapes = {name: output.shape for name, output in model.output.items()}
+    return lambda images: model(images, training=False), shapes
 
 
 def load(path: pathlib.Path):
-    """Runs the network: {"logits": float32 [batch, height, width, classes]}."""
+    """Runs the network: {"logits": float32 [batch, height, width, classes]}, and its other outputs."""
     import numpy as np
 
-    logits = graph(path)
-    return lambda images: {"logits": np.asarray(logits(images))}
+    outputs, _ = graph(path)
+    return lambda images: {name: np.asarray(value) for name, value in outputs(images).items()}

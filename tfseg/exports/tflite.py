@@ -1,5 +1,6 @@
 """TensorFlow Lite (LiteRT), for phones and boards: one image of a fixed size, builtin operations only."""
 
+import contextlib
 import pathlib
 import tempfile
 
@@ -9,16 +10,21 @@ QUANTIZE = ("none", "dynamic", "float16", "int8")
 PACKAGES = {}
 FILE = "model.tflite"
 SIZE = "fixed"
+MEASURED = 16  # images of the train split that --keep_float=auto measures mIoU on, at most
 
 
-def write(graph, path: pathlib.Path) -> None:
+def write(graph, path: pathlib.Path) -> dict | None:
     """Writes the network of a fixed size.
 
     --quantize=dynamic keeps weights in 8 bits; float16 keeps them in half precision; int8 computes in 8 bits throughout, with a
-    scale for each output channel of a kernel, and takes the ranges of activations from images of the train split.
+    scale for each output channel of a kernel, and takes the ranges of activations from images of the train split
+    (`tfseg.quantization`), except in the layers of --keep_float.
+
+    Returns:
+        Of int8 the operations that are in float, and how their mIoU was measured if --keep_float=auto chose them.
 
     Raises:
-        ValueError: if the network needs an operation that TensorFlow Lite does not have.
+        ValueError: if the network needs an operation that TensorFlow Lite does not have, or has no layer of --keep_float.
     """
     import tensorflow as tf
 
@@ -27,22 +33,45 @@ def write(graph, path: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         graph.save(folder, tf.TensorSpec([1, *graph.size, 3], kind, name="image"))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])
-        data = _converted(tf, converter, graph)
-    path.write_bytes(data)
+        about = _int8(tf, converter, graph, path) if graph.quantize == "int8" else _float(tf, converter, graph, path)
+    return about
 
 
-def _converted(tf, converter, graph):
+def _float(tf, converter, graph, path):
+    """Writes a network that computes in float."""
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if graph.quantize != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if graph.quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if graph.quantize == "int8":
-        converter.representative_dataset = lambda: ([image] for image in _spanning(graph.representative()))
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.int8
+    with _named(graph):
+        path.write_bytes(converter.convert())
+
+
+def _int8(tf, converter, graph, path):
+    """Writes a network that computes in 8 bits."""
+    from tfseg import export_check, quantization
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.int8
+    with _named(graph):
+        model = quantization.calibrated(converter, lambda: _spanning(graph.representative()), graph.calibration)
+    if graph.keep_float == ("auto",):
+        pairs = [(image[np.newaxis].astype(np.float32), label) for image, label in graph.labelled()]
+        keep, scores = quantization.fewest(model, pairs[:: -(-len(pairs) // MEASURED)], export_check.MOST_LOSS)
+    else:
+        keep, scores = quantization.operations(model, graph.keep_float), {}
+    with _named(graph):
+        path.write_bytes(quantization.quantized(model, keep))
+    return {"calibration": graph.calibration, "keep_float": keep, "keep_float_miou": scores}
+
+
+@contextlib.contextmanager
+def _named(graph):
+    """Says which operations the converter refuses."""
     try:
-        return converter.convert()
+        yield
     except Exception as error:  # the converter's own kinds, and RuntimeError
         raise ValueError(
             f"Expected a network of TensorFlow Lite's builtin operations. Received: {graph.name}, which the converter refuses: "
@@ -65,8 +94,8 @@ def _operators(text):
     return " ".join((named or lines)[-3:])[-600:]
 
 
-def load(path: pathlib.Path):
-    """Runs the network by ai-edge-litert, or where it is not installed by TensorFlow: {output: array}."""
+def interpreter(path: pathlib.Path, threads: int = 0):
+    """The interpreter of ai-edge-litert, or where it is not installed of TensorFlow; 0 threads: the runtime's own number."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
@@ -74,7 +103,12 @@ def load(path: pathlib.Path):
 
         Interpreter = tf.lite.Interpreter  # noqa: N806
 
-    runner = Interpreter(model_path=str(path)).get_signature_runner()
+    return Interpreter(model_path=str(path), num_threads=threads or None)
+
+
+def load(path: pathlib.Path):
+    """Runs the network by LiteRT: {output: array}."""
+    runner = interpreter(path).get_signature_runner()
     (name, given), made = *runner.get_input_details().items(), runner.get_output_details()
 
     def one(image):

@@ -15,6 +15,8 @@ a sliding window, it is applied piece by piece, so that the scores of the whole 
 `whole | crf(..)` refines the scores by the colours of the image; before a sliding window it would see one window at a time.
 
 `build_sampled` repeats this with dropout switched on, and returns the mean and the uncertainty of the samples.
+
+`build_all` gives other outputs of the network too.
 """
 
 import functools
@@ -28,7 +30,7 @@ from tfseg.inference.multi_scale import multi_scale
 from tfseg.inference.scores import same
 from tfseg.inference.sliding_window import sliding_window
 
-__all__ = ["build", "build_sampled", "crf", "multi_scale", "sliding_window", "whole"]
+__all__ = ["build", "build_all", "build_sampled", "crf", "multi_scale", "sliding_window", "whole"]
 
 
 def whole(predict, num_classes):
@@ -61,7 +63,8 @@ def build(spec: str, model):
     def predict(images, finish=same):
         return finish(model(images, training=False)["logits"])
 
-    return _chain(_parse(spec), predict, model.output["logits"].shape[-1])
+    # AutoGraph would read the source of every layer, which takes seconds.
+    return tf.autograph.experimental.do_not_convert(_chain(_parse(spec), predict, model.output["logits"].shape[-1]))
 
 
 def build_sampled(spec: str, model, samples: int, seed: int = 0):
@@ -91,6 +94,7 @@ def build_sampled(spec: str, model, samples: int, seed: int = 0):
         after.insert(0, calls.pop())
     _chain([*calls, *after], network, num_classes)  # reports wrong options now, not at the first image
 
+    @tf.autograph.experimental.do_not_convert
     def scores(images):
         images = tf.convert_to_tensor(images)
 
@@ -102,6 +106,40 @@ def build_sampled(spec: str, model, samples: int, seed: int = 0):
         return _chain(after, lambda _, finish=same: finish(mean), num_classes)(images), uncertainty
 
     return scores
+
+
+def build_all(spec: str, model, names=(), *, samples: int = 0, seed: int = 0):
+    """Builds the function from images to scores, uncertainty and other outputs of the network.
+
+    The other outputs are those of one pass over the whole image, without dropout. With the chain `whole` and without samples
+    the scores come from the same pass.
+
+    Args:
+        spec: as in `build`.
+        model: as in `build`.
+        names: of its other outputs.
+        samples, seed: as in `build_sampled`; 0 samples: no dropout.
+
+    Returns:
+        A function of images and, if wanted, `finish`, as in `build`, to (scores, uncertainty, {name: output}). Without samples
+        the uncertainty is {}.
+
+    Raises:
+        ValueError: for an unknown name, an option that is wrong, or samples of a network without dropout.
+    """
+    scores = build(spec, model)
+    sampled = build_sampled(spec, model, samples, seed) if samples else None
+    one_pass = bool(names) and not samples and all(call.name == "whole" for call in _parse(spec))
+
+    def compute(images, finish=same):
+        found = model(images, training=False) if names else {}
+        others = {name: found[name] for name in names}
+        if samples:
+            mean, uncertainty = sampled(images)
+            return finish(mean), uncertainty, others
+        return finish(found["logits"]) if one_pass else scores(images, finish), {}, others
+
+    return compute
 
 
 def _parse(spec):

@@ -11,11 +11,15 @@ images.
 IGNORE for pixels that do not count. The loss is `sum / count`; both are float32. A loss returns the two separately because
 the mean over the pixels of all replicas is the total of the sums divided by the total of the counts; a mean of the replicas'
 means would be another number. `class_weights`, one weight for each class, are optional for a loss.
+
+A file may declare QUERIES, the outputs of a network of mask classification that its loss reads. They are read at their own
+size, and because the logits are made of them, no other loss is needed.
 """
 
 import collections
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -35,6 +39,7 @@ class Term(NamedTuple):
     weight: float
     function: Callable
     reads: tuple[str, ...] = PIXELS
+    queries: tuple[str, ...] = ()  # those of `reads` that stay at their own size
 
 
 def names() -> list[str]:
@@ -63,7 +68,8 @@ def build(spec: str, class_weights=None) -> list[Term]:
             given, weighted = {"class_weights": tuple(map(float, class_weights))}, True
         count[call.name] += 1
         name = call.name if count[call.name] == 1 else f"{call.name}_{count[call.name]}"
-        terms.append(Term(name, weight, specs.apply(_options(function), call, **given), _reads(function)))
+        queries = getattr(sys.modules[function.__module__], "QUERIES", ())
+        terms.append(Term(name, weight, specs.apply(_options(function), call, **given), _reads(function), queries))
     if class_weights is not None and not weighted:
         raise ValueError(
             f"Expected a loss that takes class weights. Received: {spec!r}. Add one to it, or set --class_weights=none."
@@ -97,7 +103,7 @@ def of_network(terms: list[Term], model: keras.Model) -> tuple[dict[str, float],
             logits, label = at_one_size(outputs[output], batch["label"], model.aux_resolution)
             pairs |= {f"{output}/{term.name}": term.function(logits, label) for term in pixels}
         for term in others:
-            pairs[f"{term.reads[0]}/{term.name}"] = term.function(*read(term.reads, outputs, batch))
+            pairs[f"{term.reads[0]}/{term.name}"] = term.function(*read(term, outputs, batch))
         return pairs
 
     return factors, totals
@@ -121,25 +127,29 @@ def check_reads(terms: list[Term], outputs, batch) -> None:
                 f"Expected what the loss {term.name} reads among the network's outputs and the data set's tensors: "
                 f"{', '.join(known)}. Received: {', '.join(unknown)}. Take a network that has it, or leave the loss out."
             )
-    if not of_pixels(terms):
+    if not of_pixels(terms) and not any(term.queries for term in terms):
         received = ", ".join(f"{term.name}({', '.join(term.reads)})" for term in terms)
         raise ValueError(f"Expected a loss of logits and label, such as cross_entropy. Received: {received}.")
 
 
-def read(names, outputs, batch):
+def read(term, outputs, batch):
     """The outputs of the network and the tensors of the batch that a loss reads.
 
-    If it reads the label, outputs that are maps have its size.
+    If it reads the label, outputs that are maps have its size, but for `queries`.
     """
-    found = [outputs[name] if name in outputs else batch[name] for name in names]
-    if "label" not in names:
-        return found
-    return [at_one_size(x, batch["label"], "label")[0] if len(x.shape) == 4 else x for x in found]
+    found = {name: outputs[name] if name in outputs else batch[name] for name in term.reads}
+    if "label" not in term.reads:
+        return list(found.values())
+    maps = {name for name, x in found.items() if len(x.shape) == 4} - {*term.queries}
+    return [at_one_size(x, batch["label"], "label")[0] if name in maps else x for name, x in found.items()]
 
 
 def at_one_size(logits, label, resolution):
-    """Logits and label with the same size: the logits of an auxiliary output are resized to the label, or the label to them."""
-    if logits.shape[1:3] == label.shape[1:3]:
+    """Logits and label with the same size: the logits of an auxiliary output are resized to the label, or the label to them.
+
+    Sizes that are known only at run time are taken to be different; resizing to the same size changes nothing.
+    """
+    if logits.shape[1:3] == label.shape[1:3] and None not in tuple(logits.shape[1:3]):
         return logits, label
     if resolution == "output":
         return logits, tf.image.resize(label[..., tf.newaxis], tf.shape(logits)[1:3], "nearest")[..., 0]

@@ -2,9 +2,7 @@
 
 import tensorflow as tf
 
-from input_pipeline import boxes as boxes_lib
-
-SMALLEST = 1e-6  # side of a box, as a share of the image: the gradient of its root is infinite at 0
+from tfseg.losses import _cells
 
 
 def yolo_v1(detection, boxes, box_classes, image, logits, *, coord=5.0, noobj=0.5, classes=()):
@@ -47,63 +45,32 @@ def yolo_v1(detection, boxes, box_classes, image, logits, *, coord=5.0, noobj=0.
     kind = detection.dtype if detection.dtype == tf.float64 else tf.float32
     detection = tf.cast(detection, kind)
     images, rows, columns = tf.unstack(tf.shape(detection)[:3])
-    size = tf.cast(tf.shape(image)[1:3], kind)
-    shares = tf.cast(boxes, kind) / tf.stack([size[1], size[0], size[1], size[0]])
-    target = _channel(box_classes, classes)
+    shares = _cells.shares_of(boxes, image, kind)
+    target = _cells.channel(box_classes, classes)
 
     grid = tf.stack([columns, rows])
     centre = (shares[..., :2] + shares[..., 2:]) / 2 * tf.cast(grid, kind)
     sides = shares[..., 2:] - shares[..., :2]
     place = tf.clip_by_value(tf.cast(tf.floor(centre), tf.int32), 0, grid - 1)
     cell = place[..., 1] * columns + place[..., 0]
-    counted = _largest_of_cell(cell, sides[..., 0] * sides[..., 1], target >= 0)
+    counted = _cells.largest_of_cell(cell, sides[..., 0] * sides[..., 1], target >= 0)
 
     cells = tf.gather(tf.reshape(detection, [images, rows * columns, detection.shape[-1]]), cell, batch_dims=1)
     guesses = tf.reshape(cells[..., : 5 * count], tf.concat([tf.shape(cells)[:2], [count, 5]], 0))
     corner = tf.cast(place, kind)
     middle = (corner[:, :, tf.newaxis] + guesses[..., :2]) / tf.cast(grid, kind)
-    overlap = tf.stop_gradient(_iou(middle, guesses[..., 2:4], shares[:, :, tf.newaxis]))
+    overlap = tf.stop_gradient(_cells.iou(middle, guesses[..., 2:4], shares[:, :, tf.newaxis]))
     best = tf.argmax(overlap, -1)  # the first of equal ones
     guess, overlap = (tf.gather(x, best, batch_dims=2) for x in (guesses, overlap))
 
-    roots = [tf.sqrt(tf.maximum(side, SMALLEST)) for side in (guess[..., 2:4], sides)]
+    roots = [tf.sqrt(tf.maximum(side, _cells.SMALLEST)) for side in (guess[..., 2:4], sides)]
     errors = (
-        coord * _squares(guess[..., :2], centre - corner)
-        + coord * _squares(*roots)
+        coord * _cells.squares(guess[..., :2], centre - corner)
+        + coord * _cells.squares(*roots)
         + (guess[..., 4] - overlap) ** 2
-        + _squares(cells[..., 5 * count :], tf.one_hot(target, kinds, dtype=kind))
+        + _cells.squares(cells[..., 5 * count :], tf.one_hot(target, kinds, dtype=kind))
         - noobj * guess[..., 4] ** 2  # taken off the sum over all boxes
     )
     everywhere = noobj * tf.reduce_sum(detection[..., 4 : 5 * count : 5] ** 2)
     total = tf.reduce_sum(tf.where(counted, errors, 0)) + everywhere
     return tf.cast(total, tf.float32), tf.cast(images, tf.float32)
-
-
-def _channel(box_classes, classes):
-    """The place of each object's class among the probabilities, -1 for none."""
-    box_classes = tf.cast(box_classes, tf.int32)
-    if not classes:
-        return tf.where(box_classes == boxes_lib.NONE, -1, box_classes)
-    same = tf.cast(box_classes[..., tf.newaxis] == tf.constant(classes, tf.int32), tf.int32)
-    return tf.where(tf.reduce_any(same > 0, -1), tf.argmax(same, -1, tf.int32), -1)
-
-
-def _largest_of_cell(cell, area, valid):
-    """Which objects are the largest of their cell, the first of equal ones; bool [batch, objects]."""
-    together = (cell[:, :, tf.newaxis] == cell[:, tf.newaxis]) & valid[:, tf.newaxis]
-    mine, other = area[:, :, tf.newaxis], area[:, tf.newaxis]
-    earlier = tf.range(tf.shape(area)[1])[:, tf.newaxis] > tf.range(tf.shape(area)[1])
-    beaten = together & ((other > mine) | ((other == mine) & earlier))
-    return valid & ~tf.reduce_any(beaten, 2)
-
-
-def _iou(middle, sides, truth):
-    """IoU of boxes by their middles and sides with true boxes x1, y1, x2, y2; 0 for two without an area."""
-    low, high = tf.maximum(middle - sides / 2, truth[..., :2]), tf.minimum(middle + sides / 2, truth[..., 2:])
-    shared = tf.reduce_prod(tf.maximum(high - low, 0), -1)
-    areas = tf.reduce_prod(sides, -1) + tf.reduce_prod(truth[..., 2:] - truth[..., :2], -1)
-    return tf.math.divide_no_nan(shared, areas - shared)
-
-
-def _squares(x, y):
-    return tf.reduce_sum((x - y) ** 2, -1)

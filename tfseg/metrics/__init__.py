@@ -39,13 +39,14 @@ def _reads(name):
     return [p.name for p in parameters if p.default is p.empty]
 
 
-def build(spec: str, classes: Sequence[str], things: Sequence[str] = ()) -> dict:
+def build(spec: str, classes: Sequence[str], things: Sequence[str] = (), of_cells: Sequence[str] = ()) -> dict:
     """What --metrics names: {name: counts.Count}, in the order of the spec.
 
     Args:
         spec: a chain such as `boundary_iou(width=0.02) | calibration`; blank: none.
         classes: names of the data set's classes.
         things: names of those that have boxes, for metrics with the option `things` if the spec does not give it.
+        of_cells: names of those that the cells of a detection stand for, for metrics with that option in the same way.
 
     Raises:
         ValueError: for an unknown metric or option, one that is always computed, or one that is named twice.
@@ -61,8 +62,9 @@ def build(spec: str, classes: Sequence[str], things: Sequence[str] = ()) -> dict
             )
         specs.choose(dict.fromkeys(counted), call.name, "a metric", spec)
         function = specs.function(__name__, call.name)
-        of_data = things and "things" in inspect.signature(function).parameters and "things" not in call.kwargs
-        given = {"things": tuple(things)} if of_data else {}
+        options = inspect.signature(function).parameters
+        given = {"things": tuple(things), "of_cells": tuple(of_cells)}
+        given = {key: value for key, value in given.items() if value and key in options and key not in call.kwargs}
         found[call.name] = specs.apply(function, call, list(classes), **given)
     return found
 

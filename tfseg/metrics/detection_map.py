@@ -62,8 +62,7 @@ def detection_map(
 
     def update(seen):
         image, cells_seen, boxes, box_classes = of_images(seen, READS)
-        channels = cells_seen.shape[-1] - len(cells)
-        if channels <= 0 or channels % 5:
+        if not detection_lib.fits(cells_seen, len(cells)):
             raise ValueError(
                 f"Expected a detection with 5 channels for each box and one for each of {len(cells)} classes. Received: "
                 f"{cells_seen.shape[-1]} channels. Name the classes of the cells with of_cells=(..)."

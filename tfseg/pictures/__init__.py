@@ -4,6 +4,7 @@ Every picture is RGB uint8 [height, width, 3], lengths are pixels. Class colours
 """
 
 from tfseg.pictures.contact_sheet import contact_sheet
+from tfseg.pictures.objects import instance_colors, objects_panel, with_instances, with_objects
 from tfseg.pictures.plots import confusion_picture, costs_picture
 from tfseg.pictures.segmentation import colorize, error_map, legend, overlay, panel, with_legend
 
@@ -13,8 +14,12 @@ __all__ = [
     "contact_sheet",
     "costs_picture",
     "error_map",
+    "instance_colors",
     "legend",
+    "objects_panel",
     "overlay",
     "panel",
+    "with_instances",
     "with_legend",
+    "with_objects",
 ]

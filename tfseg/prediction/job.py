@@ -33,7 +33,8 @@ class _Read(NamedTuple):
 class Job:
     """What is done so far: the files that are written, and the images that cannot be predicted.
 
-    `compute` makes label maps, probabilities and uncertainty of images, RGB uint8 [batch, height, width, 3]; see predict.py.
+    `compute` makes label maps, probabilities, uncertainty and what objects are made of, from images, RGB uint8 [batch, height,
+    width, 3]; see predict.py.
     """
 
     config: config_lib.Config
@@ -68,7 +69,7 @@ class Job:
         def labels(pixels):
             nonlocal last
             last = pixels
-            found, _, _ = self.compute(pixels[np.newaxis])
+            found, *_ = self.compute(pixels[np.newaxis])
             self._start_clock()
             return found[0].numpy()
 
@@ -127,8 +128,8 @@ class Job:
                 try:
                     for batch in batches.of_equal_size(self._read(stream, bar), limit):
                         for prediction in self._predictions(batch, bar):
-                            probabilities = prediction.probabilities
-                            size = prediction.image.nbytes + (0 if probabilities is None else probabilities.nbytes)
+                            held = [prediction.image, prediction.probabilities, *prediction.found.values()]
+                            size = sum(array.nbytes for array in held if array is not None)
                             behind.submit(size, self._draw, prediction, some)
                 except KeyboardInterrupt:
                     if not group.live:
@@ -169,13 +170,16 @@ class Job:
             return
         self._start_clock()
         for i, (number, image, pixels) in enumerate(batch):
-            label, probabilities, maps = tf.nest.map_structure(lambda values, i=i: values[i], found)
+            label, probabilities, maps, objects = tf.nest.map_structure(lambda values, i=i: values[i], found)
             probabilities = probabilities if len(probabilities) else None
-            yield outputs.Prediction(image.name, image.source, number, pixels, label, probabilities, maps)
+            yield outputs.Prediction(image.name, image.source, number, pixels, label, probabilities, maps, objects)
 
     def _draw(self, prediction, some):
         """Draws the outputs and writes the files of this image alone; runs in a thread."""
         try:
+            if prediction.found:
+                objects = self.run.finder.objects(prediction.found, prediction.label)
+                prediction = prediction._replace(objects=objects, found={})
             drawn = {output.place: output.draw(prediction, self.run) for output in some}
         except FAULTS as error:
             return prediction, {}, error

@@ -1,7 +1,8 @@
 """The contract of the losses that read other outputs than the logits alone: each one in `tfseg/losses/` is tested.
 
-Such an output is a map with one channel, [batch, height, width, 1]. test_contract.py tests the losses of logits and label; one
-that reads objects, `boxes` or `instances`, is tested in its own file.
+Such an output is a map with one channel, [batch, height, width, 1], or one of `QUERIES`, here of two predictions by four
+queries. test_contract.py tests the losses of logits and label; one that reads objects, `boxes` or `instances`, is tested in its
+own file.
 """
 
 import importlib
@@ -19,6 +20,8 @@ OBJECTS = {"boxes", "box_classes", "instances"}
 TERMS = [t for name in losses.names() for t in losses.build(name) if t.reads != losses.PIXELS]
 NAMES = [t.name for t in TERMS if not OBJECTS & set(t.reads)]
 each = pytest.mark.parametrize("name", NAMES)
+# XLA compiles the gradient of matched masks for 17 seconds; test_mask_classification.py compiles the matching alone.
+SLOW_TO_COMPILE = ("mask_classification",)
 
 
 def find(name):
@@ -29,10 +32,15 @@ def inputs(name, spoil=None):
     """{name of what the loss reads: array}; `spoil` replaces the outputs' values under ignored pixels."""
     logits, label = samples.batch()
     head = 3 * np.random.default_rng(5).standard_normal((*label.shape, 1)).astype("float32")
-    known = {"logits": logits, "label": label}
+    rng, (batch, height, width) = np.random.default_rng(6), label.shape
+    classes, masks = ((batch, 2, 4, samples.CLASSES + 1), (batch, 2, height, width, 4))
+    queries = {p: rng.standard_normal(shape).astype("float32") for p, shape in (("classes", classes), ("masks", masks))}
+    known = {"logits": logits, "label": label, **queries}
     found = {p: known.get(p, head) for p in losses.build(name)[0].reads}
     if spoil is not None:
-        found |= {p: np.where((label == 255)[..., None], np.float32(spoil), x) for p, x in found.items() if x.ndim == 4}
+        ignored = {p: (label == 255)[:, None, ..., None] if p == "masks" else (label == 255)[..., None] for p in found}
+        maps = found.keys() - {"label", "classes"}
+        found |= {p: np.where(ignored[p], np.float32(spoil), found[p]) for p in maps}
     return found
 
 
@@ -92,7 +100,9 @@ def test_halves_sum_to_the_whole(name):
         np.testing.assert_allclose(np.concatenate([h[2][i] for h in halves]), gradient, rtol=1e-5, atol=1e-7)
 
 
-@each
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW_TO_COMPILE else []) for n in NAMES]
+)
 def test_xla_agrees(name):
     given = inputs(name)
     compiled = tf.function(step(name), jit_compile=True)({p: tf.constant(x) for p, x in given.items()})
@@ -104,6 +114,16 @@ def test_mixed_precision_computes_in_float32(name):
     half = {p: x if p == "label" else tf.cast(x, tf.bfloat16) for p, x in inputs(name).items()}
     total, count = find(name)(**half)
     assert total.dtype == count.dtype == tf.float32
+
+
+def test_sizes_that_are_known_only_at_run_time():
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 2]), tf.TensorSpec([None, None, None], tf.uint8)])
+    def at_label(x, label):
+        return losses.at_one_size(x, label, "label")[0]
+
+    assert at_label(tf.ones([1, 2, 3, 2]), tf.zeros([1, 4, 6], tf.uint8)).shape == (1, 4, 6, 2)
+    same = np.random.default_rng(0).normal(size=(1, 4, 6, 2)).astype(np.float32)
+    np.testing.assert_array_equal(at_label(same, tf.zeros([1, 4, 6], tf.uint8)), same)
 
 
 def test_a_loss_that_reads_what_is_not_there_is_refused():

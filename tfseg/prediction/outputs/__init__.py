@@ -5,15 +5,18 @@ A file has a function of its own name that takes the options and returns an `Out
 
 import dataclasses
 import pathlib
+import types
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from input_pipeline.source import files
+from tfseg import objects as objects_lib
 from tfseg import spec as specs
 
 OF_IMAGES, OF_VIDEOS = "labels | colors | overlays", "video"  # what a blank --outputs is
+OF_OBJECTS = "boxes", "instances"  # these too, of images, where the network finds such objects
 BAND = 256  # how many rows are drawn at once, so that drawing needs little memory
 
 
@@ -27,6 +30,8 @@ class Prediction(NamedTuple):
     label: np.ndarray  # uint16 [height, width], train ids
     probabilities: np.ndarray | None  # float16 [height, width, classes], if an output needs them
     maps: dict[str, np.ndarray]  # uncertainty by kind, uint8 [height, width]; empty without --monte_carlo
+    found: dict = types.MappingProxyType({})  # {name: array} of `Finder.compute`, until the objects are made of it
+    objects: objects_lib.Objects = objects_lib.Objects()  # where an output needs them
 
 
 class Run(NamedTuple):
@@ -36,6 +41,7 @@ class Run(NamedTuple):
     ids: np.ndarray  # the value in a label map for each train id, uint8 or uint16 [classes]
     colors: np.ndarray  # RGB uint8 [classes, 3]
     opacity: float  # of the colours over an image, 0..1
+    finder: objects_lib.Finder = objects_lib.NONE
 
     @property
     def names(self) -> list[str]:
@@ -58,6 +64,7 @@ class Output:
     each: str = "image"  # one file for each `image`, `video`, or `run`; `raster`: see rasters.py
     collect: Callable | None = None
     needs_probabilities: bool = False
+    needs_objects: bool = False  # where the network finds some
     check_names: Callable[[list[str]], None] | None = None  # raises ValueError for names that it cannot use
     check_run: Callable[[Run], None] | None = None  # raises ValueError for classes that it cannot write
     options: dict = dataclasses.field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""`videos/NAME.mp4`: a video with the classes over each frame, as many frames and as fast as the one that was predicted."""
+"""`videos/NAME.mp4`: a video with classes and objects over each frame, as many frames and as fast as the one predicted."""
 
 import contextlib
 
@@ -24,4 +24,4 @@ def video(*, legend: bool = False, codec: str = "mp4v") -> Output:
         with videos.writing(path, fps, codec) as add:
             yield lambda prediction, frame: add(frame)
 
-    return Output("videos", draw, extension, "video", written)
+    return Output("videos", draw, extension, "video", written, needs_objects=True)

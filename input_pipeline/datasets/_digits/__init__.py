@@ -1,0 +1,1 @@
+"""What draws the scenes and movies of handwritten digits."""

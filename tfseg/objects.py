@@ -1,0 +1,259 @@
+"""Objects that a network finds: boxes from its output `detection`, and instances from its output `embedding`.
+
+--suppress and --cluster say how. Prediction, TensorBoard's pictures and exports find them here in the same way. The metrics
+of objects have options of their own, because they count guesses of low scores too.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from input_pipeline import boxes as boxes_lib
+from tfseg import config as config_lib
+from tfseg import detection, losses
+from tfseg import spec as specs
+from tfseg.metrics.instance_ap import guess
+
+
+class Object(NamedTuple):
+    """An object in an image."""
+
+    kind: int  # train id of its class
+    score: float | None  # 0..1; None for a true object
+    box: tuple[
+        float, float, float, float
+    ]  # x1, y1, x2, y2: its edges in pixels, where 0, 0 is the image's upper left corner
+    instance: int = 0  # its id in the map of instances, from 1; 0 for a box alone
+    pixels: int = 0  # of the instance
+
+
+class Objects(NamedTuple):
+    """The objects of an image: first boxes, by falling score, then instances, by their ids."""
+
+    listed: Sequence[Object] = ()
+    ids: np.ndarray | None = None  # uint16 [height, width], 0 for no instance; None if instances are not looked for
+
+
+@dataclasses.dataclass(frozen=True)
+class Finder:
+    """How the objects of a network are found. One without `cells` and `things` finds none."""
+
+    cells: tuple[
+        int, ...
+    ] = ()  # the train ids that the probabilities of a cell of `detection` stand for, in their order
+    things: tuple[int, ...] = ()  # the classes whose pixels have instances by their `embedding`
+    threshold: float = 0.3
+    overlap: float = 0.5
+    most: int = 100
+    bandwidth: float = 1.5
+    smallest: int = 30
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The names of the network's outputs that it reads."""
+        return (*(("detection",) if self.cells else ()), *(("embedding",) if self.things else ()))
+
+    def boxes(self, cells: tf.Tensor, size: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Boxes of the images of a batch, inside the graph.
+
+        Args:
+            cells: the output `detection`, float [batch, rows, columns, 5 B + C].
+            size: (height, width) of the images.
+
+        Returns:
+            {"boxes": float32 [batch, most, 4], x1, y1, x2, y2 in pixels, cut at the edges of the image; "box_scores": float32
+            [batch, most], falling; "box_classes": int32 [batch, most], train ids; "box_count": int32 [batch]}. Rows from
+            `box_count` on are 0 of class -1.
+        """
+        options = {"threshold": self.threshold, "overlap": self.overlap, "most": self.most}
+        found = detection.decode(cells, len(self.cells), **options)
+        height, width = tf.unstack(tf.cast(size, tf.float32))
+        there = tf.range(self.most) < found.count[:, tf.newaxis]
+        kinds = tf.gather(tf.constant(self.cells, tf.int32), found.classes)
+        return {
+            "boxes": tf.clip_by_value(found.boxes, 0.0, 1.0) * tf.stack([width, height, width, height]),
+            "box_scores": found.scores,
+            "box_classes": tf.where(there, kinds, boxes_lib.NONE),
+            "box_count": found.count,
+        }
+
+    def embedding(self, embedding: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        """The embedding, float32 [batch, height, width, dimensions], at the size of label maps [batch, height, width]."""
+        return losses.at_one_size(tf.cast(embedding, tf.float32), label, "label")[0]
+
+    def compute(
+        self, outputs: Mapping[str, tf.Tensor], label: tf.Tensor, confidence: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """What `objects` needs of the images of a batch, inside the graph.
+
+        Args:
+            outputs: the network's outputs that `reads` names.
+            label: the predicted classes, integers [batch, height, width].
+            confidence: their probabilities, float [batch, height, width].
+        """
+        found = self.boxes(outputs["detection"], tf.shape(label)[1:3]) if self.cells else {}
+        if self.things:
+            found |= {"embedding": self.embedding(outputs["embedding"], label), "confidence": confidence}
+        return found
+
+    def objects(self, found: Mapping[str, np.ndarray], label: np.ndarray) -> Objects:
+        """The objects of one image.
+
+        Args:
+            found: what `compute` returns, of this image.
+            label: the predicted classes, integers [height, width].
+        """
+        listed = []
+        if self.cells:
+            rows = (found[name][: found["box_count"]].tolist() for name in ("box_classes", "box_scores", "boxes"))
+            listed = [Object(kind, score, tuple(box)) for kind, score, box in zip(*rows, strict=True)]
+        if not self.things:
+            return Objects(listed)
+        ids = np.zeros(label.shape, np.uint16)
+        given = label, found["confidence"], found["embedding"]
+        for number, one in enumerate(guess(*given, self.things, self.bandwidth, self.smallest), 1):
+            ids[one.mask] = number
+            listed.append(Object(one.kind, one.score, _around(one.mask), number, int(np.count_nonzero(one.mask))))
+        return Objects(listed, ids)
+
+    def of_outputs(self, outputs: Mapping[str, tf.Tensor], label: np.ndarray) -> Objects:
+        """The objects of one image, of what the network gives for a batch of it alone, and of the predicted classes."""
+        confidence = tf.reduce_max(tf.nn.softmax(outputs["logits"]), -1)
+        found = self.compute(outputs, label[np.newaxis], confidence)
+        return self.objects({name: value[0].numpy() for name, value in found.items()}, label)
+
+    def true(self, example: Mapping[str, np.ndarray]) -> Objects:
+        """The true objects of an example of the data set, of those kinds that are looked for in a prediction."""
+        if "boxes" not in example:
+            return Objects()
+        with_ids = "instances" in example and bool(self.things)
+        listed = [
+            Object(int(kind), None, tuple(map(float, box)), number if with_ids else 0)
+            for number, (kind, box) in enumerate(zip(example["box_classes"], example["boxes"], strict=True), 1)
+            if kind in (*self.cells, *self.things)
+        ]
+        if not with_ids:
+            return Objects(listed)
+        wanted = np.isin(example["instances"], [one.instance for one in listed])
+        return Objects(listed, np.where(wanted, example["instances"], 0).astype(np.uint16))
+
+
+NONE = Finder()
+
+
+def build(config: config_lib.Config, outputs: Mapping, names: Sequence[str], things: Sequence[str] = ()) -> Finder:
+    """The finder of a network, by --suppress and --cluster.
+
+    Args:
+        config: the options. The classes of the cells are those of the loss, unless --suppress names them.
+        outputs: the network's outputs, of which only the shapes are read.
+        names: of the classes, by train id.
+        things: names of the classes that have instances, unless --cluster names them; blank: all.
+
+    Raises:
+        ValueError: for a wrong option, a name that is no class, or cells that have other classes.
+    """
+    suppress, cluster = options(config)
+    cells, kinds = (), ()
+    if "detection" in outputs:
+        cells = suppress.pop("classes") or classes_of_cells(config.loss, names)
+        cells = _ids("suppress", cells, names) or tuple(range(outputs["logits"].shape[-1]))
+        channels = outputs["detection"].shape[-1]
+        if channels <= len(cells) or (channels - len(cells)) % 5:
+            raise ValueError(
+                f"Expected an output `detection` with 5 channels for each box and one for each of {len(cells)} classes. "
+                f"Received: {channels} channels. Name the classes of the cells: --suppress=\"nms(classes=('car', ..))\"."
+            )
+    if "embedding" in outputs:
+        kinds = _ids("cluster", cluster.pop("classes") or tuple(things) or tuple(names), names)
+    found = Finder(cells, kinds)
+    chosen = (suppress if cells else {}) | (cluster if kinds else {})
+    return dataclasses.replace(found, **{key: value for key, value in chosen.items() if key != "classes"})
+
+
+def options(config: config_lib.Config) -> tuple[dict, dict]:
+    """The options of --suppress and of --cluster by name; raises ValueError if one of them is wrong."""
+    return tuple(chosen(option, getattr(config, option)) for option in WAYS)
+
+
+def chosen(option: str, text: str) -> dict:
+    """The options by name in the text of --suppress or --cluster."""
+    call = specs.parse(text)
+    return specs.apply(specs.choose(WAYS[option], call.name, "one of these", text), call)
+
+
+def nms(*, threshold: float = 0.3, overlap: float = 0.5, most: int = 100, classes: tuple[str, ...] = ()) -> dict:
+    """Boxes whose score is above `threshold`, without those whose IoU with a better one of their class is above `overlap`.
+
+    There are at most `most` in an image. `classes` are the names that the probabilities of a cell stand for, in their order.
+    """
+    if not (0 <= threshold < 1 and 0 < overlap <= 1 and isinstance(most, int) and most >= 1):
+        raise ValueError(
+            "Expected threshold from 0 to less than 1, overlap above 0 and up to 1, most of 1 or more. Received: "
+            f"{threshold=}, {overlap=}, {most=}."
+        )
+    return {"threshold": threshold, "overlap": overlap, "most": most, "classes": _names(classes)}
+
+
+def mean_shift(*, bandwidth: float = 1.5, smallest: int = 30, classes: tuple[str, ...] = ()) -> dict:
+    """Clusters of the embedding as in `clustering.mean_shift`: `bandwidth` is delta_d of the loss, `smallest` is in pixels.
+
+    `classes` are the names of the classes whose pixels are clustered.
+    """
+    if not (bandwidth > 0 and isinstance(smallest, int) and smallest >= 1):
+        raise ValueError(
+            f"Expected bandwidth above 0 and smallest of 1 or more pixels. Received: {bandwidth=}, {smallest=}."
+        )
+    return {"bandwidth": bandwidth, "smallest": smallest, "classes": _names(classes)}
+
+
+WAYS = {"suppress": {"nms": nms}, "cluster": {"mean_shift": mean_shift}}
+
+
+def classes_of_cells(loss: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The names of the classes that the cells of `detection` are trained for, by the loss that reads it; () for all.
+
+    Args:
+        loss: --loss.
+        names: of the classes, by train id.
+
+    Raises:
+        ValueError: for a train id without a class.
+    """
+    for _, call in specs.parse_sum(loss):
+        parameters = inspect.signature(specs.function(losses.__name__, call.name, losses.names())).parameters
+        if not {"detection", "classes"} <= set(parameters):
+            continue
+        ids = call.kwargs.get("classes", ())
+        wrong = [i for i in ids if not (isinstance(i, int) and 0 <= i < len(names))]
+        if wrong:
+            raise ValueError(
+                f"Expected train ids from 0 to {len(names) - 1} as classes of {call.name}. Received: {wrong} in --loss={loss}."
+            )
+        return tuple(names[i] for i in ids)
+    return ()
+
+
+def _names(classes):
+    if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f"Expected classes=('car', ..), names of classes. Received: {classes=}.")
+    return tuple(classes)
+
+
+def _ids(option, classes, names):
+    unknown = [name for name in classes if name not in names]
+    if unknown:
+        raise ValueError(
+            f"Expected names of the classes {', '.join(names)} in --{option}. Received: {', '.join(unknown)}."
+        )
+    return tuple(list(names).index(name) for name in classes)
+
+
+def _around(mask):
+    """The box around the pixels of a mask."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
