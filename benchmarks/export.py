@@ -154,7 +154,7 @@ def written(network: str, size: tuple[int, int], folder: pathlib.Path) -> dict[s
         graph = export.Graph(
             name=model.name,
             trained=model,
-            scores=scores,
+            network=lambda images: (scores(images), {}),
             outputs=() if form == "saved_model" else ("logits",),
             inference="whole",
             size=size if exports.find(form).SIZE == "fixed" else None,
@@ -162,7 +162,7 @@ def written(network: str, size: tuple[int, int], folder: pathlib.Path) -> dict[s
             image_range="",
             max_pixels=2**26,
             samples=lambda: list(noise),
-            representative=lambda: iter(noise),
+            representative=lambda: ((image, None) for image in noise),
         )
         path = folder / variant / exports.find(form).FILE
         path.parent.mkdir(parents=True, exist_ok=True)

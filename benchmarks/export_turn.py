@@ -34,8 +34,8 @@ def frozen(spec, threads):
 def saved_model(path, threads):
     """What `export.py` writes."""
     tf = _tensorflow(threads)
-    scores = exports.find("saved_model").graph(pathlib.Path(path))
-    return lambda images: scores(tf.constant(images)).numpy()
+    outputs, _ = exports.find("saved_model").graph(pathlib.Path(path))
+    return lambda images: outputs(tf.constant(images))["logits"].numpy()
 
 
 def tflite(path, threads):

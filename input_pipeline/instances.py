@@ -109,11 +109,14 @@ def objects(ids: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     table = np.zeros(rows, np.uint16)
     table[kept] = np.arange(1, len(kept) + 1)
     numbers = table[ids]
-    found = np.zeros([len(kept), 4], np.float32)
-    for number in range(len(kept)):
-        y, x = np.nonzero(numbers == number + 1)
-        found[number] = x.min(), y.min(), x.max() + 1, y.max() + 1
-    return numbers, found, counts[kept].argmax(1).astype(np.int32)
+    found = [around(numbers == number + 1) for number in range(len(kept))]
+    return numbers, np.array(found, np.float32).reshape(-1, 4), counts[kept].argmax(1).astype(np.int32)
+
+
+def around(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """The box x1, y1, x2, y2 around the pixels of a mask, bool [height, width], of which one or more are set."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def decode(encoded: tf.Tensor) -> tf.Tensor:

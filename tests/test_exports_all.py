@@ -51,7 +51,7 @@ def compared(model, kind, folder):
         image_range="",
         max_pixels=2**24,
         samples=lambda: images,
-        representative=lambda: iter(images),
+        representative=lambda: ((image, None) for image in images),
     )
     path = folder / exports.find(kind).FILE
     exports.find(kind).write(graph, path)

@@ -6,20 +6,12 @@ config = load("/path/of/workdir")       # what a run was started with
 """
 
 import dataclasses
-import os
 import pathlib
 import typing
 
 from absl import flags
 
-from tfseg import exports
-
-# Options that name a file or a folder: `~` is the home folder, and a relative path becomes absolute, so that a workdir
-# can be used from any folder. Those of the second row may also be a word that is not a path.
-PATHS = ("workdir", "data_dir", "cache_dir", "images", "output_dir", *exports.names())
-PERHAPS_PATHS = ("init_from", "class_weights", "labelled")
-LIST, CAMERA = "-", "camera:"  # --images that are no paths: a list on standard input, and the beginning of `camera:0`
-
+from tfseg import config_values, exports
 
 # What each --mode does: the text of --help.
 MODES = {
@@ -288,36 +280,14 @@ class Config:
     keras: str = _option("", "A .keras file to evaluate.")
 
     def __post_init__(self):
-        for name in (*PATHS, *PERHAPS_PATHS):
-            object.__setattr__(self, name, _absolute(name, getattr(self, name)))
-        for name in ("batch_size", "log_every", "keep", "learning_rate", "accumulate_steps", "steps_per_call"):
-            self._check(name, getattr(self, name) > 0, "a positive number")
-        for name in (
-            ("num_classes", "steps", "epochs", "warmup_steps", "weight_decay", "clip_norm", "eval_every", "monte_carlo")
-            + ("checkpoint_every", "eval_batch_size", "patience", "recover", "backbone_learning_rate", "max_size")
-            + ("max_frames", "model_version")
-        ):  # fmt: skip
-            self._check(name, getattr(self, name) >= 0, "0 or more")
-        self._check("layer_decay", 0 < self.layer_decay <= 1, "in (0, 1]")
-        self._check("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
-        self._check("confidence", 0 <= self.confidence <= 1, "in [0, 1]")
-        self._check("quantile", 0 <= self.quantile < 1, "in [0, 1)")
-        self._check("opacity", 0 <= self.opacity <= 1, "in [0, 1]")
-        self._check("crop_max_class_share", 0 < self.crop_max_class_share <= 1, "in (0, 1]")
-        self._check("crop_size", len(self.crop_size) == 2 and min(self.crop_size) > 0, "HEIGHT,WIDTH in pixels")
-        size = self.export_size
-        self._check(
-            "export_size", len(size) == 2 and (min(size) > 0 or not any(size)), "HEIGHT,WIDTH in pixels, or 0,0"
-        )
-        self._check("max_pixels", self.max_pixels > 0, "a positive number")
-        self._check("image_range", _is_range(self.image_range), "blank or LOW,HIGH, two numbers, the lower first")
+        for name in (*config_values.PATHS, *config_values.PERHAPS_PATHS):
+            object.__setattr__(self, name, config_values.absolute(name, getattr(self, name)))
+        config_values.check(self)
         for field in dataclasses.fields(self):
             choices = field.metadata["choices"]
-            self._check(field.name, not choices or getattr(self, field.name) in choices, f"one of {choices}")
-
-    def _check(self, name, condition, expected):
-        if not condition:
-            raise ValueError(f"Expected --{name} to be {expected}. Received: --{name}={getattr(self, name)}.")
+            config_values.expect(
+                self, field.name, not choices or getattr(self, field.name) in choices, f"one of {choices}"
+            )
 
     def save(self, path: pathlib.Path) -> None:
         """Writes all options as an absl flagfile."""
@@ -350,7 +320,7 @@ def from_flags(flag_values: flags.FlagValues, start: Config | None = None) -> Co
         if flag.present or field.name == "mode":  # its default depends on the program: `export` in export.py
             given[field.name] = flag.value
             if typing.get_origin(hints[field.name]) is tuple:
-                given[field.name] = tuple(_integers(field.name, flag.value))
+                given[field.name] = tuple(config_values.integers(field.name, flag.value))
     return dataclasses.replace(start or Config(), **given)
 
 
@@ -382,33 +352,6 @@ def parse(text: str, source: str) -> Config:
             "the run, or remove these lines from the file."
         ) from error
     return dataclasses.replace(from_flags(flag_values), overwrite=False)  # --overwrite holds for one command only.
-
-
-def _absolute(name, value):
-    """The absolute path of an option, with `~` as the home folder. A value that is not a path stays as it is."""
-    if not value or "://" in value or (name in PERHAPS_PATHS and not (value.startswith("~") or os.path.exists(value))):
-        return value
-    if name == "images" and (value == LIST or value.startswith(CAMERA)):
-        return value
-    path = os.path.expanduser(value)
-    if path.startswith("~") and not os.path.exists(path):
-        raise ValueError(f"Expected --{name} below a home folder. Received: {value}, a user that is not known here.")
-    return os.path.abspath(path)
-
-
-def _is_range(text):
-    try:
-        low, high = (float(word) for word in text.split(",")) if text else (0, 1)
-    except ValueError:
-        return False
-    return low < high
-
-
-def _integers(name, words):
-    try:
-        return [int(word) for word in words]
-    except ValueError as error:
-        raise ValueError(f"Expected --{name}=HEIGHT,WIDTH. Received: --{name}={','.join(words)}.") from error
 
 
 def as_text(value) -> str:

@@ -51,13 +51,9 @@ def add(total: Any, more: Any) -> Any:
 
 def check_reads(counts: Mapping[str, Count], outputs, batch) -> None:
     """Raises ValueError if a count reads what is neither among the network's `outputs` nor in a `batch`, both names."""
-    known = [*outputs, *(name for name in batch if name not in outputs)]
     for name, count in counts.items():
-        if unknown := [read for read in count.reads if read not in known]:
-            raise ValueError(
-                f"Expected what {name} reads among the network's outputs and the data set's tensors: {', '.join(known)}. "
-                f"Received: {', '.join(unknown)}. Take a network and a data set that have it, or leave {name} out."
-            )
+        instead = f"a network and a data set that have it, or leave {name} out"
+        losses_lib.check_known(name, count.reads, outputs, batch, instead)
 
 
 def of_images(seen: Seen, names) -> list[tf.Tensor]:

@@ -14,10 +14,22 @@ class Detections(NamedTuple):
     count: tf.Tensor  # int32 [batch]
 
 
-def fits(detection: tf.Tensor, classes: int) -> bool:
-    """Whether the channels of a detection, of either form that `decode` takes, are those of boxes and so many classes."""
+def fits(detection, classes: int) -> bool:
+    """Whether the channels of a detection, of either form that `decode` takes, are those of boxes and so many classes.
+
+    Of `detection` only the shape is read.
+    """
     channels = detection.shape[-1] - classes
     return channels == 5 if len(detection.shape) == 5 else channels > 0 and channels % 5 == 0
+
+
+def check(threshold: float, overlap: float, most: int) -> None:
+    """Raises ValueError for options of `decode` that are out of their ranges."""
+    if not (0 <= threshold < 1 and 0 < overlap <= 1 and isinstance(most, int) and most >= 1):
+        raise ValueError(
+            "Expected threshold from 0 to less than 1, overlap above 0 and up to 1, most of 1 or more. Received: "
+            f"{threshold=}, {overlap=}, {most=}."
+        )
 
 
 def decode(detection: tf.Tensor, classes: int, *, threshold: float, overlap: float, most: int) -> Detections:

@@ -34,6 +34,7 @@ from absl import logging
 import input_pipeline
 from tfseg import config as config_lib
 from tfseg import (
+    config_values,
     environment,
     evaluate,
     export_check,
@@ -66,9 +67,10 @@ class Graph:
     image_range: str
     max_pixels: int
     samples: Callable[[], list[np.ndarray]]  # images uint8 [height, width, 3]
-    representative: Callable[[], Iterator[np.ndarray]]  # images of the train split, of `size`
+    representative: Callable[
+        [], Iterator[tuple[np.ndarray, np.ndarray]]
+    ]  # images of the train split, of `size`, and labels
     finder: objects.Finder = objects.NONE  # of the boxes and instances
-    labelled: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]] | None = None  # the same images with their labels
     calibration: str = "minmax"  # `quantization.calibrated` of int8
     keep_float: tuple[str, ...] = ()  # layers that int8 keeps in float, or ("auto",)
 
@@ -181,8 +183,7 @@ def _export(config, aside, target):
         image_range=config.image_range,
         max_pixels=config.max_pixels,
         samples=lambda: [image for image, _ in samples],
-        representative=lambda: (image for image, _ in _representative(records, size)),
-        labelled=functools.partial(_representative, records, size),
+        representative=functools.partial(_representative, records, size),
         calibration=config.calibration,
         keep_float=keep_float(config),
         finder=finder,
@@ -232,7 +233,7 @@ def _all(compute):
 def _describe(folder, config, state, num_classes, graph, found, more):
     """Writes export.json, with `more` of what the format knows, and for a SavedModel classes.json."""
     classes = labels.class_rows(state.class_table())
-    options = [line for line in config.text().splitlines() if line.split("=")[0].lstrip("-") not in config_lib.PATHS]
+    options = [line for line in config.text().splitlines() if line.split("=")[0].lstrip("-") not in config_values.PATHS]
     about = {
         "format": config.format,
         "network": config.model,

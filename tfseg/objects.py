@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline import boxes as boxes_lib
+from input_pipeline import instances
 from tfseg import config as config_lib
 from tfseg import detection, losses
 from tfseg import spec as specs
@@ -24,9 +25,7 @@ class Object(NamedTuple):
 
     kind: int  # train id of its class
     score: float | None  # 0..1; None for a true object
-    box: tuple[
-        float, float, float, float
-    ]  # x1, y1, x2, y2: its edges in pixels, where 0, 0 is the image's upper left corner
+    box: tuple[float, float, float, float]  # x1, y1, x2, y2 in pixels, where 0, 0 is the image's upper left corner
     instance: int = 0  # its id in the map of instances, from 1; 0 for a box alone
     pixels: int = 0  # of the instance
 
@@ -117,7 +116,8 @@ class Finder:
         given = label, found["confidence"], found["embedding"]
         for number, one in enumerate(guess(*given, self.things, self.bandwidth, self.smallest), 1):
             ids[one.mask] = number
-            listed.append(Object(one.kind, one.score, _around(one.mask), number, int(np.count_nonzero(one.mask))))
+            box, pixels = tuple(map(float, instances.around(one.mask))), int(np.count_nonzero(one.mask))
+            listed.append(Object(one.kind, one.score, box, number, pixels))
         return Objects(listed, ids)
 
     def of_outputs(self, outputs: Mapping[str, tf.Tensor], label: np.ndarray) -> Objects:
@@ -162,8 +162,8 @@ def build(config: config_lib.Config, outputs: Mapping, names: Sequence[str], thi
     if "detection" in outputs:
         cells = suppress.pop("classes") or classes_of_cells(config.loss, names)
         cells = _ids("suppress", cells, names) or tuple(range(outputs["logits"].shape[-1]))
-        channels = outputs["detection"].shape[-1]
-        if channels <= len(cells) or (channels - len(cells)) % 5:
+        if not detection.fits(outputs["detection"], len(cells)):
+            channels = outputs["detection"].shape[-1]
             raise ValueError(
                 f"Expected an output `detection` with 5 channels for each box and one for each of {len(cells)} classes. "
                 f"Received: {channels} channels. Name the classes of the cells: --suppress=\"nms(classes=('car', ..))\"."
@@ -191,11 +191,7 @@ def nms(*, threshold: float = 0.3, overlap: float = 0.5, most: int = 100, classe
 
     There are at most `most` in an image. `classes` are the names that the probabilities of a cell stand for, in their order.
     """
-    if not (0 <= threshold < 1 and 0 < overlap <= 1 and isinstance(most, int) and most >= 1):
-        raise ValueError(
-            "Expected threshold from 0 to less than 1, overlap above 0 and up to 1, most of 1 or more. Received: "
-            f"{threshold=}, {overlap=}, {most=}."
-        )
+    detection.check(threshold, overlap, most)
     return {"threshold": threshold, "overlap": overlap, "most": most, "classes": _names(classes)}
 
 
@@ -251,9 +247,3 @@ def _ids(option, classes, names):
             f"Expected names of the classes {', '.join(names)} in --{option}. Received: {', '.join(unknown)}."
         )
     return tuple(list(names).index(name) for name in classes)
-
-
-def _around(mask):
-    """The box around the pixels of a mask."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

@@ -165,7 +165,7 @@ def _try_losses(config, classes):
 
 
 def _trace_losses(terms, model):
-    """Makes the graph of each loss that reads more than logits and label, so that wrong options are found now."""
+    """Makes the graph of each loss that reads more than logits and label, as a step does: wrong options are found now."""
     known = {
         "image": tf.TensorSpec([None, None, None, 3], tf.float32),
         "label": tf.TensorSpec([None, None, None], tf.uint8),
@@ -175,7 +175,7 @@ def _trace_losses(terms, model):
     } | {name: tf.TensorSpec(output.shape, tf.float32) for name, output in model.output.items()}
     for term in terms:
         if term.reads != losses.PIXELS:
-            tf.function(term.function).get_concrete_function(*(known[name] for name in term.reads))
+            tf.function(term.function, autograph=False).get_concrete_function(*(known[name] for name in term.reads))
 
 
 def _try_optimizer(config):

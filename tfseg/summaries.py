@@ -15,13 +15,13 @@ from tensorboard.plugins.hparams import summary as hparams_summary
 
 import input_pipeline
 from tfseg import config as config_lib
-from tfseg import gradients, objects, pictures
+from tfseg import config_values, gradients, objects, pictures
 
 NORMS = "norms/"  # of modules: they are in TensorBoard, and not in metrics.jsonl
 PANELS = 4  # Pictures of the val split, the same ones at every evaluation.
 # Options that do not change what a run computes; they are not shown as hyperparameters.
 NO_HPARAMS = (
-    ("mode", *config_lib.PATHS, "overwrite", "skip_bad", "eval_every", "checkpoint_every", "log_every", "keep")
+    ("mode", *config_values.PATHS, "overwrite", "skip_bad", "eval_every", "checkpoint_every", "log_every", "keep")
     + ("strategy", "steps_per_call", "profile_steps", "split", "eval_batch_size", "metrics", "attack", "consistency")
     + ("workdirs", "checkpoint", "suppress", "cluster")
 )  # fmt: skip

@@ -74,9 +74,8 @@ class Report:
     unlisted: list[str] = dataclasses.field(default_factory=list)  # images that no split names
     sequences: list[str] = dataclasses.field(default_factory=list)  # sequences of video frames that are in two splits
     tiles: list[Tile] = dataclasses.field(default_factory=list)
-    objects: dict[str, objects_lib.Objects] = dataclasses.field(
-        default_factory=dict
-    )  # of each split, if the data set has any
+    # Of each split, if the data set has any.
+    objects: dict[str, objects_lib.Objects] = dataclasses.field(default_factory=dict)
     instances: bool = False  # whether the objects are instances; otherwise they are boxes alone
 
     @property

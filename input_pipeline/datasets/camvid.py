@@ -74,10 +74,8 @@ ORIGINAL = (
     ("Wall", (64, 192, 0), "building"),
 )
 SPLITS = {"train": 367, "val": 101, "test": 233}
-SMALLEST = {
-    "car": (12 / 360, 8 / 360),
-    "pedestrian": (16 / 360, 6 / 360),
-}  # (height, width), shares of the mask's height
+# (height, width) of an object at least, as shares of the mask's height.
+SMALLEST = {"car": (12 / 360, 8 / 360), "pedestrian": (16 / 360, 6 / 360)}
 STILLS, LABELED = "701_StillsRaw_full", "LabeledApproved_full"
 
 

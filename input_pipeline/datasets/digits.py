@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
+from input_pipeline import instances
 from input_pipeline.datasets._digits import handwriting, movies, scenes
 from input_pipeline.preparation import builder
 from input_pipeline.source import annotations, listing
@@ -151,10 +152,9 @@ class _Drawn:
 
     def boxes(self, index, frame):
         scene = self.scene(index, frame)
-        rows = [(k, *np.nonzero(scene.instances == k)) for k in range(1, len(scene.kinds) + 1)]
-        rows = [(k, y, x) for k, y, x in rows if len(y)]
-        around = [[x.min(), y.min(), x.max() + 1, y.max() + 1] for _, y, x in rows]
-        return annotations.Boxes(around, [scene.kinds[k - 1] for k, _, _ in rows])
+        shown = [k for k in range(1, len(scene.kinds) + 1) if np.any(scene.instances == k)]
+        around = [instances.around(scene.instances == k) for k in shown]
+        return annotations.Boxes(around, [scene.kinds[k - 1] for k in shown])
 
 
 # An image, its mask and its instances are read one after another, so few scenes must be kept.

@@ -50,9 +50,8 @@ class Example:
     image: Path | Part | np.ndarray
     mask: Path | Part | np.ndarray
     boxes: Part | None = None  # whose `read` returns `annotations.Boxes`
-    instances: Part | np.ndarray | None = (
-        None  # ids [H, W] of any values, 0 where there is no object; they give the boxes too
-    )
+    # Ids [H, W] of any values, 0 where there is no object; they give the boxes too.
+    instances: Part | np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)

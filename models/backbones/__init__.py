@@ -59,6 +59,12 @@ class Weights:
     package: str = ""  # the Python package that contains the file; the file is then not downloaded
     unused: tuple = ()  # beginnings of keys that the reference registers and never uses
 
+    @classmethod
+    def torchvision(cls, file, score, version="V1", **others):
+        """A file of torchvision's, whose name ends with the first digits of its SHA-256; `others` are more of the fields."""
+        url, sha256 = f"https://download.pytorch.org/models/{file}.pth", file.rpartition("-")[2]
+        return cls(url, sha256, score, f"torchvision, IMAGENET1K_{version}", **others)
+
 
 def names():
     """The backbones of every family."""

@@ -43,16 +43,11 @@ REFERENCE = {
 }
 
 
-def _published(file, score):
-    sha256 = file.rpartition("-")[2]
-    return Weights(f"https://download.pytorch.org/models/{file}.pth", sha256, score, "torchvision, IMAGENET1K_V1")
-
-
 WEIGHTS = {
-    "convnext_tiny": _published("convnext_tiny-983f1562", 82.520),
-    "convnext_small": _published("convnext_small-0c510722", 83.616),
-    "convnext_base": _published("convnext_base-6075fbad", 84.062),
-    "convnext_large": _published("convnext_large-ea097f82", 84.414),
+    "convnext_tiny": Weights.torchvision("convnext_tiny-983f1562", 82.520),
+    "convnext_small": Weights.torchvision("convnext_small-0c510722", 83.616),
+    "convnext_base": Weights.torchvision("convnext_base-6075fbad", 84.062),
+    "convnext_large": Weights.torchvision("convnext_large-ea097f82", 84.414),
 }
 
 

@@ -30,18 +30,13 @@ REFERENCE = {
 }
 
 
-def _torchvision(file, score):
-    url, sha256 = f"https://download.pytorch.org/models/{file}.pth", file.rpartition("-")[2]
-    # The files are older than torch's ban on dots in names: norm.1, conv.2.
-    renames = ((r"(denselayer\d+\.(?:norm|conv))\.([12])", r"\1\2"),)
-    return Weights(url, sha256, score, "torchvision, IMAGENET1K_V1", renames)
-
-
+# The files are older than torch's ban on dots in names: norm.1, conv.2.
+_OLD_NAMES = ((r"(denselayer\d+\.(?:norm|conv))\.([12])", r"\1\2"),)
 WEIGHTS = {
-    "densenet121": _torchvision("densenet121-a639ec97", 74.434),
-    "densenet161": _torchvision("densenet161-8d451a50", 77.138),
-    "densenet169": _torchvision("densenet169-b2777c0a", 75.600),
-    "densenet201": _torchvision("densenet201-c1103571", 76.896),
+    "densenet121": Weights.torchvision("densenet121-a639ec97", 74.434, renames=_OLD_NAMES),
+    "densenet161": Weights.torchvision("densenet161-8d451a50", 77.138, renames=_OLD_NAMES),
+    "densenet169": Weights.torchvision("densenet169-b2777c0a", 75.600, renames=_OLD_NAMES),
+    "densenet201": Weights.torchvision("densenet201-c1103571", 76.896, renames=_OLD_NAMES),
 }
 
 # Dilation changes the network: if a transition has no pool, its means are missing.

@@ -67,21 +67,15 @@ REFERENCE = {
 }
 
 
-def _published(file, score, version="V1"):
-    sha256 = file.rpartition("-")[2]
-    source = f"torchvision, IMAGENET1K_{version}"
-    return Weights(f"https://download.pytorch.org/models/{file}.pth", sha256, score, source)
-
-
 WEIGHTS = {
-    "efficientnet_b0": _published("efficientnet_b0_rwightman-7f5810bc", 77.692),
-    "efficientnet_b1": _published("efficientnet_b1-c27df63c", 79.838, "V2"),
-    "efficientnet_b2": _published("efficientnet_b2_rwightman-c35c1473", 80.608),
-    "efficientnet_b3": _published("efficientnet_b3_rwightman-b3899882", 82.008),
-    "efficientnet_b4": _published("efficientnet_b4_rwightman-23ab8bcd", 83.384),
-    "efficientnet_b5": _published("efficientnet_b5_lukemelas-1a07897c", 83.444),
-    "efficientnet_b6": _published("efficientnet_b6_lukemelas-24a108a5", 84.008),
-    "efficientnet_b7": _published("efficientnet_b7_lukemelas-c5b4e57e", 84.122),
+    "efficientnet_b0": Weights.torchvision("efficientnet_b0_rwightman-7f5810bc", 77.692),
+    "efficientnet_b1": Weights.torchvision("efficientnet_b1-c27df63c", 79.838, "V2"),
+    "efficientnet_b2": Weights.torchvision("efficientnet_b2_rwightman-c35c1473", 80.608),
+    "efficientnet_b3": Weights.torchvision("efficientnet_b3_rwightman-b3899882", 82.008),
+    "efficientnet_b4": Weights.torchvision("efficientnet_b4_rwightman-23ab8bcd", 83.384),
+    "efficientnet_b5": Weights.torchvision("efficientnet_b5_lukemelas-1a07897c", 83.444),
+    "efficientnet_b6": Weights.torchvision("efficientnet_b6_lukemelas-24a108a5", 84.008),
+    "efficientnet_b7": Weights.torchvision("efficientnet_b7_lukemelas-c5b4e57e", 84.122),
 }
 
 

@@ -70,15 +70,10 @@ REFERENCE = {
 }
 
 
-def _published(file, score):
-    sha256 = file.rpartition("-")[2]
-    return Weights(f"https://download.pytorch.org/models/{file}.pth", sha256, score, "torchvision, IMAGENET1K_V1")
-
-
 WEIGHTS = {
-    "efficientnet_v2_s": _published("efficientnet_v2_s-dd5fe13b", 84.228),
-    "efficientnet_v2_m": _published("efficientnet_v2_m-dc08266a", 85.112),
-    "efficientnet_v2_l": _published("efficientnet_v2_l-59c71312", 85.808),
+    "efficientnet_v2_s": Weights.torchvision("efficientnet_v2_s-dd5fe13b", 84.228),
+    "efficientnet_v2_m": Weights.torchvision("efficientnet_v2_m-dc08266a", 85.112),
+    "efficientnet_v2_l": Weights.torchvision("efficientnet_v2_l-59c71312", 85.808),
 }
 
 NORMALIZATION = {"efficientnet_v2_l": "affine(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))"}

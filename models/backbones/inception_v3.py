@@ -28,13 +28,7 @@ NORMALIZATION = "affine(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))"
 REFERENCE = {"inception_v3": {"params": {1000: 27_161_264 - 3_326_696}, "macs": 5_713_216_096, "input": (299, 299, 3)}}
 
 WEIGHTS = {
-    "inception_v3": Weights(
-        "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
-        "0cc3c7bd",
-        77.294,
-        "torchvision, IMAGENET1K_V1",
-        unused=("AuxLogits.",),
-    )
+    "inception_v3": Weights.torchvision("inception_v3_google-0cc3c7bd", 77.294, unused=("AuxLogits.",)),
 }
 
 conv_norm = functools.partial(layers.conv_norm, entries=("conv", "bn"), epsilon=1e-3)

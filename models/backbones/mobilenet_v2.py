@@ -22,14 +22,7 @@ INITIAL = layers.kaiming_normal("fan_out", bias=0.0)
 
 REFERENCE = {"mobilenet_v2": {"params": {1000: 3_504_872}, "macs": 56_289_152, "input": (96, 96, 3)}}
 
-WEIGHTS = {
-    "mobilenet_v2": Weights(
-        "https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth",
-        "7ebf99e0",
-        72.154,
-        "torchvision, IMAGENET1K_V2",
-    )
-}
+WEIGHTS = {"mobilenet_v2": Weights.torchvision("mobilenet_v2-7ebf99e0", 72.154, "V2")}
 
 
 def channels(variant):

@@ -55,14 +55,9 @@ REFERENCE = {
     "mobilenet_v3_small": {"params": {1000: 2_542_856}, "macs": 12_071_360, "input": (96, 96, 3)},
 }
 
-URL = "https://download.pytorch.org/models"
 WEIGHTS = {
-    "mobilenet_v3_large": Weights(
-        f"{URL}/mobilenet_v3_large-5c1a4163.pth", "5c1a4163", 75.274, "torchvision, IMAGENET1K_V2"
-    ),
-    "mobilenet_v3_small": Weights(
-        f"{URL}/mobilenet_v3_small-047dcff4.pth", "047dcff4", 67.668, "torchvision, IMAGENET1K_V1"
-    ),
+    "mobilenet_v3_large": Weights.torchvision("mobilenet_v3_large-5c1a4163", 75.274, "V2"),
+    "mobilenet_v3_small": Weights.torchvision("mobilenet_v3_small-047dcff4", 67.668),
 }
 
 NORM = {"epsilon": 1e-3, "momentum": 0.99}

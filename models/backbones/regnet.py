@@ -45,19 +45,14 @@ REFERENCE = {
 }
 
 
-def _published(file, score):
-    sha256 = file.rpartition("-")[2]
-    return Weights(f"https://download.pytorch.org/models/{file}.pth", sha256, score, "torchvision, IMAGENET1K_V2")
-
-
 WEIGHTS = {
-    "regnet_y_400mf": _published("regnet_y_400mf-e6988f5f", 75.804),
-    "regnet_y_800mf": _published("regnet_y_800mf-58fc7688", 78.828),
-    "regnet_y_1_6gf": _published("regnet_y_1_6gf-0d7bc02a", 80.876),
-    "regnet_y_3_2gf": _published("regnet_y_3_2gf-9180c971", 81.982),
-    "regnet_y_8gf": _published("regnet_y_8gf-dc2b1b54", 82.828),
-    "regnet_y_16gf": _published("regnet_y_16gf-3e4a00f9", 82.886),
-    "regnet_y_32gf": _published("regnet_y_32gf-8db6d4b5", 83.368),
+    "regnet_y_400mf": Weights.torchvision("regnet_y_400mf-e6988f5f", 75.804, "V2"),
+    "regnet_y_800mf": Weights.torchvision("regnet_y_800mf-58fc7688", 78.828, "V2"),
+    "regnet_y_1_6gf": Weights.torchvision("regnet_y_1_6gf-0d7bc02a", 80.876, "V2"),
+    "regnet_y_3_2gf": Weights.torchvision("regnet_y_3_2gf-9180c971", 81.982, "V2"),
+    "regnet_y_8gf": Weights.torchvision("regnet_y_8gf-dc2b1b54", 82.828, "V2"),
+    "regnet_y_16gf": Weights.torchvision("regnet_y_16gf-3e4a00f9", 82.886, "V2"),
+    "regnet_y_32gf": Weights.torchvision("regnet_y_32gf-8db6d4b5", 83.368, "V2"),
 }
 
 

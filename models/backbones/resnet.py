@@ -82,11 +82,6 @@ REFERENCE = {
 }
 
 
-def _torchvision(file, score):
-    sha256 = file.rpartition("-")[2]
-    return Weights(f"https://download.pytorch.org/models/{file}.pth", sha256, score, "torchvision, IMAGENET1K_V1")
-
-
 def _mmseg(file):
     return Weights(f"https://download.openmmlab.com/pretrain/third_party/{file}.pth", file[-8:], None, "mmsegmentation")
 
@@ -98,14 +93,14 @@ def _cadene(file):
 
 # torchvision's first weights, which published segmentation results start from. Its second weights score higher on ImageNet.
 WEIGHTS = {
-    "resnet18": _torchvision("resnet18-f37072fd", 69.758),
-    "resnet34": _torchvision("resnet34-b627a593", 73.314),
-    "resnet50": _torchvision("resnet50-0676ba61", 76.130),
-    "resnet101": _torchvision("resnet101-63fe2227", 77.374),
-    "resnet152": _torchvision("resnet152-394f9c45", 78.312),
-    "resnext50_32x4d": _torchvision("resnext50_32x4d-7cdf4587", 77.618),
-    "resnext101_32x8d": _torchvision("resnext101_32x8d-8ba56ff5", 79.312),
-    "wide_resnet50_2": _torchvision("wide_resnet50_2-95faca4d", 78.468),
+    "resnet18": Weights.torchvision("resnet18-f37072fd", 69.758),
+    "resnet34": Weights.torchvision("resnet34-b627a593", 73.314),
+    "resnet50": Weights.torchvision("resnet50-0676ba61", 76.130),
+    "resnet101": Weights.torchvision("resnet101-63fe2227", 77.374),
+    "resnet152": Weights.torchvision("resnet152-394f9c45", 78.312),
+    "resnext50_32x4d": Weights.torchvision("resnext50_32x4d-7cdf4587", 77.618),
+    "resnext101_32x8d": Weights.torchvision("resnext101_32x8d-8ba56ff5", 79.312),
+    "wide_resnet50_2": Weights.torchvision("wide_resnet50_2-95faca4d", 78.468),
     "resnet18_v1c": _mmseg("resnet18_v1c-b5776b93"),
     "resnet50_v1c": _mmseg("resnet50_v1c-2cccc1ad"),
     "resnet101_v1c": _mmseg("resnet101_v1c-e67eebb6"),

@@ -29,16 +29,11 @@ REFERENCE = {
 }
 
 
-def _published(file, score):
-    sha256 = file.rpartition("-")[2]
-    return Weights(f"https://download.pytorch.org/models/{file}.pth", sha256, score, "torchvision, IMAGENET1K_V1")
-
-
 WEIGHTS = {
-    "shufflenet_v2_x0_5": _published("shufflenetv2_x0.5-f707e7126e", 60.552),
-    "shufflenet_v2_x1_0": _published("shufflenetv2_x1-5666bf0f80", 69.362),
-    "shufflenet_v2_x1_5": _published("shufflenetv2_x1_5-3c479a10", 72.996),
-    "shufflenet_v2_x2_0": _published("shufflenetv2_x2_0-8be3c8ee", 76.230),
+    "shufflenet_v2_x0_5": Weights.torchvision("shufflenetv2_x0.5-f707e7126e", 60.552),
+    "shufflenet_v2_x1_0": Weights.torchvision("shufflenetv2_x1-5666bf0f80", 69.362),
+    "shufflenet_v2_x1_5": Weights.torchvision("shufflenetv2_x1_5-3c479a10", 72.996),
+    "shufflenet_v2_x2_0": Weights.torchvision("shufflenetv2_x2_0-8be3c8ee", 76.230),
 }
 
 

@@ -38,14 +38,9 @@ REFERENCE = {
 }
 
 
-def _published(file, score):
-    sha256 = file.rpartition("-")[2]
-    return Weights(f"https://download.pytorch.org/models/{file}.pth", sha256, score, "torchvision, IMAGENET1K_V1")
-
-
 WEIGHTS = {
-    "squeezenet1_0": _published("squeezenet1_0-b66bff10", 58.092),
-    "squeezenet1_1": _published("squeezenet1_1-b8a52dc0", 58.178),
+    "squeezenet1_0": Weights.torchvision("squeezenet1_0-b66bff10", 58.092),
+    "squeezenet1_1": Weights.torchvision("squeezenet1_1-b8a52dc0", 58.178),
 }
 
 

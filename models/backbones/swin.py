@@ -44,15 +44,10 @@ REFERENCE = {
 }
 
 
-def _published(file, score):
-    sha256 = file.rpartition("-")[2]
-    return Weights(f"https://download.pytorch.org/models/{file}.pth", sha256, score, "torchvision, IMAGENET1K_V1")
-
-
 WEIGHTS = {
-    "swin_tiny": _published("swin_t-704ceda3", 81.474),
-    "swin_small": _published("swin_s-5e29d889", 83.196),
-    "swin_base": _published("swin_b-68c6b09e", 83.582),
+    "swin_tiny": Weights.torchvision("swin_t-704ceda3", 81.474),
+    "swin_small": Weights.torchvision("swin_s-5e29d889", 83.196),
+    "swin_base": Weights.torchvision("swin_b-68c6b09e", 83.582),
 }
 
 

@@ -38,20 +38,15 @@ REFERENCE = {
 }
 
 
-def _torchvision(file, score):
-    sha256 = file.rpartition("-")[2]
-    return Weights(f"https://download.pytorch.org/models/{file}.pth", sha256, score, "torchvision, IMAGENET1K_V1")
-
-
 WEIGHTS = {
-    "vgg11": _torchvision("vgg11-8a719046", 69.020),
-    "vgg13": _torchvision("vgg13-19584684", 69.928),
-    "vgg16": _torchvision("vgg16-397923af", 71.592),
-    "vgg19": _torchvision("vgg19-dcbb9e9d", 72.376),
-    "vgg11_bn": _torchvision("vgg11_bn-6002323d", 70.370),
-    "vgg13_bn": _torchvision("vgg13_bn-abd245e5", 71.586),
-    "vgg16_bn": _torchvision("vgg16_bn-6c64b313", 73.360),
-    "vgg19_bn": _torchvision("vgg19_bn-c79401a0", 74.218),
+    "vgg11": Weights.torchvision("vgg11-8a719046", 69.020),
+    "vgg13": Weights.torchvision("vgg13-19584684", 69.928),
+    "vgg16": Weights.torchvision("vgg16-397923af", 71.592),
+    "vgg19": Weights.torchvision("vgg19-dcbb9e9d", 72.376),
+    "vgg11_bn": Weights.torchvision("vgg11_bn-6002323d", 70.370),
+    "vgg13_bn": Weights.torchvision("vgg13_bn-abd245e5", 71.586),
+    "vgg16_bn": Weights.torchvision("vgg16_bn-6c64b313", 73.360),
+    "vgg19_bn": Weights.torchvision("vgg19_bn-c79401a0", 74.218),
 }
 
 

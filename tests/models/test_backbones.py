@@ -145,6 +145,10 @@ def test_the_family_has_what_backbones_need(family):
     for table in ("REFERENCE", "WEIGHTS"):
         unknown = getattr(family, table, {}).keys() - family.VARIANTS.keys()
         assert not unknown, f"{family.__name__}: {table} has {sorted(unknown)}, which VARIANTS has not"
+    for name, weights in getattr(family, "WEIGHTS", {}).items():  # one digest, and pairs of names
+        assert isinstance(weights.md5, str), name
+        assert bool(weights.sha256) != bool(weights.md5), name
+        assert all(len(pair) == 2 for pair in weights.renames), name
     for name, reference in getattr(family, "REFERENCE", {}).items():
         assert reference.keys() <= {"params", "macs", "input", "source"}, name
         assert ("macs" in reference) == ("input" in reference), (

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from absl import flags
 
-from tfseg import command_line, flagfiles
+from tfseg import command_line, config_values, flagfiles
 from tfseg import config as config_lib
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def test_flagfiles_that_are_missing_circular_or_no_text_are_named(tmp_path):
         flagfiles.expanded([f"--flagfile={tmp_path / 'c.flags'}"])
 
 
-@pytest.mark.parametrize("option", config_lib.PATHS)
+@pytest.mark.parametrize("option", config_values.PATHS)
 def test_paths_are_absolute_and_know_the_home_folder(option, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/somebody")

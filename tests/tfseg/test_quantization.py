@@ -41,8 +41,7 @@ def written(network, folder, images=NOISE, **options):
         image_range="",
         max_pixels=2**20,
         samples=lambda: list(images),
-        representative=lambda: iter(images),
-        labelled=lambda: ((image, np.argmax(image, -1).astype(np.uint8)) for image in images),
+        representative=lambda: ((image, np.argmax(image, -1).astype(np.uint8)) for image in images),
         **options,
     )
     about = exports.find("tflite").write(graph, folder / "model.tflite")

@@ -58,7 +58,7 @@ def _int8(tf, converter, graph, path):
     with _named(graph):
         model = quantization.calibrated(converter, lambda: _spanning(graph.representative()), graph.calibration)
     if graph.keep_float == ("auto",):
-        pairs = [(image[np.newaxis].astype(np.float32), label) for image, label in graph.labelled()]
+        pairs = [(image[np.newaxis].astype(np.float32), label) for image, label in graph.representative()]
         keep, scores = quantization.fewest(model, pairs[:: -(-len(pairs) // MEASURED)], export_check.MOST_LOSS)
     else:
         keep, scores = quantization.operations(model, graph.keep_float), {}
@@ -79,9 +79,9 @@ def _named(graph):
         ) from error
 
 
-def _spanning(images):
-    """Floats [1, height, width, 3] that reach from 0 to 255, so that the scale of a uint8 image is 1."""
-    for image in images:
+def _spanning(pairs):
+    """The images as floats [1, height, width, 3] that reach from 0 to 255, so that the scale of a uint8 image is 1."""
+    for image, _ in pairs:
         image = image[np.newaxis].astype(np.float32)
         image[0, 0, 0], image[0, -1, -1] = 0, 255
         yield image

@@ -120,16 +120,28 @@ def check_reads(terms: list[Term], outputs, batch) -> None:
     Raises:
         ValueError: with the names that there are, and if no term reads the logits and the label.
     """
-    known = [*outputs, *(name for name in batch if name not in outputs)]
     for term in terms:
-        if unknown := [name for name in term.reads if name not in known]:
-            raise ValueError(
-                f"Expected what the loss {term.name} reads among the network's outputs and the data set's tensors: "
-                f"{', '.join(known)}. Received: {', '.join(unknown)}. Take a network that has it, or leave the loss out."
-            )
+        check_known(f"the loss {term.name}", term.reads, outputs, batch, "a network that has it, or leave the loss out")
     if not of_pixels(terms) and not any(term.queries for term in terms):
         received = ", ".join(f"{term.name}({', '.join(term.reads)})" for term in terms)
         raise ValueError(f"Expected a loss of logits and label, such as cross_entropy. Received: {received}.")
+
+
+def check_known(what: str, reads, outputs, batch, instead: str) -> None:
+    """Raises ValueError if a loss or a metric reads what is neither among the network's `outputs` nor in a `batch`, both names.
+
+    Args:
+        what: reads it.
+        reads: names.
+        outputs, batch: names.
+        instead: what the user may take.
+    """
+    known = [*outputs, *(name for name in batch if name not in outputs)]
+    if unknown := [name for name in reads if name not in known]:
+        raise ValueError(
+            f"Expected what {what} reads among the network's outputs and the data set's tensors: {', '.join(known)}. "
+            f"Received: {', '.join(unknown)}. Take {instead}."
+        )
 
 
 def read(term, outputs, batch):

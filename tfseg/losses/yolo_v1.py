@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfseg import detection as detection_lib
 from tfseg.losses import _cells
 
 
@@ -36,7 +37,7 @@ def yolo_v1(detection, boxes, box_classes, image, logits, *, coord=5.0, noobj=0.
         raise ValueError(f"Expected coord and noobj of 0 or more. Received: coord={coord}, noobj={noobj}.")
     detection = tf.convert_to_tensor(detection)
     kinds = len(classes) or logits.shape[-1]
-    if (detection.shape[-1] - kinds) % 5 or detection.shape[-1] <= kinds:
+    if not detection_lib.fits(detection, kinds):
         raise ValueError(
             f"Expected a detection with 5 channels for each box and one for each of {kinds} classes. Received: "
             f"{detection.shape[-1]} channels. Name the classes of the cells with classes=(..)."

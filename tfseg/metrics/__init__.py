@@ -20,6 +20,7 @@ import tensorflow as tf
 from input_pipeline import IGNORE
 from tfseg import spec as specs
 from tfseg import tables
+from tfseg.metrics import _per_class
 
 NOT_IN_TABLE = ("dice",)  # it says what the IoU says, 2 IoU / (1 + IoU), and the table must fit a terminal
 
@@ -150,9 +151,11 @@ def compute(confusion, class_names, categories: Mapping[str, Sequence[str]] | No
         others = (list(groups.values()),) if with_groups else ()
         value = specs.function(__name__, name)(confusion[:classes], *others)
         if np.ndim(value):
-            of_classes[name] = dict(zip(groups if with_groups else class_names, map(_number, value), strict=True))
+            of_classes[name] = dict(
+                zip(groups if with_groups else class_names, map(_per_class.number, value), strict=True)
+            )
         else:
-            metrics[name] = _number(value)
+            metrics[name] = _per_class.number(value)
     return metrics | of_classes
 
 
@@ -174,9 +177,7 @@ def compute_with_unlabelled(confusion, unlabelled, class_names) -> dict:
     hits = np.diagonal(rows)
     union = rows.sum(1) + (rows.sum(0) + unlabelled)[:classes] - hits
     values = np.divide(hits, union, out=np.full(classes, np.nan), where=union > 0)
-    of_classes = dict(zip(class_names, map(_number, values), strict=True))
-    present = [value for value in of_classes.values() if value is not None]
-    mean = float(np.mean(present)) if present else None
+    mean, of_classes = _per_class.with_mean(class_names, values)
     return {"miou": mean, "iou": of_classes}
 
 
@@ -208,10 +209,6 @@ def by_class(result: dict) -> dict:
     """The metrics of an evaluation that have a number for each class."""
     classes = list(result.get("iou", ()))
     return {name: value for name, value in result.items() if isinstance(value, dict) and list(value) == classes}
-
-
-def _number(value):
-    return None if np.isnan(value) else float(value)
 
 
 def percent(value) -> str:

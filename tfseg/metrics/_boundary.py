@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline import IGNORE
+from tfseg.metrics import _per_class
 
 # Python's threads, because an evaluation whose boundaries were counted in TensorFlow's own threads overran their stack.
 _THREADS = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="boundary")
@@ -46,7 +47,5 @@ def count(seen, function, shape: tuple[int, ...]):
 
 def of_classes(name: str, classes, values) -> dict:
     """{"mean_<name>": mean of the defined values, "<name>": {class: value}}; None for what is NaN."""
-    values = [None if np.isnan(value) else float(value) for value in values]
-    defined = [value for value in values if value is not None]
-    mean = float(np.mean(defined)) if defined else None
-    return {f"mean_{name}": mean, name: dict(zip(classes, values, strict=True))}
+    mean, of_class = _per_class.with_mean(classes, values)
+    return {f"mean_{name}": mean, name: of_class}

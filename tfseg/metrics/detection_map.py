@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfseg import detection as detection_lib
 from tfseg.counts import Count, of_images
+from tfseg.metrics import _per_class
 
 READS = ("image", "detection", "boxes", "box_classes")
 SCORES = 10_000  # scores are counted in steps of 1 / SCORES
@@ -41,11 +42,7 @@ def detection_map(
     for name in (*things, *of_cells):
         if name not in classes:
             raise ValueError(f"Expected names of the classes {', '.join(classes)}. Received: {name!r}.")
-    if not (0 <= threshold < 1 and 0 < overlap <= 1 and most >= 1):
-        raise ValueError(
-            "Expected threshold from 0 to less than 1, overlap above 0 and up to 1, most of 1 or more. Received: "
-            f"{threshold=}, {overlap=}, {most=}."
-        )
+    detection_lib.check(threshold, overlap, most)
     cells = list(of_cells) or list(classes)
     names = [name for name in classes if name in (things or classes) and name in cells]
     ids, places = [list(classes).index(n) for n in names], [cells.index(n) for n in names]
@@ -144,12 +141,10 @@ def values(total: dict, classes: Sequence[str], names: Sequence[str]) -> dict:
     """The entries of the evaluation file; see `detection_map`."""
     found = np.array([average_precision(total, row) for row in range(len(names))]).reshape(-1, 2)
     result = {}
-    for column, (mean, of_class) in enumerate((("detection_map", "box_ap"), ("detection_map_11", "box_ap_11"))):
-        column = found[:, column]
-        defined = column[~np.isnan(column)]
-        result[mean] = float(defined.mean()) if len(defined) else None
-        by_name = dict(zip(names, (None if np.isnan(v) else float(v) for v in column), strict=True))
-        result[of_class] = {name: by_name.get(name) for name in classes}
+    for column, (mean, of_class) in zip(
+        found.T, (("detection_map", "box_ap"), ("detection_map_11", "box_ap_11")), strict=True
+    ):
+        result[mean], result[of_class] = _per_class.with_mean(names, column, classes)
     result["detections"] = {
         "objects": int(total["objects"].sum()),
         "guesses": int(total["scores"].sum()),

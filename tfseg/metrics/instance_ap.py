@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfseg import clustering, losses
 from tfseg.counts import Count, of_images
-from tfseg.metrics import _matches
+from tfseg.metrics import _matches, _per_class
 from tfseg.metrics.calibration import UNIT
 
 READS = ("label", "prediction", "logits", "embedding", "instances")
@@ -104,10 +104,7 @@ def values(total: dict, classes: Sequence[str], names: Sequence[str]) -> dict:
     dice, with_instances, difference, images = total["images"].tolist()
     result = {}
     for key, column in columns.items():
-        counted = column[~np.isnan(column)]
-        result[f"instance_{key}"] = float(counted.mean()) if len(counted) else None
-        of_class = dict(zip(names, (None if np.isnan(v) else float(v) for v in column), strict=True))
-        result[key] = {name: of_class.get(name) for name in classes}
+        result[f"instance_{key}"], result[key] = _per_class.with_mean(names, column, classes)
     result["instances"] = {
         "sbd": dice / UNIT / with_instances if with_instances else None,
         "dic": difference / images if images else None,

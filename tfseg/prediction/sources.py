@@ -14,7 +14,7 @@ import input_pipeline
 from input_pipeline import pipeline
 from input_pipeline.source import files
 from tfseg import config as config_lib
-from tfseg import given_images, prepare
+from tfseg import config_values, given_images, prepare
 from tfseg.prediction import background, video
 
 
@@ -54,9 +54,9 @@ def find(config: config_lib.Config, output_dir: pathlib.Path) -> list[Group]:
     """
     if not config.images:
         return [_of_split(config)]
-    if config.images.startswith(config_lib.CAMERA):
+    if config.images.startswith(config_values.CAMERA):
         return [_of_camera(config)]
-    if config.images == config_lib.LIST:
+    if config.images == config_values.LIST:
         found = given_images.listed(sys.stdin, output_dir)
     else:
         found = given_images.find(config.images, output_dir)
@@ -96,7 +96,7 @@ def _of_video(name, path, max_frames):
 
 
 def _of_camera(config):
-    number = config.images.removeprefix(config_lib.CAMERA)
+    number = config.images.removeprefix(config_values.CAMERA)
     if not number.isdecimal():
         raise ValueError(f"Expected --images=camera:NUMBER, such as camera:0. Received: --images={config.images}.")
     name = f"camera{int(number)}"
