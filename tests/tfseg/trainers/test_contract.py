@@ -1,4 +1,4 @@
-"""Every trainer: it trains, resumes to the bit, gives the same on two replicas, and with weight 0 it is the ordinary one."""
+"""Every trainer: it resumes to the bit, gives the same on two replicas, and with weight 0 it is the ordinary one."""
 
 import dataclasses
 import pathlib
@@ -7,32 +7,63 @@ import numpy as np
 import pytest
 
 from tests.tfseg.test_train import lines, weights
+from tests.tfseg.trainers.conftest import SPECS
+from tests.tfseg.trainers.harness import Run
 from tfseg import checkpoint, evaluate, train, trainers
 
-# The smallest options that use all of a trainer; a new one runs with its defaults. Nothing is as sure as 0.95 in four steps.
-SPECS = {
-    "adversarial": "adversarial(labelled=0.1, unlabelled=0.1, semi=1.0, start=0.5, width=2)",
-    "mean_teacher": "mean_teacher(confidence=0.1, strong='brightness(0.3) | cutmix')",
-}
 WITHOUT = {
     "adversarial": "adversarial(labelled=0, unlabelled=0, semi=0, width=2)",
     "mean_teacher": "mean_teacher(weight=0)",
 }
+OTHERS = [name for name in trainers.names() if name != "supervised"]
 
 
-@pytest.fixture
-def config(config):
-    return dataclasses.replace(config, labelled="0.5", ema_decay=0.6, optimizer="sgd")
-
-
-def variables(config):
-    """What a run's network and optimizer hold at the end, without the counter of saves."""
-    return {key: value for key, value in weights(config).items() if key.startswith(("model/", "optimizer/"))}
+def assert_equal(got, expected):
+    assert got.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_array_equal(got[key], value, err_msg=key)
 
 
 @pytest.mark.parametrize("name", trainers.names())
-def test_a_run_that_stops_and_resumes_is_the_whole_run_to_the_bit(config, normed_network, name, tmp_path):
-    config = dataclasses.replace(config, trainer=SPECS.get(name, name), schedule="constant", checkpoint_every=2)
+def test_a_run_that_goes_back_to_a_checkpoint_is_the_same_to_the_bit(run, name, tmp_path):
+    taken, numbers, half, end = run(SPECS.get(name, name))
+    assert any(np.any(half[key] != end[key]) for key in half)
+    taken.go_back()
+    assert taken.state.step == 2
+    assert taken.take(2, taken.batches()) == numbers[2:]
+    assert_equal(taken.variables(tmp_path), end)
+
+
+@pytest.mark.parametrize("name", OTHERS)  # that of the ordinary one is in test_train.py
+def test_two_replicas_equal_one(run, name):
+    (_, one, _, expected), (_, two, _, got) = (run(SPECS.get(name, name), s) for s in ("one_device", "mirrored"))
+    for first, second in zip(one, two, strict=True):
+        for key, value in first.items():
+            # The discriminator's Adam turns rounding into steps of up to its learning rate, 1e-4.
+            assert second[key] == pytest.approx(value, rel=2e-3, abs=1e-6), key
+    for key, value in expected.items():
+        if key.startswith(("model/", "optimizer/")) and value.dtype == np.float32:
+            np.testing.assert_allclose(got[key], value, atol=1e-5 * max(1.0, np.abs(value).max()), err_msg=key)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_with_weights_of_0_it_is_the_ordinary_trainer_to_the_bit(run, name):
+    (_, plain, _, expected), (_, none, _, got) = run("supervised"), run(WITHOUT[name])
+    assert_equal({key: value for key, value in got.items() if key in expected}, expected)
+    assert [numbers["loss"] for numbers in none] == [numbers["loss"] for numbers in plain]
+
+
+@pytest.mark.slow  # trains for real three times: half a minute
+@pytest.mark.parametrize("name", trainers.names())
+def test_a_run_that_stops_and_resumes_is_the_whole_run_to_the_bit(base, normed_network, name, tmp_path):
+    config = dataclasses.replace(
+        base,
+        trainer=SPECS.get(name, name),
+        checkpoint_every=2,
+        eval_every=0,
+        log_every=1,
+        workdir=str(tmp_path / "run"),
+    )
     whole = dataclasses.replace(config, workdir=str(tmp_path / "whole"))
     result = train.train(whole)
     assert np.isfinite(result["miou"])
@@ -43,10 +74,7 @@ def test_a_run_that_stops_and_resumes_is_the_whole_run_to_the_bit(config, normed
     (tmp_path / "run" / "checkpoints").mkdir()
     (tmp_path / "whole" / "checkpoints" / "last-00000002").rename(tmp_path / "run" / "checkpoints" / "last-00000002")
     train.train(config)
-    expected, got = weights(whole), weights(config)
-    assert expected.keys() == got.keys()
-    for key, value in expected.items():
-        np.testing.assert_array_equal(got[key], value, err_msg=key)
+    assert_equal(weights(config), weights(whole))
     losses = [{line["step"]: line for line in lines(c) if "loss" in line} for c in (whole, config)]
     for step in (3, 4):
         same = [key for key in losses[0][step] if key not in ("images_per_second", "data_wait")]
@@ -56,56 +84,20 @@ def test_a_run_that_stops_and_resumes_is_the_whole_run_to_the_bit(config, normed
     assert checkpoint.latest(config.workdir, "last")[1].data["splits"] == {"train": 4, "unlabelled": 4, "val": 3}
 
 
-@pytest.mark.parametrize("name", trainers.names())
-def test_two_replicas_equal_one(config, normed_network, name, tmp_path):
-    """Zoomed out, a crop holds a random share of ignored pixels, so each term of each replica has its own count."""
-    config = dataclasses.replace(
-        config, trainer=SPECS.get(name, name), augment="affine(scale=(0.5, 1.0))", class_weights="none", batch_size=8
-    )
-    one, two = (
-        dataclasses.replace(config, strategy=strategy, workdir=str(tmp_path / strategy))
-        for strategy in ("one_device", "mirrored")
-    )
-    for run in (one, two):
-        train.train(run)
-    for first, second in zip(lines(one), lines(two), strict=True):
-        for key, value in first.items() if "loss" in first else ():
-            if key not in ("images_per_second", "data_wait"):
-                # The discriminator's Adam turns rounding into steps of up to its learning rate, 1e-4.
-                assert second[key] == pytest.approx(value, rel=2e-3, abs=1e-6), key
-    expected, got = variables(one), variables(two)
-    for key, value in expected.items():
-        if value.dtype == np.float32:
-            np.testing.assert_allclose(got[key], value, atol=1e-5 * max(1.0, np.abs(value).max()), err_msg=key)
-
-
-@pytest.mark.parametrize("name", [name for name in trainers.names() if name != "supervised"])
-def test_with_weights_of_0_it_is_the_ordinary_trainer_to_the_bit(config, normed_network, name, tmp_path):
-    plain = dataclasses.replace(config, workdir=str(tmp_path / "plain"), optimizer="adam")
-    none = dataclasses.replace(plain, workdir=config.workdir, trainer=WITHOUT[name])
-    train.train(plain)
-    train.train(none)
-    expected, got = variables(plain), variables(none)
-    assert expected.keys() == got.keys()
-    for key, value in expected.items():
-        np.testing.assert_array_equal(got[key], value, err_msg=key)
-    losses = [[line["loss"] for line in lines(c) if "loss" in line] for c in (plain, none)]
-    assert losses[0] == losses[1]
-
-
-def test_the_ids_that_have_labels_are_kept_in_the_workdir(config, normed_network, tmp_path):
-    names = tmp_path / "names.txt"
-    train.train(dataclasses.replace(config, steps=1))
-    written = pathlib.Path(config.workdir) / "labelled.txt"
-    assert len(written.read_text().splitlines()) == 4
+def test_the_ids_that_have_labels_are_kept_in_the_workdir(base, normed_network, tmp_path):
+    names, config = tmp_path / "names.txt", dataclasses.replace(base, workdir=str(tmp_path / "run"))
+    Run(config)
+    written = pathlib.Path(config.workdir, "labelled.txt").read_text()
+    assert len(written.splitlines()) == 4
     # A file of ids is copied, and the copy holds when the run resumes.
-    names.write_text("".join(f"{name}\n" for name in written.read_text().splitlines()[:3]))
+    names.write_text("".join(f"{name}\n" for name in written.splitlines()[:3]))
     other = dataclasses.replace(config, workdir=str(tmp_path / "other"), labelled=str(names))
-    train.train(dataclasses.replace(other, steps=1))
+    run = Run(other)
     kept = (tmp_path / "other" / "labelled.txt").read_text()
     assert kept == names.read_text()
-    names.write_text(written.read_text())
-    train.train(dataclasses.replace(other, steps=2))
+    run.save()
+    names.write_text(written)
+    assert Run(other).parts.prepared.splits["train"] == 3
     assert (tmp_path / "other" / "labelled.txt").read_text() == kept
 
 
@@ -127,7 +119,7 @@ def test_the_ids_that_have_labels_are_kept_in_the_workdir(config, normed_network
         ({"labelled": "an eighth"}, "Expected --labelled as a share"),
     ],
 )
-def test_what_cannot_work_is_refused_before_the_run(config, normed_network, changes, message):
+def test_what_cannot_work_is_refused_before_the_run(base, normed_network, changes, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        train.train(dataclasses.replace(config, **changes))
-    assert not (pathlib.Path(config.workdir) / "checkpoints").exists()
+        train.train(dataclasses.replace(base, workdir=str(tmp_path / "run"), **changes))
+    assert not (tmp_path / "run" / "checkpoints").exists()
