@@ -54,7 +54,8 @@ def disk(prepared: records.Prepared, split: str) -> pathlib.Path:
     Raises:
         OSError: if the disk has too little room.
     """
-    folder = prepared.directory / f"decoded_{split}"
+    part = f"_{prepared.digest}" if split in prepared.only else ""
+    folder = prepared.directory / f"decoded_{split}{part}"
     if folder.is_dir():
         return folder
     needed, free = size(prepared, split), shutil.disk_usage(prepared.directory).free

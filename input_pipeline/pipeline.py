@@ -5,6 +5,8 @@ n sees exactly the same as an uninterrupted run from batch n on. Examples that a
 consecutive examples, counted from the beginning of the run. If a batch, a worker's share or a resumed run begins inside a
 group, the whole group is read and mixed, and only the examples that are needed are kept.
 
+A run may take further streams beside the labelled one, such as that of the unlabelled images (`beside`).
+
 Functions of the streams choose by tf.cond and tf.where, never by Python's `if` on a tensor, so AutoGraph does not convert them:
 reading the source of every op takes seconds at every start.
 """
@@ -17,6 +19,7 @@ from absl import logging
 
 import input_pipeline
 from input_pipeline import IGNORE, boxes, decoded, ops, records
+from input_pipeline.labelled import UNLABELLED
 
 # Examples are shuffled while they are encoded, so the buffer holds files, not pixels. TFDS has already written the records
 # in an order hashed from their ids, so a buffer smaller than the data set still mixes well.
@@ -24,6 +27,7 @@ SHUFFLE_BYTES = 1 << 30
 AHEAD_BYTES = 256 << 20  # limit for the finished batches that wait for the device; there are 2 to 8 of them
 SEED = "augment_seed"  # int32 [batch, 2] in a batch that `finisher` still has to finish
 PLACE = "place"  # int64 [group] in a group that will be mixed: positions in the whole stream
+OF_STREAM = "/"  # `unlabelled/image` is the image of the stream `unlabelled` in a batch of `beside`
 
 
 def training(
@@ -33,6 +37,8 @@ def training(
     crop_size: tuple[int, int],
     batch_size: int,
     seed: int,
+    split: str = "train",
+    stream: int = 0,
     max_class_share: float = 1.0,
     first_batch: int = 0,
     replicas: int = 1,
@@ -46,12 +52,17 @@ def training(
     If the data set has boxes, also `boxes` and `box_classes` (`boxes.py`), the same number in every batch, and if it has
     instances, `instances` (`instances.py`). `evaluation` does the same.
 
+    Of the split `unlabelled` (`labelled.py`), only the images are used: the label is 0 inside the image and IGNORE outside it,
+    and nothing is mixed. A batch also has `augment_seed`, int32 [batch, 2], for an augmentation that follows.
+
     Args:
-        prepared: the data set; its `train` split is read.
+        prepared: the data set.
         augment: a chain of ops (`input_pipeline/ops`).
         crop_size: (height, width), pixels.
         batch_size: examples in a batch, over all replicas.
         seed: for the order and the augmentation.
+        split: the split that is read.
+        stream: another number gives another order and augmentation of the same examples, with the same seed.
         max_class_share: largest share of a crop's valid pixels that one class may have, above 0 and up to 1. Up to 10
             crops are drawn to find one.
         first_batch: number of batches to skip: those that an interrupted run has already seen.
@@ -62,12 +73,14 @@ def training(
         augment_device: `host`, or `device`: the images are uint8 crops, and the function of `finisher` does the rest.
         threads: of the stream's own pool; 0: one for each core.
     """
-    mixed = ops.mix(augment, ops.GROUP) if augment_device == "host" else None
+    unlabelled = split == UNLABELLED
+    mixed = ops.mix(augment, ops.GROUP) if augment_device == "host" and not unlabelled else None
     group = ops.GROUP if mixed else 1
-    count, begin = prepared.splits["train"], first_batch * batch_size
+    count, begin = prepared.splits[split], first_batch * batch_size
     start = begin // group * group  # the start of the group with the first example
     first_epoch, first_index = divmod(start, count)
-    small = sum(n for size, n in prepared.statistics["train"]["sizes"].items() if _smaller(size, crop_size))
+    statistics = prepared.statistics[split]
+    small = sum(n for size, n in statistics["sizes"].items() if _smaller(size, crop_size))
     if small:
         logging.warning(
             "%d of %d training images are smaller than the crop, %dx%d: what lies outside is filled and ignored.",
@@ -75,9 +88,9 @@ def training(
             count,
             *crop_size,
         )
-    run_seed, most_boxes = tf.constant([seed, 0], tf.int32), prepared.boxes.get("train", 0)
-    geometry, color = ops.build_parts(augment, crop_size, prepared.statistics["train"]["mean"], max_class_share)
-    examples, read = source(prepared, cache)
+    run_seed, most_boxes = tf.constant([seed, stream], tf.int32), prepared.boxes.get(split, 0)
+    geometry, color = ops.build_parts(augment, crop_size, statistics["mean"], 1.0 if unlabelled else max_class_share)
+    examples, read = source(prepared, cache, split)
     threads = threads or _cores()
     folded = tf.random.experimental.stateless_fold_in
 
@@ -88,7 +101,7 @@ def training(
         tf.random.set_seed(1)
         order = tf.random.stateless_uniform([], folded(run_seed, number), 1, tf.int64.max, tf.int64)
         skipped = tf.where(number == first_epoch, tf.constant(first_index, tf.int64), 0)
-        shuffled = examples.shuffle(_shuffle_buffer(prepared), seed=order, reshuffle_each_iteration=False)
+        shuffled = examples.shuffle(_shuffle_buffer(prepared, split), seed=order, reshuffle_each_iteration=False)
         return shuffled.skip(skipped)
 
     def is_mine(position):
@@ -101,13 +114,17 @@ def training(
     @tf.autograph.experimental.do_not_convert
     def augmented(position, stored):
         example_seed = folded(folded(run_seed, position // count), position % count)
-        example = geometry(read(stored), example_seed)
+        example = read(stored)
+        if unlabelled:  # before anything can depend on the label
+            example = {k: tf.zeros_like(v) if k == "label" else v for k, v in example.items() if k in records.FEATURES}
+        example = geometry(example, example_seed)
         if augment_device == "device":
             image = tf.saturate_cast(tf.round(example["image"]), tf.uint8)
             example = {**example, "image": image, SEED: example_seed}
         else:
             example = color(example, example_seed)
-            example |= {SEED: example_seed, PLACE: position} if mixed else {}
+            example |= {SEED: example_seed} if mixed or unlabelled else {}
+            example |= {PLACE: position} if mixed else {}
         return boxes.pad(example, most_boxes)
 
     @tf.autograph.experimental.do_not_convert
@@ -131,6 +148,48 @@ def training(
     return batches.prefetch(min(max(ahead, 2), 8)).with_options(_options(threads))
 
 
+def beside(batches: tf.data.Dataset, **streams: tf.data.Dataset) -> tf.data.Dataset:
+    """Batches with those of further streams in them: `beside(batches, unlabelled=others)` has `unlabelled/image`.
+
+    `id` has the examples of all streams, so that an error can name each of them.
+    """
+
+    def join(batch, others):
+        ids = [batch["id"], *(other["id"] for other in others.values())]
+        named = {f"{name}{OF_STREAM}{k}": v for name, other in others.items() for k, v in other.items() if k != "id"}
+        return batch | named | {"id": tf.concat(ids, 0)}
+
+    return tf.data.Dataset.zip((batches, streams)).map(join)
+
+
+def of_stream(batch: dict, name: str) -> dict:
+    """The tensors of one of the streams in a batch of `beside`: {"image": .., "label": ..} of `unlabelled`, for example."""
+    return {k.removeprefix(name + OF_STREAM): v for k, v in batch.items() if k.startswith(name + OF_STREAM)}
+
+
+def recolor(chain: str, crop_size: tuple[int, int], batch_size: int) -> Callable:
+    """Makes `recolored(batch, seeds) -> batch`: the ops of a chain that do not move pixels, and those across images, in a step.
+
+    Args:
+        chain: of augmentations.
+        crop_size: (height, width) of the images, pixels.
+        batch_size: examples in the batches that the function gets; seeds are int32 [batch, 2].
+    """
+    _, color = ops.build_parts(chain, crop_size, (0.0, 0.0, 0.0))
+    mixed = ops.mix(chain, batch_size)
+
+    def image(pair):
+        return color({"image": pair[0]}, pair[1])["image"]
+
+    def recolored(batch, seeds):
+        spec = tf.TensorSpec([*crop_size, 3], tf.float32)
+        images = tf.map_fn(image, (batch["image"], seeds), fn_output_signature=spec, parallel_iterations=batch_size)
+        batch = {**batch, "image": images}
+        return mixed(batch, seeds) if mixed else batch
+
+    return recolored
+
+
 def finisher(augment: str, crop_size: tuple[int, int], batch_size: int, augment_device: str) -> Callable:
     """Makes `finish(batch) -> batch`: it does the part of the chain that `training` leaves to the device.
 
@@ -148,23 +207,17 @@ def finisher(augment: str, crop_size: tuple[int, int], batch_size: int, augment_
     """
     if augment_device == "host":
         return lambda batch: batch
-    _, color = ops.build_parts(augment, crop_size, (0.0, 0.0, 0.0))
-    mixed = ops.mix(augment, batch_size)
-    if mixed and batch_size % ops.GROUP:
+    if batch_size % ops.GROUP and ops.mix(augment, batch_size):
         raise ValueError(
             f"Expected a multiple of {ops.GROUP} images a replica for augmentation across images on the device. "
             f"Received: {batch_size} and --augment={augment}. Change --batch_size, or use --augment_device=host."
         )
-
-    def image(pair):
-        return color({"image": pair[0]}, pair[1])["image"]
+    recolored = recolor(augment, crop_size, batch_size)
 
     def finish(batch):
-        seeds, batch = batch[SEED], {k: v for k, v in batch.items() if k != SEED}
-        spec = tf.TensorSpec([*crop_size, 3], tf.float32)
-        images = tf.map_fn(image, (batch["image"], seeds), fn_output_signature=spec, parallel_iterations=batch_size)
-        batch = {**batch, "image": images}
-        return mixed(batch, seeds) if mixed else batch
+        others = {k: v for k, v in batch.items() if OF_STREAM in k}  # they are complete
+        own = {k: v for k, v in batch.items() if k != SEED and k not in others}
+        return recolored(own, batch[SEED]) | others
 
     return finish
 
@@ -229,15 +282,15 @@ def _smaller(size, crop_size):
     return any(int(n) < c for n, c in zip(size.split("x"), crop_size, strict=True))
 
 
-def source(prepared: "input_pipeline.Prepared", cache: str) -> tuple[tf.data.Dataset, Callable]:
-    """(the train split's examples in the form in which they are shuffled, a function from that form to an example)."""
+def source(prepared: "input_pipeline.Prepared", cache: str, split: str = "train") -> tuple[tf.data.Dataset, Callable]:
+    """(a split's examples in the form in which they are shuffled, a function from that form to an example)."""
     features = prepared.features
     if cache == "memory":
-        return decoded.memory(prepared, "train"), lambda example: example
+        return decoded.memory(prepared, split), lambda example: example
     if cache == "disk":
-        folder = decoded.disk(prepared, "train")
-        return tf.data.Dataset.range(prepared.splits["train"]), lambda i: decoded.read(folder, i, features)
-    return prepared.serialized("train"), lambda record: records.decode_label(records.parse(record, features))
+        folder = decoded.disk(prepared, split)
+        return tf.data.Dataset.range(prepared.splits[split]), lambda i: decoded.read(folder, i, features)
+    return prepared.serialized(split), lambda record: records.decode_label(records.parse(record, features))
 
 
 def _options(threads):
@@ -250,7 +303,7 @@ def _options(threads):
     return options
 
 
-def _shuffle_buffer(prepared):
+def _shuffle_buffer(prepared, split):
     """The size of the shuffle buffer, in examples. It depends on the records, not on the cache, so the order is the same."""
-    size = sum(shard["bytes"] for shard in prepared.shards["train"])
-    return max(1, min(prepared.splits["train"], SHUFFLE_BYTES * prepared.splits["train"] // max(size, 1)))
+    size, count = (sum(shard[key] for shard in prepared.shards[split]) for key in ("bytes", "records"))
+    return max(1, min(prepared.splits[split], SHUFFLE_BYTES * count // max(size, 1)))

@@ -18,6 +18,7 @@ from input_pipeline.source.files import message
 STATISTICS = "statistics.json"
 READ_BYTES = 4 << 20  # read at once from a shard; TensorFlow's default, 256 KB, is one image
 FEATURES = ("image", "label", "id")  # what every example has
+HASHES = 2**63 - 1  # of ids
 SKIPPED = "skipped.txt"  # in the same directory, if examples were left out: `split <tab> file: what is wrong with it`
 
 
@@ -27,7 +28,7 @@ class Prepared:
 
     `statistics` come from `preparation.counts.Counts.statistics`. `skipped` counts the examples of each split that were left
     out as bad. `boxes` is the largest number of boxes that an image of a split has, if there are boxes. `instances` is whether
-    there are any (`instances.py`).
+    there are any (`instances.py`). `only` has the ids of a split that is a part of the examples in its shards (`labelled.py`).
     """
 
     name: str
@@ -40,6 +41,7 @@ class Prepared:
     skipped: dict[str, int] = dataclasses.field(default_factory=dict)
     boxes: dict[str, int] = dataclasses.field(default_factory=dict)
     instances: bool = False
+    only: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -61,6 +63,7 @@ class Prepared:
     def digest(self) -> str:
         """A short hash of what the records hold; equal on all machines, and different for different data."""
         facts = [self.name, self.splits, self.statistics, [dataclasses.astuple(c) for c in self.classes]]
+        facts += [self.only] if self.only else []
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
@@ -89,14 +92,16 @@ class Prepared:
         """
         files = [str(self.directory / shard["file"]) for shard in self.shards[split]]
         if min(readers, len(files)) == 1:
-            return tf.data.TFRecordDataset(files, buffer_size=READ_BYTES)
-        return tf.data.Dataset.from_tensor_slices(files).interleave(
-            lambda file: tf.data.TFRecordDataset(file, buffer_size=READ_BYTES),
-            cycle_length=readers,
-            block_length=16,
-            num_parallel_calls=min(readers, len(files)),
-            deterministic=True,
-        )
+            found = tf.data.TFRecordDataset(files, buffer_size=READ_BYTES)
+        else:
+            found = tf.data.Dataset.from_tensor_slices(files).interleave(
+                lambda file: tf.data.TFRecordDataset(file, buffer_size=READ_BYTES),
+                cycle_length=readers,
+                block_length=16,
+                num_parallel_calls=min(readers, len(files)),
+                deterministic=True,
+            )
+        return found.filter(_is_one_of(self.only[split])) if split in self.only else found
 
     def damaged_shards(self) -> list[str]:
         """Reads every shard to its end; returns `path: reason` for each that cannot be read."""
@@ -149,6 +154,18 @@ def parse(record: tf.Tensor, features: tuple[str, ...] = FEATURES) -> dict:
         record, {k: tf.io.FixedLenSequenceFeature(*kind, allow_missing=True) for k, kind in kinds.items()}
     )
     return {**example, **found, "box_classes": tf.cast(found["box_classes"], tf.int32)}
+
+
+def _is_one_of(ids):
+    """A function of a record: whether its example is one of these."""
+    # Every record is compared with every id, so these are 64-bit numbers and not strings.
+    hashes = tf.strings.to_hash_bucket_fast(tf.constant(list(ids), tf.string), HASHES)
+
+    def is_one(record):
+        name = tf.io.parse_single_example(record, {"id": tf.io.FixedLenFeature([], tf.string)})["id"]
+        return tf.reduce_any(tf.strings.to_hash_bucket_fast(name, HASHES) == hashes)
+
+    return is_one
 
 
 def is_prepared(directory: Path) -> bool:

@@ -20,6 +20,7 @@ MODES = {
     "compare": "two runs of --workdirs class by class and image by image, or the table of many runs",
     "predict": "label maps, colours and overlays of --images, into --output_dir",
     "export": "a run's network for other programs, into --output_dir; the same as export.py",
+    "pseudo_label": "labels images by a run's network: images and masks to train on, in --output_dir",
     "prepare": "builds the records of --dataset from --data_dir and prints its statistics",
     "check": "reports what is wrong with a data set's images and masks",
     "convert": "turns what labelme, COCO, CVAT, Roboflow and other tools export into images and masks",
@@ -63,6 +64,12 @@ class Config:
         "", "LOW,HIGH: the values of images deeper than 8 bits that become 0 and 255; blank: the high byte of 16 bits."
     )
 
+    labelled: str = _option(
+        "",
+        "Which training examples have labels: a share, such as 0.125, chosen by --seed, or a file with an id in each line; "
+        "blank: all.",
+    )
+
     _section("Model")
     model: str = _option("", "Architecture spec, e.g. `enet` or `unet(upsampling='bilinear')`.")
     num_classes: int = _option(
@@ -86,6 +93,11 @@ class Config:
     )
 
     _section("Training")
+    trainer: str = _option(
+        "supervised",
+        "`supervised`, or with the unlabelled examples of --labelled `adversarial(labelled=0.01, unlabelled=0.001, semi=0.1)` "
+        "or `mean_teacher(weight=1.0, confidence=0.95)`.",
+    )
     loss: str = _option("cross_entropy", "Sum of losses, e.g. `cross_entropy(label_smoothing=0.1)`.")
     class_weights: str = _option("none", "`none`, `enet`, `median_frequency`, or a file with one weight in each line.")
     augment: str = _option(
@@ -225,6 +237,12 @@ class Config:
         "signature for each of the others.",
     )
     opacity: float = _option(0.5, "Of the classes' colours over the image, 0..1.")
+    confidence: float = _option(0.0, "With pseudo_label: pixels whose class is less probable, 0..1, are not labelled.")
+    quantile: float = _option(
+        0.0,
+        "With pseudo_label: the share, 0..1, of the pixels of each class that are not labelled, the least probable.",
+    )
+    soft: bool = _option(False, "With pseudo_label: write the probabilities of the classes too.")
     submission: str = _option(
         "", "Also an archive for a benchmark's server: `cityscapes`, `voc(competition=6, split='test')` or `ade20k`."
     )

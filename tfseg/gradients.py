@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfseg import optimizers
 from tfseg.workdir import has_checkpoint
 
 INITIAL, GROWTH_STEPS = 2.0**15, 2000
@@ -38,8 +39,34 @@ def of(tape: tf.GradientTape, loss: tf.Tensor, variables: list) -> list[tf.Tenso
     return tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
+def shares(pairs: dict, factors: dict) -> dict[str, tf.Tensor]:
+    """{term: what a unit of its sum adds to the loss}: its factor divided by its count over all replicas.
+
+    The count of the whole batch, so that gradients do not depend on how the batch is divided over the replicas.
+
+    Args:
+        pairs: {term: (sum, count)} of a replica's batch.
+        factors: {term: factor in the loss}.
+    """
+    context = tf.distribute.get_replica_context()
+    counts = {name: context.all_reduce("SUM", count) for name, (_, count) in pairs.items()}
+    return {name: tf.math.divide_no_nan(factors[name], count) for name, count in counts.items()}
+
+
+def weighted(pairs: dict, factors: dict) -> dict[str, tf.Tensor]:
+    """{term: its part of the loss}, the part of this replica, for the pairs that have a factor; arguments as in `shares`."""
+    terms = {name: pair for name, pair in pairs.items() if name in factors}
+    share = shares(terms, factors)
+    return {name: share[name] * total for name, (total, _) in terms.items()}
+
+
+def means(pairs: dict) -> dict[str, tf.Tensor]:
+    """{name: this replica's part of sum / count} of {name: (sum, count)}, numbers for the log."""
+    return weighted(pairs, dict.fromkeys(pairs, 1.0))
+
+
 def accumulate(
-    totals: Callable, shares: Callable, batch: dict, parts: int, variables: list, loss_scale: tf.Tensor
+    totals: Callable, factors: dict, batch: dict, number: int, variables: list, loss_scale: tf.Tensor
 ) -> tuple[dict, list]:
     """The loss of a batch and its gradients, computed part by part to save memory.
 
@@ -48,43 +75,54 @@ def accumulate(
     end.
 
     Args:
-        totals: part of a batch -> {term: (sum, count)}.
-        shares: {term: (sum, count)} of the batch -> {term: what a unit of its sum adds to the loss}.
+        totals: part of a batch -> {term: (sum, count)}; and other numbers, which have no factor.
+        factors: {term: factor in the loss}.
         batch: {name: tensor [batch, ...]}.
-        parts: number of parts; it must divide the batch.
+        number: of parts; it must divide the batch.
         variables: the variables that the gradients are for.
         loss_scale: factor on the loss before its gradients are taken.
 
     Returns:
-        {term: its part of the loss}, and the gradients.
+        {term: (sum, count)} of the whole batch, and the gradients.
     """
     pairs, derived = {}, {}
-    for part in _split(batch, parts):
+    for part in _split(batch, number):
         # One part after the other: otherwise the graph may compute all at once, with the memory of the whole batch.
         with tf.control_dependencies([g for of_term in derived.values() for g in of_term]):
             part = {name: tf.identity(value) for name, value in part.items()}
         with tf.GradientTape(persistent=True) as tape:
             pairs_of_part = totals(part)
-            scaled = {term: loss_scale * total for term, (total, _) in pairs_of_part.items()}
-        for term, pair in pairs_of_part.items():
-            gradient = of(tape, scaled[term], variables)
-            pairs[term] = _add(pairs.get(term), pair)
-            derived[term] = _add(derived.get(term), gradient)
-    share = shares(pairs)
-    return (
-        {term: share[term] * total for term, (total, _) in pairs.items()},
-        [tf.add_n([share[term] * derived[term][i] for term in derived]) for i in range(len(variables))],
-    )
+            scaled = {term: loss_scale * total for term, (total, _) in pairs_of_part.items() if term in factors}
+        pairs = {term: _add(pairs.get(term), pair) for term, pair in pairs_of_part.items()}
+        derived = {term: _add(derived.get(term), of(tape, loss, variables)) for term, loss in scaled.items()}
+    share = shares({term: pairs[term] for term in derived}, factors)
+    return pairs, [tf.add_n([share[term] * derived[term][i] for term in derived]) for i in range(len(variables))]
 
 
 def _split(batch, parts):
     """The rows of a batch in equal parts."""
-    size = next(iter(batch.values())).shape[0] // parts
+    size = batch["image"].shape[0] // parts
     return [{name: value[i * size : (i + 1) * size] for name, value in batch.items()} for i in range(parts)]
 
 
 def _add(before, values):
     return list(values) if before is None else [a + b for a, b in zip(before, values, strict=True)]
+
+
+def over_replicas(
+    gradients: list[tf.Tensor], variables: list, clip_norm: float = 0.0, scale: LossScale | None = None
+) -> tuple[list, dict]:
+    """The sum of the replicas' gradients, without the loss scale and clipped; and its norms before clipping, for the log.
+
+    The log adds up what the replicas return, so each returns its share of the norms.
+    """
+    context = tf.distribute.get_replica_context()
+    gradients = context.all_reduce("SUM", gradients)
+    gradients = [gradient / scale.value for gradient in gradients] if scale else gradients
+    norm = tf.linalg.global_norm(gradients)
+    norms = module_norms("gradient", gradients, variables) | {"gradient_norm": norm}
+    clipped = optimizers.clip(gradients, norm, clip_norm)
+    return clipped, {name: value / context.num_replicas_in_sync for name, value in norms.items()}
 
 
 def module_norms(kind: str, values: Sequence[tf.Tensor], variables: Sequence) -> dict[str, tf.Tensor]:

@@ -43,7 +43,7 @@ def short(program: str) -> str:
         lines, names = ["usage: python export.py --workdir=RUN --output_dir=FOLDER --OPTION=VALUE ..."], OF_EXPORT
     else:
         lines, names = ["usage: python main.py [--mode=MODE] --OPTION=VALUE ..."], MAIN
-        lines += ["", "Modes:", *(f"  {name:10}{text}" for name, text in config.MODES.items())]
+        lines += ["", "Modes:", *(f"  {name:13}{text}" for name, text in config.MODES.items())]
     lines += ["", "Options of most runs:"]
     for name in (name for name in names if name in fields):
         default = _text(fields[name].default)

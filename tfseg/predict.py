@@ -63,7 +63,7 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
     write_about(classes, output_dir, config)
     with_objects = finder if any(output.needs_objects for output in chosen) else objects.NONE
     with_probabilities = any(output.needs_probabilities for output in chosen)
-    work = job.Job(config, run, _compute(config, model, with_probabilities, with_objects))
+    work = job.Job(config, run, computation(config, model, with_probabilities, with_objects))
     (work.predict_rasters if chosen[0].each == "raster" else work.predict)(plan)
     work.say_result([output.place for output in chosen])
     return work.written
@@ -129,7 +129,7 @@ def _existing(group, some, output_dir):
                 break
 
 
-def _compute(config, model, with_probabilities, finder):
+def computation(config, model, with_probabilities, finder=objects.NONE):
     """Makes the function of images, RGB uint8 [batch, height, width, 3], to what is predicted of them.
 
     These are label maps, uint16 [batch, height, width]; probabilities, float16 [.., classes], or (); uncertainty, {kind: uint8

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import input_pipeline
 import models
-from input_pipeline import ops, pipeline
+from input_pipeline import labelled, ops, pipeline
 from tfseg import (
     class_weights,
     counts,
@@ -41,6 +41,8 @@ def check(config: config_lib.Config, replicas: int) -> None:
     if not config.model:
         raise ValueError(f"Expected --model, one of: {', '.join(models.names())}. Received: none.")
     check_combinations(config, replicas)
+    if config.labelled:
+        labelled.share(config.labelled)
     classes = config.num_classes or CLASSES
     with trial("loss", config.loss):
         _try_losses(config, classes)

@@ -1,31 +1,31 @@
-"""Training, from the flags to the gradient in one file: train() -> run() -> train_step() -> replica_gradients()."""
+"""Training: train() -> run() -> loop() -> train_step() -> replica_gradients().
+
+`run` is the ordinary run. Others, in `trainers/`, have a step of their own and share what is here.
+"""
 
 import functools
 import pathlib
 import tempfile
 import time
+from collections.abc import Callable
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from input_pipeline import pipeline, progress
 from tfseg import (
+    assembly,
     checkpoint,
-    class_weights,
     counts,
     distribute,
     environment,
-    initialize,
     losses,
     metrics,
-    network,
     objects,
     optimizers,
     overview,
-    preflight,
-    prepare,
     summaries,
+    trainers,
     workdir,
 )
 from tfseg import config as config_lib
@@ -42,6 +42,7 @@ def train(config: config_lib.Config) -> dict:
         FloatingPointError: if a loss or gradient is not finite; the last checkpoint is from before that step. With --recover
             the run first goes back to that checkpoint, as often as the option says.
     """
+    trainer = trainers.build(config.trainer)
     strategy = distribute.build(config.strategy)
     chief = distribute.is_chief(strategy)
     with (
@@ -53,7 +54,7 @@ def train(config: config_lib.Config) -> dict:
         while True:
             try:
                 # All workers do the same; only what the chief writes is kept.
-                return run(config, strategy, folder, folder if chief else pathlib.Path(elsewhere))
+                return trainer(config, strategy, folder, folder if chief else pathlib.Path(elsewhere))
             except FloatingPointError as error:
                 workdir.recover(folder, error, config.recover, chief)
 
@@ -61,112 +62,62 @@ def train(config: config_lib.Config) -> dict:
 def run(
     config: config_lib.Config, strategy: tf.distribute.Strategy, folder: pathlib.Path, output: pathlib.Path
 ) -> dict:
-    """Trains as described in `train`. Reads checkpoints from the workdir `folder` and writes to `output`."""
-    replicas = strategy.num_replicas_in_sync
-    config = workdir.claim(config)
-    preflight.check(config, replicas)
-
-    # --- Data ---------------------------------------------------------------------------------------------------------
-    prepared = prepare.records(config)
-    if "train" not in prepared.splits:
-        raise ValueError(f"Expected a train split in {config.dataset}. Received: {sorted(prepared.splits)}.")
-    num_classes = config.num_classes or prepared.num_classes
-    if num_classes < prepared.num_classes:
-        raise ValueError(f"Expected --num_classes of {prepared.num_classes} or more. Received: {num_classes}.")
-    steps_per_epoch = prepared.splits["train"] / config.batch_size
-    total_steps = config.steps or max(1, round(config.epochs * steps_per_epoch))
-    eval_steps = max(1, round(config.eval_every * steps_per_epoch)) if config.eval_every else total_steps
-
-    # --- Network, loss, optimizer: everything with variables, inside the scope ------------------------------------------
-    weights = class_weights.build(config.class_weights, prepared.statistics["train"], num_classes)
-    plain_terms = losses.build(config.loss, weights)
-    # The loss alone is compiled by XLA: cross entropy then takes 0.4 of the time on a CPU. The whole step would be slower.
-    terms = [t._replace(function=tf.function(t.function, jit_compile=True, autograph=False)) for t in plain_terms]
-    # Not earlier: preparing the data uses Python's random generator, and must not change the results of the run.
-    keras.utils.set_random_seed(config.seed)
-    learning_rate = config.learning_rate * 0.5 ** len(workdir.recoveries(folder))
-    schedule = optimizers.Schedule(config.schedule, learning_rate, total_steps, config.warmup_steps)
-    with strategy.scope():
-        model = network.build(config, num_classes)
-        average = network.build(config, num_classes) if config.ema_decay else None
-        if config.freeze:
-            initialize.freeze(model, config.freeze)
-        optimizer = optimizers.build(
-            config.optimizer,
-            schedule,
-            model,
-            weight_decay=config.weight_decay,
-            backbone_multiplier=config.backbone_learning_rate,
-            layer_decay=config.layer_decay,
-        )
-        scale = gradients_lib.LossScale() if config.precision == "mixed_float16" else None
-
-    # --- Resume; otherwise start from --init_from; otherwise from random weights ----------------------------------------
-    values = checkpoint.variables(model, optimizer, average=average, loss_scale=scale)
-    state = checkpoint.restore(folder, values)
-    if state:
-        checkpoint.check_data(state, prepared)
-        workdir.write_flags(output, config)
-    else:
-        state = checkpoint.State(num_classes=num_classes)
-        if config.init_from:
-            initialize.transfer(model, config.init_from, prepared.classes)
-        if average is not None:
-            average.set_weights(model.get_weights())
-    state.describe(prepared)
-    if folder == output:
-        print(overview.of_training(config, strategy, model, prepared, state, total_steps))
-
-    finish = pipeline.finisher(config.augment, config.crop_size, config.batch_size // replicas, config.augment_device)
-
-    # --- One step -------------------------------------------------------------------------------------------------------
-    forward = functools.partial(model, training=True)
-    if config.jit_compile:
-        forward = tf.function(forward, jit_compile=True, autograph=False)
-    output_weights = {"logits": 1.0, **model.aux_weights}
-    of_pixels, of_others = losses.of_pixels(terms), [t for t in terms if t.reads != losses.PIXELS]
-    factors = {f"{output}/{t.name}": weight * t.weight for output, weight in output_weights.items() for t in of_pixels}
-    factors |= {f"{t.reads[0]}/{t.name}": t.weight for t in of_others}
+    """The ordinary run, --trainer=supervised. Reads checkpoints from the workdir `folder` and writes to `output`."""
+    parts = assembly.build(config, strategy, folder, output)
+    state, values = assembly.resume(parts)
+    factors, of_outputs = losses.of_network(parts.terms, parts.model)
 
     def totals(batch):
         """{"logits/cross_entropy": (sum, count)} over a replica's batch, or over a part of it."""
-        outputs, pairs = forward(batch["image"]), {}
-        for output in output_weights:
-            logits, label = losses.at_one_size(outputs[output], batch["label"], model.aux_resolution)
-            pairs |= {f"{output}/{term.name}": term.function(logits, label) for term in of_pixels}
-        for term in of_others:
-            pairs[f"{term.reads[0]}/{term.name}"] = term.function(*losses.read(term, outputs, batch))
-        return pairs
+        return of_outputs(parts.forward(batch["image"]), batch)
 
-    def shares(pairs):
-        """The factor of each sum in the loss."""
-        # The count of the whole batch, so that gradients do not depend on how the batch is divided over the replicas.
-        counts = {
-            name: tf.distribute.get_replica_context().all_reduce("SUM", count) for name, (_, count) in pairs.items()
-        }
-        return {name: tf.math.divide_no_nan(factors[name], count) for name, count in counts.items()}
+    step = step_of(parts, gradients_of(parts, totals, factors), parts.optimizer.apply)
+    return loop(parts, state, values, step, lambda context: parts.stream(context, state.step))
+
+
+# --- One step -------------------------------------------------------------------------------------------------------------
+
+
+def gradients_of(parts: assembly.Parts, totals: Callable, factors: dict[str, float]) -> Callable:
+    """Makes the part of a step that each replica does: batch -> the network's gradients, and the numbers for the log.
+
+    Args:
+        parts: of the run.
+        totals: a replica's batch, or a part of it -> {term: (sum, count)}; what has no factor is only logged.
+        factors: {term: factor in the loss}.
+    """
+    variables, config, scale = parts.model.trainable_variables, parts.config, parts.scale
 
     def replica_gradients(batch):
-        batch = finish(batch)
+        batch = parts.finish(batch)
         loss_scale = 1.0 if scale is None else scale.value
         if config.accumulate_steps > 1:
-            parts, gradients = gradients_lib.accumulate(
-                totals, shares, batch, config.accumulate_steps, model.trainable_variables, loss_scale
+            pairs, gradients = gradients_lib.accumulate(
+                totals, factors, batch, config.accumulate_steps, variables, loss_scale
             )
+            terms = gradients_lib.weighted(pairs, factors)
         else:
             with tf.GradientTape() as tape:
                 pairs = totals(batch)
-                share = shares(pairs)
-                parts = {name: share[name] * total for name, (total, _) in pairs.items()}
-                loss = loss_scale * tf.add_n(list(parts.values()))
-            gradients = gradients_lib.of(tape, loss, model.trainable_variables)
-        gradients = tf.distribute.get_replica_context().all_reduce("SUM", gradients)
-        gradients = [gradient / loss_scale for gradient in gradients] if scale else gradients
-        norm = tf.linalg.global_norm(gradients)
-        norms = gradients_lib.module_norms("gradient", gradients, model.trainable_variables) | {"gradient_norm": norm}
-        norms = {name: value / replicas for name, value in norms.items()}
-        gradients = optimizers.clip(gradients, norm, config.clip_norm)
-        return gradients, {"loss": tf.add_n(list(parts.values())), **norms, **parts}
+                terms = gradients_lib.weighted(pairs, factors)
+                loss = loss_scale * tf.add_n(list(terms.values()))
+            gradients = gradients_lib.of(tape, loss, variables)
+        gradients, norms = gradients_lib.over_replicas(gradients, variables, config.clip_norm, scale)
+        others = gradients_lib.means({name: pair for name, pair in pairs.items() if name not in factors})
+        return gradients, {"loss": tf.add_n(list(terms.values())), **norms, **terms, **others}
+
+    return replica_gradients
+
+
+def step_of(parts: assembly.Parts, replica_gradients: Callable, apply: Callable) -> Callable:
+    """Makes a step of a run from what its replicas do.
+
+    Args:
+        parts: of the run.
+        replica_gradients: a replica's batch -> gradients summed over the replicas, and its share of the numbers for the log.
+        apply: changes the variables by these gradients, on each replica.
+    """
+    strategy, scale = parts.strategy, parts.scale
 
     @tf.function(autograph=False)  # AutoGraph would read the source of every layer, which takes seconds
     def train_step(batches):
@@ -176,43 +127,51 @@ def run(
             gradients, sums = strategy.run(replica_gradients, (batch,))
             logged = {name: strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
             if scale is None:
-                strategy.run(optimizer.apply, (gradients,))
+                strategy.run(apply, (gradients,))
             else:
                 finite = tf.math.is_finite(logged["gradient_norm"])
-                tf.cond(finite, functools.partial(strategy.run, optimizer.apply, (gradients,)), lambda: None)
+                tf.cond(finite, functools.partial(strategy.run, apply, (gradients,)), lambda: None)
                 # Overflows are normal until the scale is low enough. With a scale of 1 or less, the network itself overflows.
                 excused = tf.logical_and(tf.logical_not(finite), scale.value > 1.0)
                 logged["gradient_norm"] = tf.where(excused, 0.0, logged["gradient_norm"])
                 logged["loss_scale"] = tf.identity(scale.value)
                 scale.update(finite)
-            if average is not None:
-                optimizers.follow(average, model, config.ema_decay, optimizer.iterations)
+            if parts.average is not None:
+                optimizers.follow(parts.average, parts.model, parts.config.ema_decay, parts.optimizer.iterations)
             numbers.append(logged)
         return numbers
 
-    # --- The loop -------------------------------------------------------------------------------------------------------
-    def stream(context):
-        return pipeline.training(
-            prepared,
-            augment=config.augment,
-            crop_size=config.crop_size,
-            max_class_share=config.crop_max_class_share,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            first_batch=state.step,
-            replicas=replicas,
-            worker=(context.input_pipeline_id, context.num_input_pipelines),
-            cache=config.cache,
-            augment_device=config.augment_device,
-        )
+    return train_step
 
+
+# --- The loop -------------------------------------------------------------------------------------------------------------
+
+
+def loop(
+    parts: assembly.Parts,
+    state: checkpoint.State,
+    values: tf.train.Checkpoint,
+    train_step: Callable,
+    stream: Callable,
+) -> dict:
+    """Takes steps to the end, evaluates, saves and logs; returns the last evaluation.
+
+    Args:
+        parts: of the run.
+        state: where it begins.
+        values: what its checkpoints hold.
+        train_step: a list of batches -> the numbers of each step.
+        stream: the input context of a worker -> its batches, from the step of `state` on.
+    """
+    config, strategy, prepared, output = parts.config, parts.strategy, parts.prepared, parts.output
+    total_steps, eval_steps = parts.total_steps, parts.eval_steps
     batches = pipeline.readable(strategy.distribute_datasets_from_function(stream), prepared)
-    evaluated = model if average is None else average
+    evaluated = parts.model if parts.average is None else parts.average
     # Without XLA: validation images have many sizes, and XLA would compile the loss again for each size.
     names = [c.name for c in prepared.classes]
     cells = objects.classes_of_cells(config.loss, names)
     counted = metrics.build(config.metrics, names, prepared.things, cells)
-    validation_losses = counts.losses(plain_terms)
+    validation_losses = counts.losses(parts.plain_terms)
     what = (evaluated, prepared, strategy, config, "val", {**counted, "losses": validation_losses})
     evaluate = evaluate_lib.evaluator(*what) if "val" in prepared.splits else None
     finder = objects.build(config, evaluated.output, names, prepared.things)
@@ -223,7 +182,7 @@ def run(
     result, unlogged = {}, []
 
     def save():
-        gradients_lib.check_finite(unlogged, folder)
+        gradients_lib.check_finite(unlogged, parts.folder)
         checkpoint.save(output, values, state, config)
 
     with bar, log, summaries.Trace(config.profile_steps, output) as trace, Interruption() as interruption:
@@ -238,7 +197,7 @@ def run(
             due = state.step > 0 and (state.step % eval_steps == 0 or state.step >= total_steps)
             signal = agree(interruption.requested)
             if due and state.evaluated != state.step and not signal:
-                gradients_lib.check_finite(unlogged, folder)
+                gradients_lib.check_finite(unlogged, parts.folder)
                 pause = time.monotonic()
                 found = evaluate(lambda: agree(interruption.requested)) if evaluate else None
                 signal = agree(interruption.requested)
@@ -276,12 +235,12 @@ def run(
                 unlogged.append((state.step, logged, strategy.experimental_local_results(batch["id"])))
             bar.update(len(some))
             if state.step % config.log_every == 0:
-                gradients_lib.check_finite(unlogged, folder)
+                gradients_lib.check_finite(unlogged, parts.folder)
                 means = {k: float(np.mean([logged[k] for _, logged, _ in unlogged])) for k in unlogged[0][1]}
                 elapsed = time.monotonic() - clock
                 rate, means["data_wait"] = len(unlogged) * config.batch_size / elapsed, waited / elapsed
-                means["learning_rate"] = float(schedule(state.step - 1))
-                log.training(state.step, {**means, "images_per_second": rate}, model)
+                means["learning_rate"] = float(parts.schedule(state.step - 1))
+                log.training(state.step, {**means, "images_per_second": rate}, parts.model)
                 bar.set_postfix(overview.beside_the_bar(means, rate))
                 unlogged.clear()
                 clock, waited = time.monotonic(), 0.0

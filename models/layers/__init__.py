@@ -11,6 +11,7 @@ from models.layers.convolution import conv, depthwise_conv, transposed_conv
 from models.layers.deformable_attention import deformable_attention
 from models.layers.dense import dense
 from models.layers.dilated_pooling import average_pool, dilated_max_pool
+from models.layers.discriminator import discriminator
 from models.layers.initial_weights import (
     Rule,
     initial_weights,
@@ -64,6 +65,7 @@ __all__ = [
     "depthwise_conv",
     "depthwise_conv_norm",
     "dilated_max_pool",
+    "discriminator",
     "dropout",
     "fit",
     "initial_weights",

@@ -26,7 +26,7 @@ def test_help_is_a_page(word):
     assert 30 < text.count("\n") < 60
     assert max(map(len, text.splitlines())) <= 140
     for mode, what in config.MODES.items():
-        assert f"  {mode:10}{what}\n" in text
+        assert f"  {mode:13}{what}\n" in text
     assert "--batch_size     Images in a step, over all replicas (default: 8)\n" in text
     assert "python main.py --flagfile=configs/quickstart.flags\n" in text
 

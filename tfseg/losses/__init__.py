@@ -82,6 +82,33 @@ def of_pixels(terms: list[Term]) -> list[Term]:
     return [term for term in terms if term.reads == PIXELS]
 
 
+def of_network(terms: list[Term], model: keras.Model) -> tuple[dict[str, float], Callable]:
+    """The terms of each output of a network, by name, such as `logits/cross_entropy` and `aux_0/cross_entropy`.
+
+    Args:
+        terms: of the loss.
+        model: a network of `models.build`.
+
+    Returns:
+        {name: factor in the loss}, and a function from the network's outputs and a batch to {name: (sum, count)}.
+    """
+    weights = {"logits": 1.0, **model.aux_weights}
+    pixels, others = of_pixels(terms), [term for term in terms if term.reads != PIXELS]
+    factors = {f"{output}/{term.name}": weight * term.weight for output, weight in weights.items() for term in pixels}
+    factors |= {f"{term.reads[0]}/{term.name}": term.weight for term in others}
+
+    def totals(outputs, batch):
+        pairs = {}
+        for output in weights:
+            logits, label = at_one_size(outputs[output], batch["label"], model.aux_resolution)
+            pairs |= {f"{output}/{term.name}": term.function(logits, label) for term in pixels}
+        for term in others:
+            pairs[f"{term.reads[0]}/{term.name}"] = term.function(*read(term, outputs, batch))
+        return pairs
+
+    return factors, totals
+
+
 def check_reads(terms: list[Term], outputs, batch) -> None:
     """Refuses a loss that reads what neither the network nor the data set provides.
 

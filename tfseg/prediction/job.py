@@ -92,8 +92,12 @@ class Job:
                 self.done += 1
                 before = bar.n
 
-    def say_result(self, places: list[str]) -> None:
-        """Prints how many images are predicted, and where; raises ValueError if some are not."""
+    def say_result(self, places: list[str], about: tuple[str, ...] = ("legend.png", "classes.json")) -> None:
+        """Prints how many images are predicted, and where; `about` are files that explain them.
+
+        Raises:
+            ValueError: if some images are not predicted.
+        """
         seconds = time.monotonic() - self.clock[1] if self.clock else 0
         rate = f", {(self.done - self.clock[0]) / seconds:.3g} images/s" if seconds > 0 and self.done > 1 else ""
         shown = dict.fromkeys(
@@ -102,7 +106,7 @@ class Job:
         shown = [f"{place} ({self.config.label_ids} ids)" if place == "labels/" else place for place in shown]
         print(
             f"{self.done} of {self.seen} images predicted in {self.config.output_dir}: "
-            f"{', '.join([*shown, 'legend.png', 'classes.json'])}{rate}"
+            f"{', '.join([*shown, *about])}{rate}"
         )
         if self.failed:
             lines = "\n  ".join(self.failed[number] for number in sorted(self.failed))
