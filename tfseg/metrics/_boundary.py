@@ -1,15 +1,10 @@
 """What the metrics of boundaries share. They are counted on the host, image by image, by OpenCV."""
 
-import concurrent.futures
-
 import numpy as np
 import tensorflow as tf
 
 from input_pipeline import IGNORE
 from tfseg.metrics import _per_class
-
-# Python's threads, because an evaluation whose boundaries were counted in TensorFlow's own threads overran their stack.
-_THREADS = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="boundary")
 
 
 def check_width(width: float) -> None:
@@ -38,10 +33,7 @@ def count(seen, function, shape: tuple[int, ...]):
                 total += function(label.astype(np.int32), prediction, valid)
         return total
 
-    def elsewhere(labels, predictions):
-        return _THREADS.submit(batch, labels, predictions).result()
-
-    total = tf.numpy_function(elsewhere, [seen.label, seen.prediction], tf.int64, stateful=False)
+    total = tf.numpy_function(batch, [seen.label, seen.prediction], tf.int64, stateful=False)
     return tf.ensure_shape(total, shape)
 
 

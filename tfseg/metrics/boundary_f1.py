@@ -64,7 +64,9 @@ def edges(mask: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 def near(edge: np.ndarray, other: np.ndarray, tolerance: float) -> int:
     """How many pixels of an edge lie within a Euclidean distance of one of the other edge; both bool [height, width]."""
-    places, others = np.argwhere(edge), np.argwhere(other)
+    # From 1 on: TensorFlow's threads take the smallest float above 0 for 0, and SciPy, which divides points at 0 by that float,
+    # would never come to an end.
+    places, others = np.argwhere(edge) + 1, np.argwhere(other) + 1
     if not len(places) or not len(others):
         return 0
     # A tree of the few pixels on the edges takes a fraction of the time of a distance transform of the whole image.

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.tfseg.inference import reference
 from tests.tfseg.metrics import samples
@@ -62,3 +63,11 @@ def test_ignored_pixels_make_no_edge_and_change_nothing():
     label = [[1, 1, 1, 255, 255, 0, 0, 0]]  # no valid pixel has a valid neighbour of another class
     for prediction in ([[1, 1, 1, 0, 1, 0, 0, 0]], [[1, 1, 1, 1, 1, 0, 0, 0]]):
         assert values(label, prediction, 2, width=1)["mean_boundary_f1"] is None
+
+
+def test_edges_on_the_border_of_the_picture_in_tensorflows_threads():
+    """They take denormal floats for 0; with half of the points at 0, SciPy's tree once recursed until the process crashed."""
+    edge = np.zeros((40, 60), bool)
+    edge[:30, 0] = edge[:3, 50] = True
+    near = tf.function(lambda x: tf.numpy_function(lambda e: np.int64(boundary_f1.near(e, e, 2.0)), [x], tf.int64))
+    assert near(edge) == 33
