@@ -22,3 +22,12 @@ def build(config: config_lib.Config, num_classes: int) -> keras.Model:
         if hasattr(layer, "across_replicas"):
             layer.across_replicas = config.sync_batch_norm
     return model
+
+
+def check_images(model: keras.Model, mode: str) -> None:
+    """Raises ValueError if a network cannot be given images alone, as --mode=predict and --mode=export do."""
+    if model.input.shape[-1] != 3:
+        raise ValueError(
+            f"Expected for --mode={mode} a network of RGB images. Received: {model.name}, which sees "
+            f"{model.input.shape[-1]} channels. It follows objects through a sequence: use --mode=track."
+        )

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import input_pipeline
 import models
-from input_pipeline import ops, pipeline
+from input_pipeline import ops, pairs, pipeline
 from tfseg import (
     class_weights,
     counts,
@@ -45,12 +45,18 @@ def check(config: config_lib.Config, replicas: int) -> None:
     with trial("loss", config.loss):
         _try_losses(config, classes)
     check_augmentation(config, replicas)
+    check_pairs(config)
     with trial("optimizer", config.optimizer):
         _try_optimizer(config)
     check_inference(config)
     check_metrics(config)
     check_objects(config)
     model = check_network(config)
+    if (sees := model.input.shape[-1]) != (given := 6 if config.pairs else 3):
+        raise ValueError(
+            f"Expected a network of {given} channels {'with' if config.pairs else 'without'} --pairs. Received: "
+            f"--model={config.model}, which sees {sees}."
+        )
     with trial("loss", config.loss):
         terms, features = losses.build(config.loss), input_pipeline.features(config.dataset, config.data_dir)
         features = [name for name in features if name != "id"]  # for messages only: losses and counts read numbers
@@ -122,6 +128,21 @@ def check_augmentation(config: config_lib.Config, replicas: int = 1) -> None:
         example = {"image": tf.zeros([*SIZE, 3], tf.uint8), "label": tf.zeros(SIZE, tf.uint8)}
         augment(example, tf.constant([0, 0]))
         pipeline.finisher(config.augment, config.crop_size, config.batch_size // replicas, config.augment_device)
+
+
+def check_pairs(config: config_lib.Config) -> None:
+    """Raises ValueError if --pairs has wrong options, or cannot be used with the data set and the augmentation."""
+    with trial("pairs", config.pairs):
+        make = pairs.build(config.pairs)
+    if make is None:
+        return
+    if "instances" not in input_pipeline.features(config.dataset, config.data_dir):
+        raise ValueError(f"Expected a data set with instances for --pairs. Received: --dataset={config.dataset}.")
+    if config.augment_device != "host" or ops.mix(config.augment, 1):
+        raise ValueError(
+            "Expected for --pairs augmentation on the host that mixes no images. Received: --augment_device="
+            f"{config.augment_device} --augment={config.augment}."
+        )
 
 
 @contextlib.contextmanager

@@ -204,6 +204,7 @@ def run(
             worker=(context.input_pipeline_id, context.num_input_pipelines),
             cache=config.cache,
             augment_device=config.augment_device,
+            make_pairs=config.pairs,
         )
 
     batches = pipeline.readable(strategy.distribute_datasets_from_function(stream), prepared)
