@@ -177,6 +177,9 @@ def evaluate(config: config_lib.Config) -> dict:
     strategy = distribute.build(config.strategy)
     with strategy.scope():
         model, state = trained_model(config, prepared.num_classes)
+    network.check_channels(model, config.pairs)
+    if attack or checked:
+        network.check_images(model, "evaluate --attack or --consistency")
     outputs, order = model.output["logits"].shape[-1], None
     if outputs < prepared.num_classes:
         raise ValueError(

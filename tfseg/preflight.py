@@ -52,11 +52,7 @@ def check(config: config_lib.Config, replicas: int) -> None:
     check_metrics(config)
     check_objects(config)
     model = check_network(config)
-    if (sees := model.input.shape[-1]) != (given := 6 if config.pairs else 3):
-        raise ValueError(
-            f"Expected a network of {given} channels {'with' if config.pairs else 'without'} --pairs. Received: "
-            f"--model={config.model}, which sees {sees}."
-        )
+    network.check_channels(model, config.pairs)
     with trial("loss", config.loss):
         terms, features = losses.build(config.loss), input_pipeline.features(config.dataset, config.data_dir)
         features = [name for name in features if name != "id"]  # for messages only: losses and counts read numbers

@@ -39,6 +39,6 @@ def test_the_first_and_the_last_frame_do_not_count_and_objects_count_alike():
     assert (found["J"], found["F"], found["J_and_F"]) == (0.75, 0.75, 0.75)
     assert scores.mean_of([found, {"J": 0.25, "F": 0.75}]) == {"J": 0.5, "F": 0.75, "J_and_F": 0.625}
     with pytest.raises(
-        ValueError, match=r"and one or more between the first and the last\. Received: 2 objects, and 0"
+        ValueError, match=r"and of one or more between the first and the last\. Received: 2 objects, and 0"
     ):
         scores.of_sequence(given[:2], true[:2])
