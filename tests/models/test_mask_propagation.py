@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import models
+from input_pipeline import pairs
 from models import weights
 from tests import symbolic
 from tests.parity import fill, test_parity
@@ -43,8 +44,9 @@ def test_the_small_network_has_the_same_modules_and_takes_what_the_reference_tak
     # The reference's third and later blocks and third convolutions are all that is missing.
     assert all(re.search(r"layer\d\.([2-9]|1\d|2\d)\.|\.(conv|bn)3$", name) for name in modules - ours)
     assert model.output["features"].shape == (None, 5, 6, 512)
-    # RGB 1, 2, 3; one pixel to the left, two down: 128 - 8 and 128 + 16; a mask of 0.2.
-    pixel = np.array([1, 2, 3, 120, 144, 51], np.float32)
+    # RGB 1, 2, 3; one pixel to the left and two down, as pairs.py and tracking write them; a mask of 0.2.
+    left, down = (pairs.FLOW_ZERO + pairs.FLOW_UNIT * pixels for pixels in (-1, 2))
+    pixel = np.array([1, 2, 3, left, down, 51], np.float32)
     normalized = model.get_layer("normalization")(pixel[np.newaxis, np.newaxis, np.newaxis])
     np.testing.assert_allclose(normalized[0, 0, 0], [3 - 104, 2 - 117, 1 - 123, -1, 2, 0.2], rtol=1e-6)
 

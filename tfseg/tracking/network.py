@@ -1,5 +1,6 @@
 """What tracking asks of a network: an object's probability from its mask in the frame before, its features, the foreground."""
 
+import cv2
 import keras
 import numpy as np
 import tensorflow as tf
@@ -66,12 +67,17 @@ class Network:
         given = [crops.cut(frame, still, mask, box, self.size) for mask, box in zip(masks, boxes, strict=True)]
         found = self._compute(np.stack(given))[1]
         covered = tf.image.resize(np.stack(given)[..., -1:] / 255, found.shape[1:3], "area")
-        mean = (found * covered).numpy().sum((1, 2)) / covered.numpy().sum((1, 2))
+        mean = (found * covered).numpy().sum((1, 2))
         return mean / np.maximum(np.linalg.norm(mean, axis=-1, keepdims=True), 1e-12)
 
     def foreground(self, frame: np.ndarray) -> np.ndarray:
-        """The probability that a pixel belongs to any object, float32 [height, width]: the answer to an empty mask."""
+        """The probability that a pixel belongs to any object, float32 [height, width]: the answer to an empty mask.
+
+        A frame that is smaller than the crops is enlarged to them, as images were in the training.
+        """
         height, width = frame.shape[:2]
-        nothing = np.zeros((height, width), np.float32)
-        empty = crops.channels(frame, np.zeros((height, width, 2), np.float32), nothing)
-        return self._compute(empty[np.newaxis])[0][0].numpy()
+        scale = max(1.0, min(self.size) / min(height, width))
+        size = round(height * scale), round(width * scale)
+        nothing = np.zeros((height, width, 3), np.float32)
+        empty = crops.cut(frame, nothing[..., :2], nothing[..., 0], crops.Box(0, 0, height, width), size)
+        return cv2.resize(self._compute(empty[np.newaxis])[0][0].numpy(), (width, height))
