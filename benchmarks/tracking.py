@@ -23,7 +23,7 @@ from tfseg.tracking import propagation, scores
 from tfseg.tracking.network import Network
 
 FRAMES, SIZE, SIDE = 20, (64, 112), handwriting.SIDE
-BAR, GRAY = (36, 76), 70  # columns of the bar, and its brightness: darker than ink, as the ground is
+BAR, GRAY = (40, 70), 70  # columns of the bar, and its brightness: darker than ink, as the ground is
 SPEED = (3.8, 4.2)  # pixels a frame: from the left of the bar to its right in 20 frames
 WRITTEN = 3  # movies that --output_dir gets
 
