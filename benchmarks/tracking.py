@@ -25,6 +25,7 @@ from tfseg.tracking.network import Network
 FRAMES, SIZE, SIDE = 20, (64, 112), handwriting.SIDE
 BAR, GRAY = (40, 70), 70  # columns of the bar, and its brightness: darker than ink, as the ground is
 SPEED = (3.8, 4.2)  # pixels a frame: from the left of the bar to its right in 20 frames
+WAYS = "copy of the first mask", "flow alone", "network", "network, re-identification"
 WRITTEN = 3  # movies that --output_dir gets
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run whose network follows the digits.", required=True)
@@ -32,7 +33,9 @@ DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "The folder of MNIST's digits, as for the data set digits.", required=True
 )
 MOVIES = flags.DEFINE_integer("movies", 20, "How many.", lower_bound=1)
-THRESHOLD = flags.DEFINE_float("reidentify", 0.5, "Similarity from which a lost digit is found again.")
+THRESHOLD = flags.DEFINE_float(
+    "reidentify", 0.5, "Similarity from which a lost digit is found again.", lower_bound=1e-6
+)
 SEED = flags.DEFINE_integer("seed", 0, "Another one draws other movies.")
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "", "Where some movies are written; blank: nowhere.")
 
@@ -59,13 +62,14 @@ def movie(options: scenes.Options, index: int) -> tuple[list[np.ndarray], list[n
     return frames, maps
 
 
-def followed(frames, first, network, threshold):
-    """The ids of every frame. A network of None moves masks along the flow; a threshold of 0 looks for nothing."""
+def followed(frames, first, network, threshold=0.0):
+    """Yields the ids of every frame, and with a threshold those after re-identification. Without a network masks are moved."""
     one = propagation.Track(frames, first.astype(int), network)
     one.forwards()
+    yield [one.owners(at) for at in range(len(frames))]
     if threshold:
         one.reidentify(threshold)
-    return [one.owners(at) for at in range(len(frames))]
+        yield [one.owners(at) for at in range(len(frames))]
 
 
 def right(ids, true):
@@ -93,21 +97,16 @@ def main(_):
         config_lib.load(WORKDIR.value), mode="track", workdir=str(pathlib.Path(WORKDIR.value).resolve())
     )
     network = Network(evaluate.trained_model(config)[0], config.crop_size)
-    ways = {
-        "copy of the first mask": lambda frames, first: [first] * len(frames),
-        "flow alone": lambda frames, first: followed(frames, first, None, 0),
-        "network": lambda frames, first: followed(frames, first, network, 0),
-        "network, re-identification": lambda frames, first: followed(frames, first, network, THRESHOLD.value),
-    }
-    results = {way: [] for way in ways}
+    results = {way: [] for way in WAYS}
     hidden = []
     for index in tqdm(range(MOVIES.value), "movies", disable=None):
         frames, maps = movie(options, index)
         hidden.append(sum(not (ids == 1).any() for ids in maps))
         if OUTPUT_DIR.value and index < WRITTEN:
             write(frames, maps, pathlib.Path(OUTPUT_DIR.value) / f"{index:03}")
-        for way, follow in ways.items():
-            ids = follow(frames, maps[0])
+        copies = [maps[0]] * len(frames)
+        found = copies, *followed(frames, maps[0], None), *followed(frames, maps[0], network, THRESHOLD.value)
+        for way, ids in zip(WAYS, found, strict=True):
             results[way].append({**scores.of_sequence(ids, maps), "right": right(ids[-1], maps[-1])})
     rows = [
         [
