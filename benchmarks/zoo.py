@@ -42,7 +42,7 @@ def main():
 def cost(spec: str) -> tuple[str, str]:
     """(parameters, 1e9 multiply-accumulates) as the page has them."""
     try:
-        model = symbolic.build(spec, CLASSES, (*SIZE, 3))
+        model = symbolic.build(spec, CLASSES, (*SIZE, None))
         macs = f"{profile.multiply_accumulates(model) / 1e9:.2f}"
     except ValueError:  # An image too small for the network, or of a size that only other options take.
         model, macs = symbolic.build(spec, CLASSES), "-"

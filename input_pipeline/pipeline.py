@@ -18,7 +18,7 @@ import tensorflow as tf
 from absl import logging
 
 import input_pipeline
-from input_pipeline import IGNORE, boxes, decoded, ops, records
+from input_pipeline import IGNORE, boxes, decoded, ops, pairs, records
 from input_pipeline.labelled import UNLABELLED
 
 # Examples are shuffled while they are encoded, so the buffer holds files, not pixels. TFDS has already written the records
@@ -46,6 +46,7 @@ def training(
     cache: str = "none",
     augment_device: str = "host",
     threads: int = 0,
+    make_pairs: str = "",
 ) -> tf.data.Dataset:
     """Endless batches of {image: float32 [batch, height, width, 3] RGB 0..255, label: uint8 [batch, height, width], id}.
 
@@ -72,6 +73,7 @@ def training(
         cache: `none`, or where decoded examples are kept: `memory` or `disk` (`decoded.py`). The order is the same.
         augment_device: `host`, or `device`: the images are uint8 crops, and the function of `finisher` does the rest.
         threads: of the stream's own pool; 0: one for each core.
+        make_pairs: how each image becomes an example of mask propagation (`pairs.py`), with an image of six channels.
     """
     unlabelled = split == UNLABELLED
     mixed = ops.mix(augment, ops.GROUP) if augment_device == "host" and not unlabelled else None
@@ -91,6 +93,7 @@ def training(
     run_seed, most_boxes = tf.constant([seed, stream], tf.int32), prepared.boxes.get(split, 0)
     geometry, color = ops.build_parts(augment, crop_size, statistics["mean"], 1.0 if unlabelled else max_class_share)
     examples, read = source(prepared, cache, split)
+    make = None if unlabelled else pairs.build(make_pairs)
     threads = threads or _cores()
     folded = tf.random.experimental.stateless_fold_in
 
@@ -123,6 +126,7 @@ def training(
             example = {**example, "image": image, SEED: example_seed}
         else:
             example = color(example, example_seed)
+            example = make(example, folded(example_seed, pairs.SEED)) if make else example
             example |= {SEED: example_seed} if mixed or unlabelled else {}
             example |= {PLACE: position} if mixed else {}
         return boxes.pad(example, most_boxes)
@@ -228,20 +232,24 @@ def evaluation(
     batch_size: int,
     replicas: int = 1,
     worker: tuple[int, int] = (0, 1),
+    make_pairs: str = "",
 ) -> tf.data.Dataset:
     """Batches of {image: uint8 [batch, height, width, 3], label: uint8 [batch, height, width], id}, each image once.
 
     Images keep their own size; if a split has several sizes, a batch is one image. The last batch is filled up with
     examples whose label is IGNORE everywhere, so that every batch is full and all replicas get the same number. With
-    several workers, `worker` (index, number of workers) reads only its own share.
+    several workers, `worker` (index, number of workers) reads only its own share. `make_pairs` is that of `training`; the pair
+    of an image is always the same.
     """
+    make = pairs.build(make_pairs)
     if len(prepared.statistics[split]["sizes"]) > 1:
         batch_size = 1
     count = prepared.splits[split]
 
     @tf.autograph.experimental.do_not_convert
     def read(index, x):
-        x = boxes.pad(input_pipeline.decode(x), prepared.boxes.get(split, 0))
+        x = pairs.of_evaluation(make, input_pipeline.decode(x), index)
+        x = boxes.pad(x, prepared.boxes.get(split, 0))
         # What only fills up a batch has nothing in it: neither labels nor objects.
         nothing = {"label": IGNORE, "boxes": 0, "box_classes": boxes.NONE, "instances": 0}
         return x | {k: tf.where(index < count, x[k], tf.cast(v, x[k].dtype)) for k, v in nothing.items() if k in x}

@@ -13,6 +13,7 @@ A module has `build` and REFERENCE, and may declare the following; a name that l
     `last_step` of `build`'s options that returns it, or None.
   FULL_SIZE: the outputs to which both apply, if auxiliary ones are as large as "logits".
   NORMALIZATION: what the reference does to the pixels, if no backbone says this.
+  CHANNELS: of its input, if they are not the three of an RGB image.
   RENAMES: (pattern, replacement) pairs from our layer names to the reference's keys; or a function `renames` of `build`'s
     options that returns them.
   ALIASES: (pattern, replacement) pairs from keys of the reference that repeat another key's tensor to that key.
@@ -46,6 +47,7 @@ HOOKS = {
     "last_step": None,
     "FULL_SIZE": ("logits",),
     "NORMALIZATION": "default",
+    "CHANNELS": 3,
     "RENAMES": (),
     "renames": None,
     "ALIASES": (),
@@ -62,14 +64,15 @@ def names():
 
 
 def build(
-    spec, num_classes, input_shape=(None, None, 3), weights=None, normalization="default", native_resolution=False
+    spec, num_classes, input_shape=(None, None, None), weights=None, normalization="default", native_resolution=False
 ):
     """Builds the network of a spec such as `enet` or `unet(upsampling="bilinear")`.
 
     Args:
       spec: the name of a module of this package, with the options of its `build`.
       num_classes: channels of the logits.
-      input_shape: (height, width, channels) without the batch; None is a size known only at run time.
+      input_shape: (height, width, channels) without the batch; None is a size known only at run time, or the channels that the
+        network is made for: 3, the RGB of an image, but in the few modules that declare CHANNELS.
       weights: None for random weights; a `.weights.h5`, `.keras`, `.pth` or `.safetensors` file of the same network; or
         "imagenet" for the published weights of its backbone (models/weights/published.py), with random weights for the rest.
       normalization: what the first layer does to the pixels: "default" (what the backbone's published weights expect, or
@@ -86,13 +89,21 @@ def build(
     """
     if num_classes < 1:
         raise ValueError(f"Expected num_classes of at least 1. Received: num_classes={num_classes!r}.")
-    if len(input_shape) != 3 or not input_shape[-1]:
+    if len(input_shape) != 3 or input_shape[-1] == 0:
         raise ValueError(f"Expected input_shape (height, width, channels). Received: input_shape={input_shape}.")
     call = specs.parse(spec)
     architecture = specs.find("models", call.name, names())
     specs.check_module(architecture, ["build"], HOOKS)
     specs.check(architecture.build, call, None, None)
     inner, inner_call = _network(architecture, call)
+    channels = _hook(inner, "CHANNELS")
+    if input_shape[-1] is None:
+        input_shape = (*input_shape[:2], channels)
+    elif channels != HOOKS["CHANNELS"] and input_shape[-1] != channels:
+        raise ValueError(
+            f"Expected {channels} channels for {call.name}, which sees more than an image. Received: "
+            f"input_shape={input_shape}. Leave the number out (None); its module says what the channels are."
+        )
     backbone = _backbone(inner, inner_call)
     if normalization == "default":
         normalization = backbones.normalization(backbone) if backbone else _hook(inner, "NORMALIZATION")

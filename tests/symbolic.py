@@ -23,7 +23,7 @@ def scope():
     keras.backend.clear_session(free_memory=False)
 
 
-def build(spec, num_classes, input_shape=(None, None, 3), **options):
+def build(spec, num_classes, input_shape=(None, None, None), **options):
     """Like `models.build`, but its variables have no values: for counting, for shapes, and for `outputs`."""
     with scope():
         return models.build(spec, num_classes, input_shape, **options)

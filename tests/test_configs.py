@@ -66,7 +66,7 @@ def test_it_parses_and_says_what_it_is(path):
 def test_its_network_builds_at_its_crop_size(path):
     config = parse(path)
     model = symbolic.build(
-        config.model, config.num_classes or CLASSES, (*config.crop_size, 3), normalization=config.normalization
+        config.model, config.num_classes or CLASSES, (*config.crop_size, None), normalization=config.normalization
     )
     assert "logits" in model.output
     if config.init_from == "imagenet":

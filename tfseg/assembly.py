@@ -63,6 +63,7 @@ class Parts:
             "worker": (context.input_pipeline_id, context.num_input_pipelines),
             "cache": config.cache,
             "augment_device": config.augment_device,
+            "make_pairs": config.pairs,
         }
         return pipeline.training(self.prepared, **{**chosen, **options})
 

@@ -18,7 +18,7 @@ from absl import app, flags, logging
 from tfseg import config, flagfiles, help_text, silence, transcript, zoo
 
 # Modes that read the run in --workdir. Training creates a run; the other modes need none.
-OF_A_RUN = ("evaluate", "predict", "pseudo_label", "export")
+OF_A_RUN = ("evaluate", "predict", "pseudo_label", "track", "export")
 
 
 def run(mode: str = "") -> None:

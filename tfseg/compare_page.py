@@ -9,7 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 import input_pipeline
-from tfseg import bootstrap, class_names, evaluate, image_counts, inference, page_parts, pictures, prepare
+from tfseg import bootstrap, class_names, evaluate, image_counts, inference, network, page_parts, pictures, prepare
 from tfseg import config as config_lib
 
 SHOWN = 4  # images in each direction
@@ -104,6 +104,7 @@ def _tiles(options, names, evaluations, wanted):
 def _predictor(run, counts, name, prepared):
     """A function from an image, uint8 [height, width, 3], to its prediction with the ids of the data set."""
     model, state = evaluate.trained_model(run, prepared.num_classes)
+    network.check_images(model, "compare")
     if state.step != counts.step:
         raise ValueError(
             f"Expected the weights of step {counts.step} in {name}, which were evaluated. Received: step {state.step}. "

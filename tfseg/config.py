@@ -19,6 +19,7 @@ MODES = {
     "evaluate": "mIoU and the other metrics of a run's best checkpoint on --split",
     "compare": "two runs of --workdirs class by class and image by image, or the table of many runs",
     "predict": "label maps, colours and overlays of --images, into --output_dir",
+    "track": "follows the objects of --first_mask through --images, a sequence or a video, into --output_dir",
     "export": "a run's network for other programs, into --output_dir; the same as export.py",
     "pseudo_label": "labels images by a run's network: images and masks to train on, in --output_dir",
     "prepare": "builds the records of --dataset from --data_dir and prints its statistics",
@@ -103,6 +104,11 @@ class Config:
     augment: str = _option(
         "affine(scale=(0.5, 2.0), flip=True) | brightness(0.2) | contrast(0.2)",
         "Chain of augmentations (input_pipeline/ops), or camvid|cityscapes|voc|ade20k (papers' recipes); blank: a crop only.",
+    )
+    pairs: str = _option(
+        "",
+        "`deformed(shift=6.0, error=0.15, blank=0.15, still=0.2)` makes of images with instances what mask propagation is "
+        "trained on: image, flow and an object's deformed mask. The classes are then ground and object; see docs/tracking.md.",
     )
     crop_size: tuple[int, int] = _option((360, 480), "Height and width of a training crop, pixels.")
     crop_max_class_share: float = _option(
@@ -220,7 +226,8 @@ class Config:
     checkpoint: str = _option("best", "Which weights of the workdir to use.", ("best", "last"))
     images: str = _option(
         "",
-        "Images and videos to predict: a file, a folder, a quoted pattern, `-` for a list on standard input, or `camera:0`.",
+        "Images and videos to predict or track: a file, a folder, a quoted pattern, `-` for a list on standard input, "
+        "or `camera:0`.",
     )
     output_dir: str = _option("", "Folder for predictions or for an export.")
     label_ids: str = _option(
@@ -247,6 +254,16 @@ class Config:
         "", "Also an archive for a benchmark's server: `cityscapes`, `voc(competition=6, split='test')` or `ade20k`."
     )
     max_frames: int = _option(0, "Frames to predict of each video or camera; 0: all, of a camera until Ctrl-C.")
+    first_mask: str = _option(
+        "", "With track: the objects in the first frame, a PNG of ids as large as it; 0 is none, and 255 is ignored."
+    )
+    reidentify: float = _option(
+        0.0,
+        "With track: similarity, 0..1, from which a lost object is found again, usually 0.5; 0: it is not looked for.",
+    )
+    true_masks: str = _option(
+        "", "With track: the true ids of some frames, by the frames' names, a folder or a quoted pattern, for J and F."
+    )
 
     _section("Export")
     format: str = _option("saved_model", "What an export is written as.", tuple(exports.names()))

@@ -6,7 +6,7 @@ from tfseg import exports
 
 # Options that name a file or a folder: `~` is the home folder, and a relative path becomes absolute, so that a workdir
 # can be used from any folder. Those of the second row may also be a word that is not a path.
-PATHS = ("workdir", "data_dir", "cache_dir", "images", "output_dir", *exports.names())
+PATHS = ("workdir", "data_dir", "cache_dir", "images", "output_dir", "first_mask", "true_masks", *exports.names())
 PERHAPS_PATHS = ("init_from", "class_weights", "labelled")
 LIST, CAMERA = "-", "camera:"  # --images that are no paths: a list on standard input, and the beginning of `camera:0`
 
@@ -25,6 +25,7 @@ def check(config) -> None:
     expect(config, "ema_decay", 0 <= config.ema_decay < 1, "in [0, 1)")
     expect(config, "confidence", 0 <= config.confidence <= 1, "in [0, 1]")
     expect(config, "quantile", 0 <= config.quantile < 1, "in [0, 1)")
+    expect(config, "reidentify", 0 <= config.reidentify <= 1, "in [0, 1]")
     expect(config, "opacity", 0 <= config.opacity <= 1, "in [0, 1]")
     expect(config, "crop_max_class_share", 0 < config.crop_max_class_share <= 1, "in (0, 1]")
     expect(config, "crop_size", len(config.crop_size) == 2 and min(config.crop_size) > 0, "HEIGHT,WIDTH in pixels")

@@ -73,7 +73,7 @@ def evaluator(
 
     def batches(context=None):
         worker = (context.input_pipeline_id, context.num_input_pipelines) if context else (0, 1)
-        return pipeline.evaluation(prepared, split, batch_size, replicas, worker)
+        return pipeline.evaluation(prepared, split, batch_size, replicas, worker, config.pairs)
 
     spec = batches().element_spec
     total = -(-prepared.splits[split] // (replicas * spec["label"].shape[0]))
@@ -118,7 +118,7 @@ def evaluator(
                 for parts in zip(*map(strategy.experimental_local_results, shown), strict=True):
                     for example in zip(*(part.numpy() for part in parts), strict=True):
                         for watch in watchers:
-                            watch(*example)
+                            watch(example[0], example[1][..., :3], *example[2:])
         return totals
 
     return evaluate
@@ -177,6 +177,9 @@ def evaluate(config: config_lib.Config) -> dict:
     strategy = distribute.build(config.strategy)
     with strategy.scope():
         model, state = trained_model(config, prepared.num_classes)
+    network.check_channels(model, config.pairs)
+    if attack or checked:
+        network.check_images(model, "evaluate --attack or --consistency")
     outputs, order = model.output["logits"].shape[-1], None
     if outputs < prepared.num_classes:
         raise ValueError(

@@ -41,6 +41,7 @@ from tfseg import (
     exports,
     inference,
     inference_graph,
+    network,
     objects,
     preflight,
     prepare,
@@ -167,6 +168,7 @@ def _is_export(folder):
 def _export(config, aside, target):
     """Writes the export aside, checks it, and puts it in its place."""
     model, state = evaluate.trained_model(config)
+    network.check_images(model, "export")
     records = _records(config)
     size = _size(config, records)
     samples = _samples(config, records, size)

@@ -22,3 +22,22 @@ def build(config: config_lib.Config, num_classes: int) -> keras.Model:
         if hasattr(layer, "across_replicas"):
             layer.across_replicas = config.sync_batch_norm
     return model
+
+
+def check_channels(model: keras.Model, pairs: str) -> None:
+    """Raises ValueError unless a network sees what a data set gives: RGB images, or with --pairs six channels."""
+    given, sees = (6 if pairs else 3), model.input.shape[-1]
+    if sees != given:
+        raise ValueError(
+            f"Expected a network of {given} channels {'with' if pairs else 'without'} --pairs. Received: {model.name}, which "
+            f"sees {sees}. Take --model=mask_propagation with --pairs=deformed(), and other networks without."
+        )
+
+
+def check_images(model: keras.Model, mode: str) -> None:
+    """Raises ValueError if a network cannot be given images alone, as --mode=predict and --mode=export do."""
+    if model.input.shape[-1] != 3:
+        raise ValueError(
+            f"Expected for --mode={mode} a network of RGB images. Received: {model.name}, which sees "
+            f"{model.input.shape[-1]} channels. It follows objects through a sequence: use --mode=track."
+        )

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfseg import config as config_lib
-from tfseg import evaluate, inference, objects, preflight
+from tfseg import evaluate, inference, network, objects, preflight
 from tfseg.inference import monte_carlo
 from tfseg.prediction import job, outputs, rasters, sources, submissions
 from tfseg.prediction.folders import check_writable
@@ -48,6 +48,7 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
     plan = [(group, of_videos if group.video else of_images) for group in groups]
     _check_plan(plan, output_dir, config)
     model, state = evaluate.trained_model(config)
+    network.check_images(model, "predict")
     classes = class_rows(state.class_table(), model.output["logits"].shape[-1])
     colors = np.array([row["color"] for row in classes], np.uint8)
     finder = objects.build(config, model.output, [row["name"] for row in classes], state.things)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import input_pipeline
 import models
-from input_pipeline import labelled, ops, pipeline
+from input_pipeline import labelled, ops, pairs, pipeline
 from tfseg import (
     class_weights,
     counts,
@@ -47,12 +47,14 @@ def check(config: config_lib.Config, replicas: int) -> None:
     with trial("loss", config.loss):
         _try_losses(config, classes)
     check_augmentation(config, replicas)
+    check_pairs(config)
     with trial("optimizer", config.optimizer):
         _try_optimizer(config)
     check_inference(config)
     check_metrics(config)
     check_objects(config)
     model = check_network(config)
+    network.check_channels(model, config.pairs)
     with trial("loss", config.loss):
         terms, features = losses.build(config.loss), input_pipeline.features(config.dataset, config.data_dir)
         features = [name for name in features if name != "id"]  # for messages only: losses and counts read numbers
@@ -124,6 +126,23 @@ def check_augmentation(config: config_lib.Config, replicas: int = 1) -> None:
         example = {"image": tf.zeros([*SIZE, 3], tf.uint8), "label": tf.zeros(SIZE, tf.uint8)}
         augment(example, tf.constant([0, 0]))
         pipeline.finisher(config.augment, config.crop_size, config.batch_size // replicas, config.augment_device)
+
+
+def check_pairs(config: config_lib.Config) -> None:
+    """Raises ValueError if --pairs has wrong options, or cannot be used with the data set and the augmentation."""
+    with trial("pairs", config.pairs):
+        make = pairs.build(config.pairs)
+    if make is None:
+        return
+    if "instances" not in input_pipeline.features(config.dataset, config.data_dir):
+        raise ValueError(f"Expected a data set with instances for --pairs. Received: --dataset={config.dataset}.")
+    if specs.parse(config.trainer).name != "supervised":
+        raise ValueError(f"Expected --trainer=supervised with --pairs. Received: --trainer={config.trainer}.")
+    if config.augment_device != "host" or ops.mix(config.augment, 1):
+        raise ValueError(
+            "Expected for --pairs augmentation on the host that mixes no images. Received: --augment_device="
+            f"{config.augment_device} --augment={config.augment}."
+        )
 
 
 @contextlib.contextmanager

@@ -81,9 +81,9 @@ def measure(spec: str, num_classes: int, size: tuple[int, int]) -> dict:
         size: (height, width) of the image, pixels.
     """
     classes = num_classes or CLASSES.get(specs.parse(spec).name, 19)
-    model = models.build(spec, classes, (*size, 3))
+    model = models.build(spec, classes, (*size, None))
     run = tf.function(lambda image: model(image, training=False)["logits"], autograph=False)
-    image = tf.random.uniform([1, *size, 3], maxval=255.0)
+    image = tf.random.uniform([1, *size, model.input.shape[-1]], maxval=255.0)
     for _ in range(WARM_UP):
         run(image).numpy()
     times, begin = [], time.perf_counter()

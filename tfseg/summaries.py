@@ -1,6 +1,7 @@
 """Writes the numbers and pictures of a run: TensorBoard events in <workdir>/train and eval, and <workdir>/metrics.jsonl."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 
@@ -14,6 +15,7 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
 import input_pipeline
+from input_pipeline import pairs
 from tfseg import config as config_lib
 from tfseg import config_values, gradients, objects, pictures
 
@@ -23,7 +25,7 @@ PANELS = 4  # Pictures of the val split, the same ones at every evaluation.
 NO_HPARAMS = (
     ("mode", *config_values.PATHS, "overwrite", "skip_bad", "eval_every", "checkpoint_every", "log_every", "keep")
     + ("strategy", "steps_per_call", "profile_steps", "split", "eval_batch_size", "metrics", "attack", "consistency")
-    + ("workdirs", "checkpoint", "suppress", "cluster")
+    + ("workdirs", "checkpoint", "suppress", "cluster", "reidentify")
 )  # fmt: skip
 FIRST_HPARAMS = (
     "dataset",
@@ -58,7 +60,9 @@ class Log:
         self._lines = _open_after(workdir / "metrics.jsonl", first_step)
         self._examples, self._finder = [], finder
         if "val" in prepared.splits:
+            make = functools.partial(pairs.of_evaluation, pairs.build(config.pairs))
             examples = prepared.encoded("val").take(PANELS).map(input_pipeline.decode)
+            examples = examples.enumerate().map(lambda index, example: make(example, index))
             self._examples = list(examples.as_numpy_iterator())
         with self._train.as_default():
             tf.summary.text("flags", "    " + config.text().replace("\n", "\n    "), step=first_step)
@@ -114,14 +118,15 @@ class Log:
             for i, example in enumerate(self._examples):
                 outputs, name = model(example["image"][np.newaxis], training=False), example["id"].decode()
                 prediction = np.argmax(outputs["logits"][0], axis=-1)
-                panel = pictures.panel(example["image"], example["label"], prediction, self._names, self._colors)
+                image = example["image"][..., :3]  # what else a network sees is no picture
+                panel = pictures.panel(image, example["label"], prediction, self._names, self._colors)
                 tf.summary.image(f"pictures/example_{i}", panel[np.newaxis], description=name)
                 if self._finder.reads:
                     columns = {
                         "true": self._finder.true(example),
                         "found": self._finder.of_outputs(outputs, prediction),
                     }
-                    panel = pictures.objects_panel(example["image"], columns, self._names, self._colors)
+                    panel = pictures.objects_panel(image, columns, self._names, self._colors)
                     tf.summary.image(f"pictures/objects_{i}", panel[np.newaxis], description=name)
         self._eval.flush()
         val_loss = {"val_loss": losses["loss"]} if losses else {}

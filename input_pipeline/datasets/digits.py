@@ -58,6 +58,7 @@ class Builder(builder.Builder):
         kinds: tuple[str, ...] = ALL,
         masks: tuple[str, ...] = (),
         masked: float = 1.0,
+        merged: bool = False,
         seed: int = 0,
     ):
         """`train` and `val` are numbers of scenes, or of movies of `frames` frames each.
@@ -70,8 +71,12 @@ class Builder(builder.Builder):
 
         `masks` names the kinds that the label shows; the others are ground in it, and have boxes only. Then there are no
         instances. Of the train split only the share `masked` has a label at all; the others are ignored everywhere.
+
+        `merged` makes one class of all digits, so that there are two: ground and digit.
         """
         _check(train, val, size, objects, texture, frames, kinds, masks, masked)
+        if merged and masks:
+            raise ValueError(f"Expected no masks with merged=True, which has one class of digits. Received: {masks=}.")
         files = handwriting.files(source)
         chosen = tuple(map(int, kinds))
         common = {"files": files, "size": tuple(size), "objects": tuple(objects), "texture": texture}
@@ -84,17 +89,19 @@ class Builder(builder.Builder):
                     f"none of {', '.join(map(str, sorted(missing)))}. Get the files again, or leave them out of kinds."
                 )
             share = masked if split == "train" else 1.0
-            drawn = _Drawn(options, frames, bounce, tuple(kinds.index(kind) + 1 for kind in masks), share)
+            drawn = _Drawn(options, frames, bounce, tuple(kinds.index(kind) + 1 for kind in masks), share, merged)
             splits[split] = [drawn.example(i, t) for i in range(count) for t in range(frames)]
         options = {"train": train, "val": val, "size": list(size), "objects": list(objects), "texture": texture}
         options |= {"frames": frames, "bounce": bounce} if frames > 1 else {}
         options |= {"kinds": list(kinds)} if tuple(kinds) != ALL else {}
         options |= {"masks": list(masks), "masked": masked} if masks else {}
+        options |= {"merged": True} if merged else {}
         code = b"".join(Path(module.__file__).read_bytes() for module in (handwriting, movies, scenes))
+        classes = (CLASSES[0], *(Class(k, CLASSES[int(k) + 1].color, i) for i, k in enumerate(kinds, 1)))
         super().__init__(
             source,
             cache,
-            classes=(CLASSES[0], *(Class(k, CLASSES[int(k) + 1].color, i) for i, k in enumerate(kinds, 1))),
+            classes=(CLASSES[0], Class("digit", COLORS[0], 1)) if merged else classes,
             ignored=WITHOUT_MASK,
             splits=splits,
             boxes=bool(masks),
@@ -112,8 +119,9 @@ class Builder(builder.Builder):
 class _Drawn:
     """A split; a scene is drawn when its example is read."""
 
-    def __init__(self, options, frames, bounce, masks, share):
+    def __init__(self, options, frames, bounce, masks, share, merged):
         self.options, self.frames, self.bounce, self.masks, self.share = options, frames, bounce, masks, share
+        self.merged = merged
 
     def example(self, index, frame):
         """The example of a frame of a movie, or of a scene."""
@@ -143,7 +151,7 @@ class _Drawn:
     def mask(self, index, frame):
         label = self.scene(index, frame).label
         if not self.masks:
-            return label
+            return np.minimum(label, 1) if self.merged else label
         # Whole movies have masks or not. The share is met by the numbers of their indices, not by chance.
         labelled = int((index + 1) * self.share) > int(index * self.share)
         return (

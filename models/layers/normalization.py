@@ -132,7 +132,7 @@ def _all_reduce(x):
 
 @keras.saving.register_keras_serializable(package="tfseg")
 class Affine(keras.layers.Layer):
-    """(pixels - mean) / std per channel; if `order` is "bgr", channels are reversed first. Integers become floats."""
+    """(pixels - mean) / std per channel; if `order` is "bgr", the first three are reversed before. Integers become floats."""
 
     def __init__(self, mean, std, order="rgb", **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -141,7 +141,10 @@ class Affine(keras.layers.Layer):
     def call(self, inputs):
         # Always in float32, because a resized pixel needs more than the 8 bits of bfloat16.
         x = ops.cast(inputs, "float32")
-        x = ops.flip(x, axis=-1) if self.order == "bgr" else x
+        if self.order == "bgr":
+            rest = x[..., 3:]  # of a network that sees more than an image
+            x = ops.flip(x[..., :3], axis=-1)
+            x = ops.concatenate([x, rest], axis=-1) if rest.shape[-1] else x
         x = (x - ops.array(self.mean, "float32")) / ops.array(self.std, "float32")
         return ops.cast(x, self.compute_dtype)
 

@@ -151,6 +151,18 @@ def test_masks_of_one_kind_and_boxes_of_two(source, tmp_path):
         assert kinds == {1, 2}
 
 
+def test_all_digits_are_one_class(source, tmp_path):
+    prepared = input_pipeline.prepare(
+        'digits(train=1, val=2, kinds=("1", "7"), merged=True)', str(source), str(tmp_path)
+    )
+    assert [c.name for c in prepared.classes] == ["ground", "digit"]
+    assert prepared.instances
+    for example in prepared.encoded("val").map(input_pipeline.decode).as_numpy_iterator():
+        np.testing.assert_array_equal(example["label"], example["instances"] > 0)
+    with pytest.raises(ValueError, match="no masks with merged=True"):
+        digits.Builder(source, tmp_path, masks=("1",), merged=True)
+
+
 def test_a_movie_drifts_and_bounces(source):
     rng = np.random.default_rng(0)
     for _ in range(20):

@@ -92,11 +92,16 @@ def network(spec):
 @pytest.fixture(scope="module")
 def outputs(network):
     """size -> the outputs of the network for `images(*size)`, computed once."""
-    return functools.cache(lambda size: network(images(*size)))
+    return functools.cache(lambda size: network(given(network, *size)))
 
 
-def images(height, width, batch=1):
-    return np.random.default_rng(0).integers(0, 256, (batch, height, width, 3)).astype(np.float32)
+def images(height, width, batch=1, channels=3):
+    return np.random.default_rng(0).integers(0, 256, (batch, height, width, channels)).astype(np.float32)
+
+
+def given(network, *size, **options):
+    """Images of a size; mask_propagation sees the flow and a mask too, so its images have more than three channels."""
+    return images(*size, **options, channels=network.input.shape[-1])
 
 
 @each_runs
@@ -113,11 +118,11 @@ def test_logits_have_the_size_of_the_input(spec, network, outputs):
 
 @each
 def test_static_and_dynamic_shapes_agree(spec, network, outputs):
-    dynamic, static = network, symbolic.build(spec, CLASSES, (33, 47, 3))
+    dynamic, static = network, symbolic.build(spec, CLASSES, (33, 47, None))
     assert [v.shape for v in static.variables] == [v.shape for v in dynamic.variables]
     assert dynamic.output["logits"].shape == (None, None, None, CLASSES)
     assert static.output["logits"].shape == (None, 33, 47, CLASSES)
-    found = symbolic.outputs(static, dynamic, images(33, 47))
+    found = symbolic.outputs(static, dynamic, given(network, 33, 47))
     _assert_close(found["logits"], outputs((33, 47))["logits"])
 
 
@@ -125,7 +130,7 @@ def test_static_and_dynamic_shapes_agree(spec, network, outputs):
 def test_every_trainable_variable_has_a_gradient(spec, network):
     model, name = network, specs.parse(spec).name
     size = GRADIENT_SIZES.get(name, (32, 48))
-    x, labels = images(*size, batch=2), np.random.default_rng(1).integers(0, CLASSES, (2, *size))
+    x, labels = given(model, *size, batch=2), np.random.default_rng(1).integers(0, CLASSES, (2, *size))
     statistics = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
     with tf.GradientTape() as tape:
         outputs = model(x, training=True)
@@ -199,7 +204,7 @@ def test_mixed_precision_gives_float32_logits(spec, network):
     finally:
         keras.config.set_dtype_policy(previous)
     assert "bfloat16" in {layer.compute_dtype for layer in model.layers}
-    logits = symbolic.outputs(model, network, images(33, 47).astype(np.uint8), training=True)["logits"]
+    logits = symbolic.outputs(model, network, given(network, 33, 47).astype(np.uint8), training=True)["logits"]
     assert logits.dtype == "float32"
     assert np.isfinite(logits).all()
     assert all(v.dtype == "float32" for v in model.trainable_variables)
@@ -209,7 +214,7 @@ def test_mixed_precision_gives_float32_logits(spec, network):
 def test_saves_and_loads(network, outputs, tmp_path):
     network.save(tmp_path / "model.keras")
     with keras.StatelessScope(initialize_variables=False):  # its variables need no values before those of the file
-        loaded = keras.models.load_model(tmp_path / "model.keras")(images(33, 47))
+        loaded = keras.models.load_model(tmp_path / "model.keras")(given(network, 33, 47))
     keras.backend.clear_session(free_memory=False)  # as in symbolic.scope
     _assert_close(loaded["logits"], outputs((33, 47))["logits"])
 
@@ -229,11 +234,11 @@ def test_exports(network, outputs, tmp_path):
         values = [found[id(variable)] for variable in variables]
         return network.stateless_call(values[:count], values[count:], x, training=False)[0]
 
-    size = tf.TensorSpec((None, None, None, 3), tf.float32)
+    size = tf.TensorSpec(network.input.shape, tf.float32)
     module.serve = tf.function(serve, autograph=False).get_concrete_function(size)  # a function would be traced again
     tf.saved_model.save(module, str(tmp_path / "saved_model"), {"serving_default": module.serve})
     exported = tf.saved_model.load(tmp_path / "saved_model").signatures["serving_default"]
-    _assert_close(exported(tf.constant(images(33, 47)))["logits"], outputs((33, 47))["logits"])
+    _assert_close(exported(tf.constant(given(network, 33, 47)))["logits"], outputs((33, 47))["logits"])
     # An export of hundreds of variables uses their names in its graph: each must be a valid one.
     with tf.Graph().as_default():
         for variable in network.variables:
