@@ -194,6 +194,11 @@ class Config:
         "How an embedding becomes the instances that are shown and written: bandwidth is the loss's delta_d, smallest is in "
         "pixels. `classes=('car',)` names the classes; otherwise they are those that have boxes in the data.",
     )
+    peaks: str = _option(
+        "strongest(score=0.0, value=0.0, most=30, level=0.25, blur=0.01, overlap=0.3)",
+        "Which peaks of class maps are written: those above a value, of classes above a score. Masks are where the smoothed "
+        "response is above `level` times its maximum; those of a class with a larger IoU than `overlap` are one object.",
+    )
     attack: str = _option(
         "",
         "With evaluate: `pgd(eps=8, steps=30, target='shift')` attacks the first 50 images, and says what it reached.",

@@ -26,6 +26,7 @@ from models.layers.initial_weights import (
 )
 from models.layers.nearest import nearest
 from models.layers.normalization import Affine, BatchNormalization, batch_norm
+from models.layers.peak_stimulation import PeakStimulation, peaks, stimulate
 from models.layers.pooling import max_pool, max_pool_with_indices, max_unpool
 from models.layers.region import Inside, RegionNormalization, inside, region_conv_norm
 from models.layers.residual import LayerScale, stochastic_depth
@@ -43,6 +44,7 @@ __all__ = [
     "Bilinear",
     "Inside",
     "LayerScale",
+    "PeakStimulation",
     "RegionNormalization",
     "Rule",
     "adaptive_average_pool",
@@ -80,6 +82,7 @@ __all__ = [
     "nearest",
     "normal",
     "pad_to_multiple",
+    "peaks",
     "prelu",
     "region_conv_norm",
     "relu",
@@ -91,6 +94,7 @@ __all__ = [
     "smoothed_dilation",
     "spatial_dropout",
     "squeeze_excite",
+    "stimulate",
     "stochastic_depth",
     "tokens",
     "torch_default",
