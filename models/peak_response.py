@@ -76,7 +76,8 @@ def build(
         raise ValueError(
             f"Expected background None or a train id of 0..{num_classes - 1}, and another class. Received: {background=}."
         )
-    x = backbones.build(backbone, inputs, output_stride)[level]
+    features = backbones.build(backbone, inputs, output_stride)
+    x = backbones.aligned(backbone, features, inputs)[level]
     maps = layers.conv(x, num_classes - (background is not None), 1, "classifier.0")
     if background is not None:
         maps = WithBackground(background, name="with_background")(maps)

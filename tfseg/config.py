@@ -224,8 +224,8 @@ class Config:
     outputs: str = _option(
         "",
         "Chain of what predict writes: `labels | colors | overlays(legend=True) | palette | probabilities | coco(min_area=1) | "
-        "boxes | boxes_xml | instances | video`, or `geotiff(bands=(1, 2, 3))`; blank: the first three, boxes and instances "
-        "where the network has them, and of a video `video`. What an export gives: some of "
+        "boxes | boxes_xml | instances | peaks | responses | response_pictures | video`, or `geotiff(bands=(1, 2, 3))`; "
+        "blank: the first three, boxes, instances and peaks where the network has them, and of a video `video`. What an export gives: some of "
         "logits,probabilities,classes,confidence; blank: logits. A SavedModel always has classes and confidence, and a "
         "signature for each of the others.",
     )

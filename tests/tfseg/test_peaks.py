@@ -36,12 +36,13 @@ def networks():
 
 
 def parameters():
-    """(file, case, how many of its peaks): the strongest one, and in slow tests all that it lists."""
+    """(file, case, how many of its peaks): the strongest one, and in slow tests all that it lists and enlarged maps too."""
     for file in FILES:
         for case in file["cases"]:
-            for peaks_of, marks in ((1, []), (len(case["strongest"]), [pytest.mark.slow])):
-                name = f"{file['name']}-{case['h']}-{peaks_of}"
-                yield pytest.param(file, case, peaks_of, id=name, marks=marks)
+            for count in (1, len(case["strongest"])):
+                slow = count > 1 or argument(file, "sub_pixel_locating_factor") > 1
+                name, marks = f"{file['name']}-{case['h']}-{count}", [pytest.mark.slow] if slow else []
+                yield pytest.param(file, case, count, id=name, marks=marks)
 
 
 @pytest.mark.parametrize(("file", "case", "most"), [*parameters()])
