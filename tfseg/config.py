@@ -225,9 +225,9 @@ class Config:
         "",
         "Chain of what predict writes: `labels | colors | overlays(legend=True) | palette | probabilities | coco(min_area=1) | "
         "boxes | boxes_xml | instances | peaks | responses | response_pictures | video`, or `geotiff(bands=(1, 2, 3))`; "
-        "blank: the first three, boxes, instances and peaks where the network has them, and of a video `video`. What an export gives: some of "
-        "logits,probabilities,classes,confidence; blank: logits. A SavedModel always has classes and confidence, and a "
-        "signature for each of the others.",
+        "blank: the first three, boxes, instances and peaks where the network has them, and of a video `video`. What an "
+        "export gives: some of logits,probabilities,classes,confidence; blank: logits. A SavedModel always has classes and "
+        "confidence, and a signature for each of the others.",
     )
     opacity: float = _option(0.5, "Of the classes' colours over the image, 0..1.")
     submission: str = _option(
