@@ -1,4 +1,4 @@
-"""Computes the scores of images: whole | sliding window | multi-scale and flip | CRF, and Monte Carlo samples of them.
+"""Computes the scores of images: whole | sliding window | multi-scale and flip | CRF or guided filter, and Monte Carlo samples.
 
     scores = build("sliding_window(size=(512, 1024)) | multi_scale(scales=(0.75, 1.0, 1.25))", model)
     prediction = tf.argmax(scores(images), -1)
@@ -12,7 +12,8 @@ The first name of a chain is the innermost: `sliding_window(..) | multi_scale(..
 `scores(images, finish)` applies `finish`, a function of the last axis such as the argmax, to the scores. If the chain ends with
 a sliding window, it is applied piece by piece, so that the scores of the whole image are never in memory.
 
-`whole | crf(..)` refines the scores by the colours of the image; before a sliding window it would see one window at a time.
+`whole | crf(..)` and `whole | guided_filter(..)` refine the scores by the colours of the image; before a sliding window they
+would see one window at a time.
 
 `build_sampled` repeats this with dropout switched on, and returns the mean and the uncertainty of the samples.
 
@@ -26,11 +27,12 @@ import tensorflow as tf
 from tfseg import spec as specs
 from tfseg.inference import monte_carlo
 from tfseg.inference.crf import crf
+from tfseg.inference.guided_filter import guided_filter
 from tfseg.inference.multi_scale import multi_scale
 from tfseg.inference.scores import same
 from tfseg.inference.sliding_window import sliding_window
 
-__all__ = ["build", "build_all", "build_sampled", "crf", "multi_scale", "sliding_window", "whole"]
+__all__ = ["build", "build_all", "build_sampled", "crf", "guided_filter", "multi_scale", "sliding_window", "whole"]
 
 
 def whole(predict, num_classes):
@@ -38,16 +40,16 @@ def whole(predict, num_classes):
     return predict
 
 
-WAYS = {function.__name__: function for function in (whole, sliding_window, multi_scale, crf)}
-AFTER_SAMPLES = ("crf",)  # at the end of a chain these change the mean of the samples, not each sample
+WAYS = {function.__name__: function for function in (whole, sliding_window, multi_scale, crf, guided_filter)}
+AFTER_SAMPLES = ("crf", "guided_filter")  # at the end of a chain these change the mean of the samples, not each sample
 
 
 def build(spec: str, model):
     """Builds the function from images to scores that a spec names.
 
     Args:
-        spec: chain of `whole`, `sliding_window(size, overlap)`, `multi_scale(scales, flip)` and `crf(steps, bilateral,
-            gaussian)`.
+        spec: chain of `whole`, `sliding_window(size, overlap)`, `multi_scale(scales, flip)`, `crf(steps, bilateral,
+            gaussian)` and `guided_filter(radius, eps)`.
         model: a `keras.Model` with an output "logits" [batch, height, width, classes] at its input's size; run in
             inference mode.
 
@@ -71,9 +73,10 @@ def build_sampled(spec: str, model, samples: int, seed: int = 0):
     """Builds the function from images to scores and uncertainty, by Monte Carlo dropout.
 
     The chain is computed `samples` times with dropout on and everything else, batch norm above all, in inference mode. The
-    scores are the logarithm of the mean probabilities. A CRF at the end of the chain changes that mean, not each sample. Only
-    sums are kept, so that memory does not grow with the number of samples. The masks of dropout are a function of `seed`, the
-    number of the sample, the layer and the place in the batch: an image has the same result whatever was computed before it.
+    scores are the logarithm of the mean probabilities. A filter at the end of the chain changes that mean, not each sample.
+    Only sums are kept, so that memory does not grow with the number of samples. The masks of dropout are a function of `seed`,
+    the number of the sample, the layer and the place in the batch: an image has the same result whatever was computed before
+    it.
 
     Args:
         spec: as in `build`.
