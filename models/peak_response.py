@@ -11,6 +11,7 @@ loss `multilabel_soft_margin` compares with the classes of the image. Outputs:
 - `logits`: the class maps enlarged to the image, with corners aligned. Nothing trains them as a label map, so they say where a
   class is and not where it ends; evaluation measures how far that goes. With `background`, a pixel of which no class is
   likely is that class.
+- `features`, float32 [B, rows, columns, channels], where asked for.
 
 --mode=predict goes back from the peaks to the pixels by the gradient of models/layers/peak_convolution.py.
 """
@@ -19,6 +20,7 @@ import keras
 from keras import ops
 
 from models import backbones, layers
+from models.layers import peak_stimulation
 
 REFERENCE = {
     # 23,508,032 of ResNet-50 without its classifier, and for each class 2048 weights and a bias.
@@ -55,6 +57,7 @@ def build(
     window=3,
     threshold="median",
     background=None,
+    features=None,
 ):
     """Section 3.1.
 
@@ -67,22 +70,25 @@ def build(
       window: a peak is the largest of window x window cells.
       threshold: and not below the "median" or "mean" of its map; None: no threshold.
       background: the train id of a class that is in every image, such as the ground. It gets no map: its scores are 0.
+      features: one of the levels, whose feature maps are then an output too, `features`, which --inference=affinity reads.
     """
-    if level not in LEVELS or not (isinstance(factor, int) and factor >= 1):
+    if level not in LEVELS or features not in (*LEVELS, None) or not (isinstance(factor, int) and factor >= 1):
         raise ValueError(
-            f"Expected level {', '.join(LEVELS)} and a factor of 1 or more. Received: {level=}, {factor=}."
+            f"Expected level and features of {', '.join(LEVELS)}, and a factor of 1 or more. Received: {level=}, {features=}, "
+            f"{factor=}."
         )
     if background is not None and not (num_classes > 1 and background in range(num_classes)):
         raise ValueError(
             f"Expected background None or a train id of 0..{num_classes - 1}, and another class. Received: {background=}."
         )
-    features = backbones.build(backbone, inputs, output_stride)
-    x = backbones.aligned(backbone, features, inputs)[level]
-    maps = layers.conv(x, num_classes - (background is not None), 1, "classifier.0")
+    peak_stimulation.check(window, threshold)
+    found = backbones.aligned(backbone, backbones.build(backbone, inputs, output_stride), inputs)
+    maps = layers.conv(found[level], num_classes - (background is not None), 1, "classifier.0")
     if background is not None:
         maps = WithBackground(background, name="with_background")(maps)
     larger = layers.resize(maps, scale=factor, align_corners=True) if factor > 1 else maps
-    return {"logits": maps, "class_maps": larger, "class_scores": layers.stimulate(larger, window, threshold)}
+    outputs = {"logits": maps, "class_maps": larger, "class_scores": layers.stimulate(larger, window, threshold)}
+    return outputs | ({"features": found[features]} if features else {})
 
 
 @keras.saving.register_keras_serializable(package="tfseg")

@@ -175,7 +175,7 @@ class Config:
         "whole",
         "`whole`, `sliding_window(size=(512, 512), overlap=0.5)` or `multi_scale(scales=(0.75, 1.0), flip=True)`; "
         "`whole | crf(steps=10, bilateral=(4, 67, 3), gaussian=(3, 1))` or `whole | guided_filter(radius=4, eps=0.01)` also "
-        "refines the result.",
+        "refines the result; `affinity(radius=2, tau=0.1, steps=4)` does so for a network with an output `features`.",
     )
     monte_carlo: int = _option(
         0, "Samples with dropout in evaluate and predict, for mean probabilities and uncertainty; 0: no dropout."

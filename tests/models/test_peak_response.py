@@ -105,12 +105,15 @@ def test_an_activation_inside_a_convolution_is_refused():
 def test_outputs_and_a_background_without_a_map():
     """Class maps of twice 8 x 10 cells. Corners are aligned, so the logits there are those of the class maps."""
     keras.utils.set_random_seed(0)
-    model = models.build("peak_response(backbone='shufflenet_v2_x0_5', level='c2', factor=2, background=1)", 4)
+    model = models.build(
+        "peak_response(backbone='shufflenet_v2_x0_5', level='c2', factor=2, background=1, features='c3')", 4
+    )
     image = np.random.default_rng(0).integers(0, 256, (2, 32, 40, 3)).astype(np.float32)
     found = {name: np.asarray(value) for name, value in model(image).items()}
     assert found["class_maps"].shape == (2, 16, 20, 4)
     assert found["logits"].shape == (2, 32, 40, 4)
     assert found["class_scores"].shape == (2, 4)
+    assert found.pop("features").shape == (2, 4, 5, 48)
     assert model.get_layer("classifier.0").kernel.shape[-1] == 3
     for value in found.values():
         assert not value[..., 1].any()
@@ -123,7 +126,8 @@ def test_outputs_and_a_background_without_a_map():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("level='c6'", "Expected level c2, c3, c4, c5"),
+        ("level='c6'", "Expected level and features of c2, c3, c4, c5"),
+        ("features='c1'", "features='c1'"),
         ("factor=0", "a factor of 1 or more"),
         ("background=5", "a train id of 0..4"),
         ("window=2", "Expected an odd window"),

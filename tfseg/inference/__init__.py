@@ -12,8 +12,8 @@ The first name of a chain is the innermost: `sliding_window(..) | multi_scale(..
 `scores(images, finish)` applies `finish`, a function of the last axis such as the argmax, to the scores. If the chain ends with
 a sliding window, it is applied piece by piece, so that the scores of the whole image are never in memory.
 
-`whole | crf(..)` and `whole | guided_filter(..)` refine the scores by the colours of the image; before a sliding window they
-would see one window at a time.
+`whole | crf(..)` and `whole | guided_filter(..)` refine the scores by the colours of the image, `whole | affinity(..)` by the
+network's output `features`; before a sliding window they would see one window at a time.
 
 `build_sampled` repeats this with dropout switched on, and returns the mean and the uncertainty of the samples.
 
@@ -21,18 +21,30 @@ would see one window at a time.
 """
 
 import functools
+import inspect
 
 import tensorflow as tf
 
 from tfseg import spec as specs
 from tfseg.inference import monte_carlo
+from tfseg.inference.affinity import affinity
 from tfseg.inference.crf import crf
 from tfseg.inference.guided_filter import guided_filter
 from tfseg.inference.multi_scale import multi_scale
 from tfseg.inference.scores import same
 from tfseg.inference.sliding_window import sliding_window
 
-__all__ = ["build", "build_all", "build_sampled", "crf", "guided_filter", "multi_scale", "sliding_window", "whole"]
+__all__ = [
+    "affinity",
+    "build",
+    "build_all",
+    "build_sampled",
+    "crf",
+    "guided_filter",
+    "multi_scale",
+    "sliding_window",
+    "whole",
+]
 
 
 def whole(predict, num_classes):
@@ -40,8 +52,12 @@ def whole(predict, num_classes):
     return predict
 
 
-WAYS = {function.__name__: function for function in (whole, sliding_window, multi_scale, crf, guided_filter)}
-AFTER_SAMPLES = ("crf", "guided_filter")  # at the end of a chain these change the mean of the samples, not each sample
+WAYS = {function.__name__: function for function in (whole, sliding_window, multi_scale, crf, affinity, guided_filter)}
+AFTER_SAMPLES = (
+    "crf",
+    "affinity",
+    "guided_filter",
+)  # at the end of a chain these change the mean of the samples, not each sample
 
 
 def build(spec: str, model):
@@ -49,7 +65,7 @@ def build(spec: str, model):
 
     Args:
         spec: chain of `whole`, `sliding_window(size, overlap)`, `multi_scale(scales, flip)`, `crf(steps, bilateral,
-            gaussian)` and `guided_filter(radius, eps)`.
+            gaussian)`, `affinity(radius, tau, steps)` and `guided_filter(radius, eps)`.
         model: a `keras.Model` with an output "logits" [batch, height, width, classes] at its input's size; run in
             inference mode.
 
@@ -66,7 +82,7 @@ def build(spec: str, model):
         return finish(model(images, training=False)["logits"])
 
     # AutoGraph would read the source of every layer, which takes seconds.
-    return tf.autograph.experimental.do_not_convert(_chain(_parse(spec), predict, model.output["logits"].shape[-1]))
+    return tf.autograph.experimental.do_not_convert(_chain(_parse(spec), predict, model))
 
 
 def build_sampled(spec: str, model, samples: int, seed: int = 0):
@@ -95,18 +111,18 @@ def build_sampled(spec: str, model, samples: int, seed: int = 0):
     calls, after = _parse(spec), []
     while calls and calls[-1].name in AFTER_SAMPLES:
         after.insert(0, calls.pop())
-    _chain([*calls, *after], network, num_classes)  # reports wrong options now, not at the first image
+    _chain([*calls, *after], network, model)  # reports wrong options now, not at the first image
 
     @tf.autograph.experimental.do_not_convert
     def scores(images):
         images = tf.convert_to_tensor(images)
 
         def sample(number):
-            return _chain(calls, functools.partial(network, number=number), num_classes)(images)
+            return _chain(calls, functools.partial(network, number=number), model)(images)
 
         shape = tf.concat([tf.shape(images)[:3], [num_classes]], 0)
         mean, uncertainty = monte_carlo.statistics(sample, samples, shape)
-        return _chain(after, lambda _, finish=same: finish(mean), num_classes)(images), uncertainty
+        return _chain(after, lambda _, finish=same: finish(mean), model)(images), uncertainty
 
     return scores
 
@@ -152,7 +168,15 @@ def _parse(spec):
     return calls
 
 
-def _chain(calls, predict, num_classes):
+def _chain(calls, predict, model):
     for call in calls:
-        predict = specs.apply(WAYS[call.name], call, predict, num_classes)
+        way, given = WAYS[call.name], [predict, model.output["logits"].shape[-1]]
+        if "features" in inspect.signature(way).parameters:
+            if "features" not in model.output:
+                raise ValueError(
+                    f"Expected a network with an output `features` for {call.name}. Received: one with "
+                    f"{', '.join(model.output)}. Take one such as peak_response(features='c3'), or leave {call.name} out."
+                )
+            given.append(lambda images: model(images, training=False)["features"])
+        predict = specs.apply(way, call, *given)
     return predict
