@@ -192,7 +192,8 @@ class Config:
     inference: str = _option(
         "whole",
         "`whole`, `sliding_window(size=(512, 512), overlap=0.5)` or `multi_scale(scales=(0.75, 1.0), flip=True)`; "
-        "`whole | crf(steps=10, bilateral=(4, 67, 3), gaussian=(3, 1))` also refines the result by a CRF.",
+        "`whole | crf(steps=10, bilateral=(4, 67, 3), gaussian=(3, 1))` or `whole | guided_filter(radius=4, eps=0.01)` also "
+        "refines the result; `affinity(radius=2, tau=0.1, steps=4)` does so for a network with an output `features`.",
     )
     monte_carlo: int = _option(
         0, "Samples with dropout in evaluate and predict, for mean probabilities and uncertainty; 0: no dropout."
@@ -211,6 +212,11 @@ class Config:
         "mean_shift(bandwidth=1.5, smallest=30)",
         "How an embedding becomes the instances that are shown and written: bandwidth is the loss's delta_d, smallest is in "
         "pixels. `classes=('car',)` names the classes; otherwise they are those that have boxes in the data.",
+    )
+    peaks: str = _option(
+        "strongest(score=0.0, value=0.0, most=30, level=0.25, blur=0.01, overlap=0.3)",
+        "Which peaks of class maps are written: those above a value, of classes above a score. Masks are where the smoothed "
+        "response is above `level` times its maximum; those of a class with a larger IoU than `overlap` are one object.",
     )
     attack: str = _option(
         "",
@@ -238,10 +244,10 @@ class Config:
     outputs: str = _option(
         "",
         "Chain of what predict writes: `labels | colors | overlays(legend=True) | palette | probabilities | coco(min_area=1) | "
-        "boxes | boxes_xml | instances | video`, or `geotiff(bands=(1, 2, 3))`; blank: the first three, boxes and instances "
-        "where the network has them, and of a video `video`. What an export gives: some of "
-        "logits,probabilities,classes,confidence; blank: logits. A SavedModel always has classes and confidence, and a "
-        "signature for each of the others.",
+        "boxes | boxes_xml | instances | peaks | responses | response_pictures | video`, or `geotiff(bands=(1, 2, 3))`; "
+        "blank: the first three, boxes, instances and peaks where the network has them, and of a video `video`. What an "
+        "export gives: some of logits,probabilities,classes,confidence; blank: logits. A SavedModel always has classes and "
+        "confidence, and a signature for each of the others.",
     )
     opacity: float = _option(0.5, "Of the classes' colours over the image, 0..1.")
     confidence: float = _option(0.0, "With pseudo_label: pixels whose class is less probable, 0..1, are not labelled.")

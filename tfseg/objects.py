@@ -1,7 +1,8 @@
-"""Objects that a network finds: boxes from its output `detection`, and instances from its output `embedding`.
+"""Objects that a network finds: boxes from its output `detection`, instances from `embedding`, peaks of `class_maps`.
 
---suppress and --cluster say how. Prediction, TensorBoard's pictures and exports find them here in the same way. The metrics
-of objects have options of their own, because they count guesses of low scores too.
+--suppress, --cluster and --peaks say how. Prediction, TensorBoard's pictures and exports find boxes and instances here in the
+same way; only prediction finds peaks. The metrics of objects have options of their own, because they count guesses of low
+scores too.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from input_pipeline import boxes as boxes_lib
 from input_pipeline import instances
 from tfseg import config as config_lib
 from tfseg import detection, losses
+from tfseg import peaks as peaks_lib
 from tfseg import spec as specs
 from tfseg.metrics.instance_ap import guess
 
@@ -35,6 +37,7 @@ class Objects(NamedTuple):
 
     listed: Sequence[Object] = ()
     ids: np.ndarray | None = None  # uint16 [height, width], 0 for no instance; None if instances are not looked for
+    peaks: peaks_lib.Peaks | None = None  # None if they are not looked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Finder:
     most: int = 100
     bandwidth: float = 1.5
     smallest: int = 30
+    search: peaks_lib.Search | None = None  # of a network with class maps; what it needs comes from its `responder`
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -103,13 +107,15 @@ class Finder:
         """The objects of one image.
 
         Args:
-            found: what `compute` returns, of this image.
+            found: what `compute` returns, of this image, and what the responder of `search` does, where peaks are wanted.
             label: the predicted classes, integers [height, width].
         """
         listed = []
         if self.cells:
             rows = (found[name][: found["box_count"]].tolist() for name in ("box_classes", "box_scores", "boxes"))
             listed = [Object(kind, score, tuple(box)) for kind, score, box in zip(*rows, strict=True)]
+        if self.search and "responses" in found:
+            return self._of_peaks(found, listed)
         if not self.things:
             return Objects(listed)
         ids = np.zeros(label.shape, np.uint16)
@@ -119,6 +125,18 @@ class Finder:
             box, pixels = tuple(map(float, instances.around(one.mask))), int(np.count_nonzero(one.mask))
             listed.append(Object(one.kind, one.score, box, number, pixels))
         return Objects(listed, ids)
+
+    def _of_peaks(self, found, listed):
+        """With the masks of peaks as instances. The strongest is on top; the score is the sigmoid of the peak's value."""
+        peaks, masks = self.search.peaks(found)
+        ids = np.zeros(peaks.responses.shape[1:], np.uint16)
+        for number, one in reversed(list(enumerate(masks, 1))):
+            ids[one.mask] = number
+        for number, one in enumerate(masks, 1):
+            score = float(tf.sigmoid(peaks.listed[one.peaks[0]].value))
+            box, pixels = tuple(map(float, instances.around(one.mask))), int(np.count_nonzero(ids == number))
+            listed.append(Object(one.kind, score, box, number, pixels))
+        return Objects(listed, ids, peaks)
 
     def of_outputs(self, outputs: Mapping[str, tf.Tensor], label: np.ndarray) -> Objects:
         """The objects of one image, of what the network gives for a batch of it alone, and of the predicted classes."""
@@ -146,7 +164,7 @@ NONE = Finder()
 
 
 def build(config: config_lib.Config, outputs: Mapping, names: Sequence[str], things: Sequence[str] = ()) -> Finder:
-    """The finder of a network, by --suppress and --cluster.
+    """The finder of a network, by --suppress, --cluster and --peaks.
 
     Args:
         config: the options. The classes of the cells are those of the loss, unless --suppress names them.
@@ -157,7 +175,7 @@ def build(config: config_lib.Config, outputs: Mapping, names: Sequence[str], thi
     Raises:
         ValueError: for a wrong option, a name that is no class, or cells that have other classes.
     """
-    suppress, cluster = options(config)
+    suppress, cluster, peaks = options(config)
     cells, kinds = (), ()
     if "detection" in outputs:
         cells = suppress.pop("classes") or classes_of_cells(config.loss, names)
@@ -170,18 +188,21 @@ def build(config: config_lib.Config, outputs: Mapping, names: Sequence[str], thi
             )
     if "embedding" in outputs:
         kinds = _ids("cluster", cluster.pop("classes") or tuple(things) or tuple(names), names)
-    found = Finder(cells, kinds)
+    with_peaks = set(peaks_lib.OUTPUTS) <= set(outputs)
+    with_peaks = with_peaks and outputs["class_maps"].shape[-1] == outputs["logits"].shape[-1]
+    search = peaks_lib.Search(**peaks) if with_peaks else None
+    found = Finder(cells, kinds, search=search)
     chosen = (suppress if cells else {}) | (cluster if kinds else {})
     return dataclasses.replace(found, **{key: value for key, value in chosen.items() if key != "classes"})
 
 
 def options(config: config_lib.Config) -> tuple[dict, dict]:
-    """The options of --suppress and of --cluster by name; raises ValueError if one of them is wrong."""
+    """The options of --suppress, --cluster and --peaks by name; raises ValueError if one of them is wrong."""
     return tuple(chosen(option, getattr(config, option)) for option in WAYS)
 
 
 def chosen(option: str, text: str) -> dict:
-    """The options by name in the text of --suppress or --cluster."""
+    """The options by name in the text of --suppress, --cluster or --peaks."""
     call = specs.parse(text)
     return specs.apply(specs.choose(WAYS[option], call.name, "one of these", text), call)
 
@@ -207,7 +228,11 @@ def mean_shift(*, bandwidth: float = 1.5, smallest: int = 30, classes: tuple[str
     return {"bandwidth": bandwidth, "smallest": smallest, "classes": _names(classes)}
 
 
-WAYS = {"suppress": {"nms": nms}, "cluster": {"mean_shift": mean_shift}}
+WAYS = {
+    "suppress": {"nms": nms},
+    "cluster": {"mean_shift": mean_shift},
+    "peaks": {"strongest": peaks_lib.strongest},
+}
 
 
 def classes_of_cells(loss: str, names: Sequence[str]) -> tuple[str, ...]:

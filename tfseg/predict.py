@@ -21,8 +21,9 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
     By default these are `labels/`, `colors/` and `overlays/` NAME.png, and of a video `videos/` NAME.mp4. With --monte_carlo
     there are also `uncertainty/entropy/`, `.../mutual_information/` and `.../variance/` NAME.png, gray with 8 bits, and
     `uncertainty/scale.json`, which says what a gray of 255 is. A network that finds objects also gives `boxes/` NAME.json,
-    and with an embedding `instances/` NAME.png, by --suppress and --cluster; they are on overlays and videos too. With
-    --submission there is also an archive for a benchmark.
+    and with an embedding `instances/` NAME.png, by --suppress and --cluster; they are on overlays and videos too. One with
+    class maps gives, by --peaks, `peaks/` NAME.json, `responses/` NAME.npz, `response_pictures/` NAME.png and the masks as
+    `instances/`. With --submission there is also an archive for a benchmark.
 
     The images are those of --images, or if it is blank those of the data set's --split. They are read in the same way as in
     preparation. A label map is a gray PNG of train ids, or with --label_ids=raw of the ids in the class table, with 8 bits if
@@ -53,8 +54,8 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
     colors = np.array([row["color"] for row in classes], np.uint8)
     finder = objects.build(config, model.output, [row["name"] for row in classes], state.things)
     run = outputs.Run(classes, ids_of(classes, config.label_ids), colors, config.opacity, finder)
-    if finder.reads and not config.outputs:
-        more = outputs.build(" | ".join(outputs.OF_OBJECTS[: 1 + bool(finder.things)]))
+    if outputs.of_objects(finder) and not config.outputs:
+        more = outputs.build(" | ".join(outputs.of_objects(finder)))
         plan = [(group, some if group.video else [*some, *more]) for group, some in plan]
         _check_plan(plan, output_dir, config)
     chosen = _each(plan)
@@ -140,6 +141,7 @@ def computation(config, model, with_probabilities, finder=objects.NONE):
     seed = {"samples": config.monte_carlo, "seed": config.seed}
     scores = inference.build_all(config.inference, model, finder.reads, **seed)
     scale = monte_carlo.scale(classes)
+    respond = finder.search.responder(model) if finder.search else lambda images: {}
     exact = tf.float16 if classes <= 2048 else tf.float32  # float16 holds whole numbers up to 2048
 
     def ids(scores):
@@ -164,6 +166,6 @@ def computation(config, model, with_probabilities, finder=objects.NONE):
         label = found if finish is ids else tf.cast(found[..., -1], tf.uint16)
         confidence = None if finish is ids else tf.reduce_max(tf.cast(found[..., :-1], tf.float32), -1)
         probabilities = tf.cast(found[..., :-1], tf.float16) if with_probabilities else ()
-        return label, probabilities, gray, finder.compute(others, label, confidence)
+        return label, probabilities, gray, finder.compute(others, label, confidence) | respond(images)
 
     return compute

@@ -105,7 +105,7 @@ def check_metrics(config: config_lib.Config) -> None:
 
 
 def check_objects(config: config_lib.Config) -> None:
-    """Raises ValueError if --suppress or --cluster has wrong options."""
+    """Raises ValueError if --suppress, --cluster or --peaks has wrong options."""
     for option in objects.WAYS:
         with trial(option, getattr(config, option)):
             objects.chosen(option, getattr(config, option))

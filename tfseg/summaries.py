@@ -25,7 +25,7 @@ PANELS = 4  # Pictures of the val split, the same ones at every evaluation.
 NO_HPARAMS = (
     ("mode", *config_values.PATHS, "overwrite", "skip_bad", "eval_every", "checkpoint_every", "log_every", "keep")
     + ("strategy", "steps_per_call", "profile_steps", "split", "eval_batch_size", "metrics", "attack", "consistency")
-    + ("workdirs", "checkpoint", "suppress", "cluster", "reidentify")
+    + ("workdirs", "checkpoint", "suppress", "cluster", "reidentify", "peaks")
 )  # fmt: skip
 FIRST_HPARAMS = (
     "dataset",

@@ -27,6 +27,7 @@ from models.layers.initial_weights import (
 )
 from models.layers.nearest import nearest
 from models.layers.normalization import Affine, BatchNormalization, batch_norm
+from models.layers.peak_stimulation import PeakStimulation, peaks, stimulate
 from models.layers.pooling import max_pool, max_pool_with_indices, max_unpool
 from models.layers.region import Inside, RegionNormalization, inside, region_conv_norm
 from models.layers.residual import LayerScale, stochastic_depth
@@ -44,6 +45,7 @@ __all__ = [
     "Bilinear",
     "Inside",
     "LayerScale",
+    "PeakStimulation",
     "RegionNormalization",
     "Rule",
     "adaptive_average_pool",
@@ -82,6 +84,7 @@ __all__ = [
     "nearest",
     "normal",
     "pad_to_multiple",
+    "peaks",
     "prelu",
     "region_conv_norm",
     "relu",
@@ -93,6 +96,7 @@ __all__ = [
     "smoothed_dilation",
     "spatial_dropout",
     "squeeze_excite",
+    "stimulate",
     "stochastic_depth",
     "tokens",
     "torch_default",

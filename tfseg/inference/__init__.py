@@ -1,4 +1,4 @@
-"""Computes the scores of images: whole | sliding window | multi-scale and flip | CRF, and Monte Carlo samples of them.
+"""Computes the scores of images: whole | sliding window | multi-scale and flip | CRF or guided filter, and Monte Carlo samples.
 
     scores = build("sliding_window(size=(512, 1024)) | multi_scale(scales=(0.75, 1.0, 1.25))", model)
     prediction = tf.argmax(scores(images), -1)
@@ -12,7 +12,8 @@ The first name of a chain is the innermost: `sliding_window(..) | multi_scale(..
 `scores(images, finish)` applies `finish`, a function of the last axis such as the argmax, to the scores. If the chain ends with
 a sliding window, it is applied piece by piece, so that the scores of the whole image are never in memory.
 
-`whole | crf(..)` refines the scores by the colours of the image; before a sliding window it would see one window at a time.
+`whole | crf(..)` and `whole | guided_filter(..)` refine the scores by the colours of the image, `whole | affinity(..)` by the
+network's output `features`; before a sliding window they would see one window at a time.
 
 `build_sampled` repeats this with dropout switched on, and returns the mean and the uncertainty of the samples.
 
@@ -20,17 +21,30 @@ a sliding window, it is applied piece by piece, so that the scores of the whole 
 """
 
 import functools
+import inspect
 
 import tensorflow as tf
 
 from tfseg import spec as specs
 from tfseg.inference import monte_carlo
+from tfseg.inference.affinity import affinity
 from tfseg.inference.crf import crf
+from tfseg.inference.guided_filter import guided_filter
 from tfseg.inference.multi_scale import multi_scale
 from tfseg.inference.scores import same
 from tfseg.inference.sliding_window import sliding_window
 
-__all__ = ["build", "build_all", "build_sampled", "crf", "multi_scale", "sliding_window", "whole"]
+__all__ = [
+    "affinity",
+    "build",
+    "build_all",
+    "build_sampled",
+    "crf",
+    "guided_filter",
+    "multi_scale",
+    "sliding_window",
+    "whole",
+]
 
 
 def whole(predict, num_classes):
@@ -38,16 +52,20 @@ def whole(predict, num_classes):
     return predict
 
 
-WAYS = {function.__name__: function for function in (whole, sliding_window, multi_scale, crf)}
-AFTER_SAMPLES = ("crf",)  # at the end of a chain these change the mean of the samples, not each sample
+WAYS = {function.__name__: function for function in (whole, sliding_window, multi_scale, crf, affinity, guided_filter)}
+AFTER_SAMPLES = (
+    "crf",
+    "affinity",
+    "guided_filter",
+)  # at the end of a chain these change the mean of the samples, not each sample
 
 
 def build(spec: str, model):
     """Builds the function from images to scores that a spec names.
 
     Args:
-        spec: chain of `whole`, `sliding_window(size, overlap)`, `multi_scale(scales, flip)` and `crf(steps, bilateral,
-            gaussian)`.
+        spec: chain of `whole`, `sliding_window(size, overlap)`, `multi_scale(scales, flip)`, `crf(steps, bilateral,
+            gaussian)`, `affinity(radius, tau, steps)` and `guided_filter(radius, eps)`.
         model: a `keras.Model` with an output "logits" [batch, height, width, classes] at its input's size; run in
             inference mode.
 
@@ -64,16 +82,17 @@ def build(spec: str, model):
         return finish(model(images, training=False)["logits"])
 
     # AutoGraph would read the source of every layer, which takes seconds.
-    return tf.autograph.experimental.do_not_convert(_chain(_parse(spec), predict, model.output["logits"].shape[-1]))
+    return tf.autograph.experimental.do_not_convert(_chain(_parse(spec), predict, model))
 
 
 def build_sampled(spec: str, model, samples: int, seed: int = 0):
     """Builds the function from images to scores and uncertainty, by Monte Carlo dropout.
 
     The chain is computed `samples` times with dropout on and everything else, batch norm above all, in inference mode. The
-    scores are the logarithm of the mean probabilities. A CRF at the end of the chain changes that mean, not each sample. Only
-    sums are kept, so that memory does not grow with the number of samples. The masks of dropout are a function of `seed`, the
-    number of the sample, the layer and the place in the batch: an image has the same result whatever was computed before it.
+    scores are the logarithm of the mean probabilities. A filter at the end of the chain changes that mean, not each sample.
+    Only sums are kept, so that memory does not grow with the number of samples. The masks of dropout are a function of `seed`,
+    the number of the sample, the layer and the place in the batch: an image has the same result whatever was computed before
+    it.
 
     Args:
         spec: as in `build`.
@@ -92,18 +111,18 @@ def build_sampled(spec: str, model, samples: int, seed: int = 0):
     calls, after = _parse(spec), []
     while calls and calls[-1].name in AFTER_SAMPLES:
         after.insert(0, calls.pop())
-    _chain([*calls, *after], network, num_classes)  # reports wrong options now, not at the first image
+    _chain([*calls, *after], network, model)  # reports wrong options now, not at the first image
 
     @tf.autograph.experimental.do_not_convert
     def scores(images):
         images = tf.convert_to_tensor(images)
 
         def sample(number):
-            return _chain(calls, functools.partial(network, number=number), num_classes)(images)
+            return _chain(calls, functools.partial(network, number=number), model)(images)
 
         shape = tf.concat([tf.shape(images)[:3], [num_classes]], 0)
         mean, uncertainty = monte_carlo.statistics(sample, samples, shape)
-        return _chain(after, lambda _, finish=same: finish(mean), num_classes)(images), uncertainty
+        return _chain(after, lambda _, finish=same: finish(mean), model)(images), uncertainty
 
     return scores
 
@@ -149,7 +168,15 @@ def _parse(spec):
     return calls
 
 
-def _chain(calls, predict, num_classes):
+def _chain(calls, predict, model):
     for call in calls:
-        predict = specs.apply(WAYS[call.name], call, predict, num_classes)
+        way, given = WAYS[call.name], [predict, model.output["logits"].shape[-1]]
+        if "features" in inspect.signature(way).parameters:
+            if "features" not in model.output:
+                raise ValueError(
+                    f"Expected a network with an output `features` for {call.name}. Received: one with "
+                    f"{', '.join(model.output)}. Take one such as peak_response(features='c3'), or leave {call.name} out."
+                )
+            given.append(lambda images: model(images, training=False)["features"])
+        predict = specs.apply(way, call, *given)
     return predict

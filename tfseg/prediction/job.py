@@ -123,7 +123,8 @@ class Job:
                 if o.each == "video"
             }
             finish = functools.partial(self._finish, group, some, shared | own, bar)
-            limit = batches.limit(1 if self.config.monte_carlo else self.config.batch_size, self.config.crop_size)
+            one = self.config.monte_carlo or (self.run.finder.search and any(o.needs_objects for o in some))
+            limit = batches.limit(1 if one else self.config.batch_size, self.config.crop_size)
             with background.Behind(finish) as behind:
                 try:
                     for batch in batches.of_equal_size(self._read(stream, bar), limit):

@@ -1,8 +1,8 @@
 """The contract of the losses that read other outputs than the logits alone: each one in `tfseg/losses/` is tested.
 
-Such an output is a map with one channel, [batch, height, width, 1], or one of `QUERIES`, here of two predictions by four
-queries. test_contract.py tests the losses of logits and label; one that reads objects, `boxes` or `instances`, is tested in its
-own file.
+Such an output is a map with one channel, [batch, height, width, 1], one of `QUERIES`, here of two predictions by four queries,
+or `class_scores` of images. test_contract.py tests the losses of logits and label; one that reads objects, `boxes` or
+`instances`, is tested in its own file.
 """
 
 import importlib
@@ -35,11 +35,12 @@ def inputs(name, spoil=None):
     rng, (batch, height, width) = np.random.default_rng(6), label.shape
     classes, masks = ((batch, 2, 4, samples.CLASSES + 1), (batch, 2, height, width, 4))
     queries = {p: rng.standard_normal(shape).astype("float32") for p, shape in (("classes", classes), ("masks", masks))}
-    known = {"logits": logits, "label": label, **queries}
+    scores = rng.standard_normal((batch, samples.CLASSES)).astype("float32")
+    known = {"logits": logits, "label": label, "class_scores": scores, **queries}
     found = {p: known.get(p, head) for p in losses.build(name)[0].reads}
     if spoil is not None:
         ignored = {p: (label == 255)[:, None, ..., None] if p == "masks" else (label == 255)[..., None] for p in found}
-        maps = found.keys() - {"label", "classes"}
+        maps = found.keys() - {"label", "classes", "class_scores"}
         found |= {p: np.where(ignored[p], np.float32(spoil), found[p]) for p in maps}
     return found
 

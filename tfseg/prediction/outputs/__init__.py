@@ -16,7 +16,6 @@ from tfseg import objects as objects_lib
 from tfseg import spec as specs
 
 OF_IMAGES, OF_VIDEOS = "labels | colors | overlays", "video"  # what a blank --outputs is
-OF_OBJECTS = "boxes", "instances"  # these too, of images, where the network finds such objects
 BAND = 256  # how many rows are drawn at once, so that drawing needs little memory
 
 
@@ -95,6 +94,15 @@ def build(spec: str) -> list[Output]:
 def names() -> list[str]:
     """The names that --outputs takes."""
     return specs.names(__name__)
+
+
+def of_objects(finder: objects_lib.Finder) -> list[str]:
+    """The outputs that are written of images beside OF_IMAGES, by the objects that the network finds."""
+    return [
+        *(["boxes"] if finder.reads else []),
+        *(["instances"] if finder.things or finder.search else []),
+        *(["peaks", "responses", "response_pictures"] if finder.search else []),
+    ]
 
 
 def in_bands(draw: Callable, *arrays: np.ndarray) -> np.ndarray:

@@ -28,10 +28,10 @@ def boxes() -> Output:
 
 def check(run) -> None:
     """Raises ValueError if the network finds no objects."""
-    if not run.finder.reads:
+    if not (run.finder.reads or run.finder.search):
         raise ValueError(
-            "Expected a network with an output `detection` or `embedding` for --outputs=boxes. Received: one with neither. "
-            "Take a run with boxes or instances, or leave boxes out."
+            "Expected a network with an output `detection`, `embedding` or `class_maps` for --outputs=boxes. Received: one "
+            "without. Take a run with boxes or instances, or leave boxes out."
         )
 
 
