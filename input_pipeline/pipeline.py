@@ -16,7 +16,7 @@ import tensorflow as tf
 from absl import logging
 
 import input_pipeline
-from input_pipeline import IGNORE, boxes, decoded, ops, records
+from input_pipeline import IGNORE, boxes, decoded, ops, records, windows
 
 # Examples are shuffled while they are encoded, so the buffer holds files, not pixels. TFDS has already written the records
 # in an order hashed from their ids, so a buffer smaller than the data set still mixes well.
@@ -76,7 +76,10 @@ def training(
             *crop_size,
         )
     run_seed, most_boxes = tf.constant([seed, 0], tf.int32), prepared.boxes.get("train", 0)
-    geometry, color = ops.build_parts(augment, crop_size, prepared.statistics["train"]["mean"], max_class_share)
+    if prepared.steps:
+        ops.check_copies(augment)
+    fill = windows.OUTSIDE if prepared.steps else prepared.statistics["train"]["mean"]
+    geometry, color = ops.build_parts(augment, crop_size, fill, max_class_share)
     examples, read = source(prepared, cache)
     threads = threads or _cores()
     folded = tf.random.experimental.stateless_fold_in

@@ -9,9 +9,10 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
-from input_pipeline import instances
+from input_pipeline import instances, windows
 from input_pipeline.source.class_tables import Class
 from input_pipeline.source.files import message
 
@@ -27,7 +28,7 @@ class Prepared:
 
     `statistics` come from `preparation.counts.Counts.statistics`. `skipped` counts the examples of each split that were left
     out as bad. `boxes` is the largest number of boxes that an image of a split has, if there are boxes. `instances` is whether
-    there are any (`instances.py`).
+    there are any (`instances.py`). `steps` is the number of past label maps that an image holds (`windows.py`), or 0.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Prepared:
     skipped: dict[str, int] = dataclasses.field(default_factory=dict)
     boxes: dict[str, int] = dataclasses.field(default_factory=dict)
     instances: bool = False
+    steps: int = 0
 
     @property
     def num_classes(self) -> int:
@@ -56,6 +58,10 @@ class Prepared:
         """The names of the classes that have boxes, in the order of the table; () without boxes."""
         counts = [s["objects"] for s in self.statistics.values() if "objects" in s]
         return tuple(c.name for c, *found in zip(self.classes, *counts, strict=True) if any(found))
+
+    def shown(self, image: np.ndarray) -> np.ndarray:
+        """The picture that people are shown of an example's image; see `windows.shown`."""
+        return windows.shown(image, self.steps, np.array([c.color for c in self.classes], np.uint8))
 
     @property
     def digest(self) -> str:
@@ -168,6 +174,7 @@ def load(directory: Path) -> Prepared:
             skipped=facts.get("skipped", {}),
             boxes=facts.get("boxes", {}),
             instances=facts.get("instances", False),
+            steps=facts.get("steps", 0),
             **{key: facts[key] for key in ("name", "statistics", "options", "shards")},
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -177,6 +177,7 @@ def evaluate(config: config_lib.Config) -> dict:
     strategy = distribute.build(config.strategy)
     with strategy.scope():
         model, state = trained_model(config, prepared.num_classes)
+    preflight.check_windows(config, prepared.steps, model)
     outputs, order = model.output["logits"].shape[-1], None
     if outputs < prepared.num_classes:
         raise ValueError(
@@ -189,7 +190,7 @@ def evaluate(config: config_lib.Config) -> dict:
     print(f"Devices      {overview.device_line(strategy, config.precision)}")
     if config.workdir:
         pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
-    gallery = report_lib.Gallery(prepared.classes, outputs) if config.workdir else None
+    gallery = report_lib.Gallery(prepared.classes, outputs, prepared.shown) if config.workdir else None
     names = [c.name for c in prepared.classes]
     cells = objects.classes_of_cells(config.loss, [c.name for c in state.class_table()] or names)
     counts = metrics.build(config.metrics, names, prepared.things, cells)
