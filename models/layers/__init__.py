@@ -28,6 +28,7 @@ from models.layers.initial_weights import (
 from models.layers.nearest import nearest
 from models.layers.normalization import Affine, BatchNormalization, batch_norm
 from models.layers.past_maps import past_maps
+from models.layers.patches import patches
 from models.layers.pooling import max_pool, max_pool_with_indices, max_unpool
 from models.layers.region import Inside, RegionNormalization, inside, region_conv_norm
 from models.layers.residual import LayerScale, stochastic_depth
@@ -84,6 +85,7 @@ __all__ = [
     "normal",
     "pad_to_multiple",
     "past_maps",
+    "patches",
     "prelu",
     "region_conv_norm",
     "relu",

@@ -9,16 +9,15 @@ from input_pipeline import IGNORE, windows
 from tfseg import metrics
 from tfseg.counts import Count
 
-
 UNLABELLED = ("left_out", "wrong")
 
 
 def copy_last(classes: Sequence[str], *, steps: int = 4, unlabelled: str = "left_out") -> Count:
     """What copying the last label map of a window would score.
 
-    Luc et al., Predicting Deeper into the Future of Semantic Segmentation, ICCV 2017 (arXiv:1703.07684), the baseline of copying
-    the last input. A pixel that has a label in the target but none in the last map is left out by default, which favours the
-    baseline, as the network is scored there too; or it counts as wrong.
+    The baseline of Luc et al., Predicting Deeper into the Future of Semantic Segmentation, ICCV 2017 (arXiv:1703.07684). A
+    pixel that has a label in the target but none in the last map is left out by default, which favours the baseline, as the
+    network is scored there too; or it counts as wrong.
 
     Args:
         classes: names of the data set's classes.
