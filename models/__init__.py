@@ -99,6 +99,11 @@ def build(
     backbone = _backbone(inner, inner_call)
     if normalization == "default":
         normalization = backbones.normalization(backbone) if backbone else _hook(inner, "NORMALIZATION")
+    if _hook(inner, "steps_of") and normalization not in (None, "none"):
+        raise ValueError(
+            f"Expected normalization='default' or None for {call.name}, which reads ids of label maps and no pixels. Received: "
+            f"{normalization=}."
+        )
     # An image is float32 under every policy. The first layer casts it after the normalisation.
     inputs = keras.Input(input_shape, dtype="float32", name="image")
     x = _normalize(inputs, normalization)

@@ -127,10 +127,9 @@ def test_a_window_of_camvid_holds_the_train_ids_of_the_frames_before(camvid):
         past = np.moveaxis(windows.unpack(record["image"], 2), -1, 0)
         np.testing.assert_array_equal(past, ids(MASKS[frame - 2 : frame]))
     assert input_pipeline.prepare('camvid(sequence=2, split="last_fifth")', str(prepared.directory)) == prepared
+    whole = prepare(camvid, "camvid")
     with pytest.raises(ValueError, match="sequence"):
-        prepare(camvid, "camvid").directory and input_pipeline.prepare(
-            "camvid(sequence=4)", str(prepare(camvid, "camvid").directory)
-        )
+        input_pipeline.prepare("camvid(sequence=4)", str(whole.directory))
 
 
 def test_smaller_records_hold_smaller_label_maps(camvid):

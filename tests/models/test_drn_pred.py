@@ -83,6 +83,11 @@ def test_what_does_not_fit_is_refused(spec, channels, message):
         models.build(spec, 5, (None, None, channels))
 
 
+def test_ids_are_not_normalised():
+    with pytest.raises(ValueError, match="ids of label maps and no pixels"):
+        models.build("drn_pred", 5, normalization="affine(mean=(1.0, 1.0, 1.0))")
+
+
 def test_it_says_how_many_maps_it_reads():
     assert models.build("drn_pred(steps=2)", 2).steps == 2
 
