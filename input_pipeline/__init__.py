@@ -8,7 +8,7 @@ Every file of `datasets/` is a data set; there is no list of them.
 
 import tensorflow as tf
 
-from input_pipeline.preparation.cache import PACKAGE, check_source, features, prepare
+from input_pipeline.preparation.cache import PACKAGE, check_source, features, prepare, steps
 from input_pipeline.preparation.counts import CLASS_WEIGHTS
 from input_pipeline.records import Prepared, decode
 from input_pipeline.source.class_tables import Class
@@ -29,6 +29,7 @@ __all__ = [
     "features",
     "names",
     "prepare",
+    "steps",
 ]
 
 

@@ -18,7 +18,7 @@ import tensorflow as tf
 from absl import logging
 
 import input_pipeline
-from input_pipeline import IGNORE, boxes, decoded, ops, pairs, records
+from input_pipeline import IGNORE, boxes, decoded, ops, pairs, records, windows
 from input_pipeline.labelled import UNLABELLED
 
 # Examples are shuffled while they are encoded, so the buffer holds files, not pixels. TFDS has already written the records
@@ -91,7 +91,10 @@ def training(
             *crop_size,
         )
     run_seed, most_boxes = tf.constant([seed, stream], tf.int32), prepared.boxes.get(split, 0)
-    geometry, color = ops.build_parts(augment, crop_size, statistics["mean"], 1.0 if unlabelled else max_class_share)
+    if prepared.steps:
+        ops.check_copies(augment)
+    fill = windows.OUTSIDE if prepared.steps else statistics["mean"]
+    geometry, color = ops.build_parts(augment, crop_size, fill, 1.0 if unlabelled else max_class_share)
     examples, read = source(prepared, cache, split)
     make = None if unlabelled else pairs.build(make_pairs)
     threads = threads or _cores()

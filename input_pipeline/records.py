@@ -9,9 +9,10 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
-from input_pipeline import instances
+from input_pipeline import instances, windows
 from input_pipeline.source.class_tables import Class
 from input_pipeline.source.files import message
 
@@ -29,6 +30,7 @@ class Prepared:
     `statistics` come from `preparation.counts.Counts.statistics`. `skipped` counts the examples of each split that were left
     out as bad. `boxes` is the largest number of boxes that an image of a split has, if there are boxes. `instances` is whether
     there are any (`instances.py`). `only` has the ids of a split that is a part of the examples in its shards (`labelled.py`).
+    `steps` is the number of past label maps that an image holds (`windows.py`), or 0.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Prepared:
     boxes: dict[str, int] = dataclasses.field(default_factory=dict)
     instances: bool = False
     only: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    steps: int = 0
 
     @property
     def num_classes(self) -> int:
@@ -58,6 +61,10 @@ class Prepared:
         """The names of the classes that have boxes, in the order of the table; () without boxes."""
         counts = [s["objects"] for s in self.statistics.values() if "objects" in s]
         return tuple(c.name for c, *found in zip(self.classes, *counts, strict=True) if any(found))
+
+    def shown(self, image: np.ndarray) -> np.ndarray:
+        """The picture that people are shown of an example's image; see `windows.shown`."""
+        return windows.shown(image, self.steps, np.array([c.color for c in self.classes], np.uint8))
 
     @property
     def digest(self) -> str:
@@ -185,6 +192,7 @@ def load(directory: Path) -> Prepared:
             skipped=facts.get("skipped", {}),
             boxes=facts.get("boxes", {}),
             instances=facts.get("instances", False),
+            steps=facts.get("steps", 0),
             **{key: facts[key] for key in ("name", "statistics", "options", "shards")},
         )
     except (KeyError, TypeError, ValueError) as error:

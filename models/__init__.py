@@ -22,6 +22,8 @@ A module has `build` and REFERENCE, and may declare the following; a name that l
   backbone_of: a function of `build`'s options that names the backbone, if there is no option `backbone`.
   network_of: a function of `build`'s options that gives the spec of a network to which it adds outputs (instances.py). All that
     the module of that network declares then holds for both; FULL_SIZE adds to that network's.
+  steps_of: a function of `build`'s options that gives the number of past label maps which the network reads in place of a
+    picture (layers/past_maps.py).
 """
 
 import inspect
@@ -54,6 +56,7 @@ HOOKS = {
     "UNUSED": (),
     "backbone_of": None,
     "network_of": None,
+    "steps_of": None,
     "REFERENCE": None,  # read by tests and docs
 }
 
@@ -85,7 +88,7 @@ def build(
       the weights of the auxiliary losses and `model.aux_resolution` the resolution of these losses. `model.renames` has the
       (pattern, replacement) pairs from layer names to the keys of the reference's state dict, `model.aliases` those between
       its keys, `model.unused` patterns of keys that the network does not have. `model.backbone` is the spec of the backbone,
-      or "" if there is none.
+      or "" if there is none. `model.steps` is the number of past label maps that the network reads in place of a picture, or 0.
     """
     if num_classes < 1:
         raise ValueError(f"Expected num_classes of at least 1. Received: num_classes={num_classes!r}.")
@@ -107,6 +110,11 @@ def build(
     backbone = _backbone(inner, inner_call)
     if normalization == "default":
         normalization = backbones.normalization(backbone) if backbone else _hook(inner, "NORMALIZATION")
+    if _hook(inner, "steps_of") and normalization not in (None, "none"):
+        raise ValueError(
+            f"Expected normalization='default' or None for {call.name}, which reads ids of label maps and no pixels. Received: "
+            f"{normalization=}."
+        )
     # An image is float32 under every policy. The first layer casts it after the normalisation.
     inputs = keras.Input(input_shape, dtype="float32", name="image")
     x = _normalize(inputs, normalization)
@@ -129,6 +137,7 @@ def build(
     model.aliases = tuple(_hook(inner, "ALIASES"))
     model.unused = tuple(_hook(inner, "UNUSED"))
     model.backbone = backbone
+    model.steps = specs.apply(inner.steps_of, inner_call) if _hook(inner, "steps_of") else 0
     if weights is not None:
         weights_lib.fill(model, weights)
     return model

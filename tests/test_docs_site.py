@@ -26,7 +26,7 @@ OF_OTHERS = {
     "docker": {"rm"},
     "git": {"depth"},
     "benchmarks": {"networks", "turns", "steps", "size", "batch", "threads"},
-    "tools": {"name", "data_license", "half", "recompute_norms"},
+    "tools": {"movies", "name", "data_license", "half", "recompute_norms"},
     "client.py": {"url", "grpc"},
     "batching": {"enable_batching", "batching_parameters_file"},
 }

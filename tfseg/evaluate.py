@@ -180,6 +180,7 @@ def evaluate(config: config_lib.Config) -> dict:
     network.check_channels(model, config.pairs)
     if attack or checked:
         network.check_images(model, "evaluate --attack or --consistency")
+    preflight.check_windows(config, prepared.steps, model)
     outputs, order = model.output["logits"].shape[-1], None
     if outputs < prepared.num_classes:
         raise ValueError(
@@ -192,7 +193,7 @@ def evaluate(config: config_lib.Config) -> dict:
     print(f"Devices      {overview.device_line(strategy, config.precision)}")
     if config.workdir:
         pathlib.Path(config.workdir).mkdir(parents=True, exist_ok=True)
-    gallery = report_lib.Gallery(prepared.classes, outputs) if config.workdir else None
+    gallery = report_lib.Gallery(prepared.classes, outputs, prepared.shown) if config.workdir else None
     names = [c.name for c in prepared.classes]
     cells = objects.classes_of_cells(config.loss, [c.name for c in state.class_table()] or names)
     counts = metrics.build(config.metrics, names, prepared.things, cells)

@@ -50,6 +50,11 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
     _check_plan(plan, output_dir, config)
     model, state = evaluate.trained_model(config)
     network.check_images(model, "predict")
+    if steps := getattr(model, "steps", 0):
+        raise ValueError(
+            f"Expected a network that reads pictures. Received: {config.model}, which reads windows of {steps} label maps. "
+            "--mode=evaluate scores it; input_pipeline.windows.pack makes its input in Python (docs/sequences.md)."
+        )
     classes = class_rows(state.class_table(), model.output["logits"].shape[-1])
     colors = np.array([row["color"] for row in classes], np.uint8)
     finder = objects.build(config, model.output, [row["name"] for row in classes], state.things)

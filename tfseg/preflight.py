@@ -4,6 +4,7 @@ Preparing a data set can take hours, so a mistyped --loss must not wait for it.
 """
 
 import contextlib
+import inspect
 import os
 import types
 from collections.abc import Iterator
@@ -55,6 +56,12 @@ def check(config: config_lib.Config, replicas: int) -> None:
     check_objects(config)
     model = check_network(config)
     network.check_channels(model, config.pairs)
+    steps = input_pipeline.steps(config.dataset, config.data_dir)
+    check_windows(config, steps, model)
+    if steps:
+        ops.check_copies(config.augment)
+        if specs.parse(config.trainer).name != "supervised":
+            raise ValueError(f"Expected --trainer=supervised with sequences. Received: --trainer={config.trainer}.")
     with trial("loss", config.loss):
         terms, features = losses.build(config.loss), input_pipeline.features(config.dataset, config.data_dir)
         features = [name for name in features if name != "id"]  # for messages only: losses and counts read numbers
@@ -73,6 +80,41 @@ def check_network(config: config_lib.Config) -> keras.Model:
     if config.init_from:
         initialize.check(model, config.init_from)
     return model
+
+
+def check_windows(config: config_lib.Config, steps: int, model: keras.Model) -> None:
+    """Raises ValueError if network, metrics and --inference read other windows of past label maps than the data has.
+
+    Args:
+        config: the options.
+        steps: label maps in an image of the data; 0: images are pictures.
+        model: the network; an exported one does not say what it reads.
+    """
+    reads = getattr(model, "steps", steps)
+    names = {0: "pictures", 1: "windows of 1 label map"}
+    has, wants = (names.get(n, f"windows of {n} label maps") for n in (steps, reads))
+    if reads != steps:
+        advice = f"as drn_pred(steps={steps})" if steps else "or a data set of sequences, as camvid(sequence=4)"
+        raise ValueError(
+            f"Expected a network that reads {has}, which --dataset={config.dataset} has, {advice}. Received: "
+            f"--model={config.model}, which reads {wants}."
+        )
+    for call in specs.parse_chain(config.metrics):
+        function = specs.function("tfseg.metrics", call.name)
+        if "steps" in inspect.signature(function).parameters:
+            bound = inspect.signature(function).bind(None, *call.args, **call.kwargs)
+            bound.apply_defaults()
+            if bound.arguments["steps"] != steps:
+                raise ValueError(
+                    f"Expected in --metrics {call.name}(steps={steps}), as the data has {has}. Received: {call}."
+                )
+    mixing = [call.name for call in specs.parse_chain(config.inference) if call.name in ("multi_scale", "crf")]
+    if steps and (mixing or config.attack or config.consistency):
+        raise ValueError(
+            f"Expected whole or sliding_window as --inference, no --attack and no --consistency, with images that hold "
+            f"label maps: their values must not be mixed. Received: --inference={config.inference} "
+            f"--attack={config.attack} --consistency={config.consistency}."
+        )
 
 
 def check_combinations(config: config_lib.Config, replicas: int) -> None:

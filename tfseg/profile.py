@@ -110,7 +110,8 @@ def multiply_accumulates(model: keras.Model) -> int:
     total = 0
     if isinstance(model.output, dict) and "logits" in model.output:
         model = keras.Model(model.inputs, model.output["logits"])
-    for layer in model.operations:
+    # A layer that is called several times, as in a recurrent network, is computed as often.
+    for layer in (node.operation for nodes in model._nodes_by_depth.values() for node in nodes):
         kernel = getattr(layer, "kernel", None)
         if isinstance(layer, keras.layers.Conv2DTranspose):  # Every input pixel is multiplied with the whole kernel.
             total += np.prod(layer.input.shape[1:3]) * np.prod(kernel.shape)

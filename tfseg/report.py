@@ -6,7 +6,7 @@ The page's form is report.html, a template of the standard library's `string.Tem
 import html
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -27,10 +27,10 @@ class Gallery:
     It keeps 2 * SHOWN images, however many there are.
     """
 
-    def __init__(self, classes: Sequence["input_pipeline.Class"], outputs: int):
-        """Begins without images; `outputs` is the number of classes of the network."""
+    def __init__(self, classes: Sequence["input_pipeline.Class"], outputs: int, shown: Callable = np.asarray):
+        """Begins without images. `outputs` is the number of classes of the network, `shown` makes the picture of an image."""
         self.images, self.best, self.worst = 0, [], []
-        self._count, self._outputs = len(classes), outputs
+        self._count, self._outputs, self._shown = len(classes), outputs, shown
         self._colors = np.array([c.color for c in classes], np.uint8)
 
     def add(self, name: bytes, image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> None:
@@ -63,6 +63,7 @@ class Gallery:
         return tuple([entry[2:] for entry in part] for part in kept)
 
     def _tiles(self, image, label, prediction):
+        image = self._shown(image)
         return {
             "image": page_parts.encoded(image, ".jpg"),
             "label": page_parts.encoded(pictures.colorize(label, self._colors), ".png"),

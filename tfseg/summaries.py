@@ -57,6 +57,7 @@ class Log:
         self._eval = tf.summary.create_file_writer(str(workdir / "eval"))
         self._names = [c.name for c in prepared.classes]
         self._colors = np.array([c.color for c in prepared.classes], np.uint8)
+        self._shown = prepared.shown
         self._lines = _open_after(workdir / "metrics.jsonl", first_step)
         self._examples, self._finder = [], finder
         if "val" in prepared.splits:
@@ -118,15 +119,15 @@ class Log:
             for i, example in enumerate(self._examples):
                 outputs, name = model(example["image"][np.newaxis], training=False), example["id"].decode()
                 prediction = np.argmax(outputs["logits"][0], axis=-1)
-                image = example["image"][..., :3]  # what else a network sees is no picture
-                panel = pictures.panel(image, example["label"], prediction, self._names, self._colors)
+                shown = self._shown(example["image"])[..., :3]  # what else a network sees is no picture
+                panel = pictures.panel(shown, example["label"], prediction, self._names, self._colors)
                 tf.summary.image(f"pictures/example_{i}", panel[np.newaxis], description=name)
                 if self._finder.reads:
                     columns = {
                         "true": self._finder.true(example),
                         "found": self._finder.of_outputs(outputs, prediction),
                     }
-                    panel = pictures.objects_panel(image, columns, self._names, self._colors)
+                    panel = pictures.objects_panel(shown, columns, self._names, self._colors)
                     tf.summary.image(f"pictures/objects_{i}", panel[np.newaxis], description=name)
         self._eval.flush()
         val_loss = {"val_loss": losses["loss"]} if losses else {}

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from input_pipeline import records
+from input_pipeline import records, windows
 from input_pipeline.checking import objects as objects_lib
 from input_pipeline.checking.advice import suggest
 from input_pipeline.preparation import cache
@@ -26,7 +26,7 @@ from input_pipeline.source import files, sequences
 from input_pipeline.source.class_tables import Class
 from input_pipeline.source.evidence import ConflictError, Reading
 from input_pipeline.source.images import Picture, Range, range_text
-from input_pipeline.source.listing import Example, some
+from input_pipeline.source.listing import Example, Window, some
 from input_pipeline.source.walk import is_picture
 
 UNKNOWN = -1  # in a tile's label, pixels outside the class table
@@ -158,7 +158,10 @@ def check(spec: str, data_dir: str = "", image_range: str = "") -> Report:
     )  # fmt: skip
     first_of = {}  # {digest of an image: its place}
     total = sum(splits.values())
-    look = functools.partial(_look, table, image_range)
+    drawn = functools.partial(
+        windows.shown, steps=builder.steps, colors=np.array([c.color for c in builder.classes], np.uint8)
+    )
+    look = functools.partial(_look, table, image_range, drawn)
     for seen in in_parallel(look, _items(builder.splits), total, f"{builder.name} check"):
         _add(report, seen, first_of)
     if getattr(builder, "chosen_by_name", False):
@@ -194,13 +197,14 @@ def _items(splits) -> Iterator[tuple[str, Example, bool]]:
             yield split, example, i in shown
 
 
-def _look(conversion, image_range, item) -> _Seen:
-    """Reads an example."""
+def _look(conversion, image_range, drawn, item) -> _Seen:
+    """Reads an example; `drawn` makes the picture of its image."""
     split, example, shown = item
     seen, image, mask = _Seen(split, example.id), None, None
     try:
-        data = contents(example.image)
-        seen.image_kind = _kind(data)
+        windowed = isinstance(example.image, Window)
+        data = conversion.picture(example.image).pixels if windowed else contents(example.image)
+        seen.image_kind = "label maps" if windowed else _kind(data)
         picture = Picture(b"", data) if isinstance(data, np.ndarray) else read_image(data, image_range)
         image, seen.picture = picture.pixels, dataclasses.replace(picture, encoded=b"", pixels=None)
         seen.size = image.shape[:2]
@@ -228,7 +232,7 @@ def _look(conversion, image_range, item) -> _Seen:
             part = example.boxes if example.instances is None else example.instances
             seen.faults.append(f"{part}: {files.reason(error)}")
     if shown and label is not None and not seen.faults:
-        seen.tile = tile(split, example.id, image, label, boxes=seen.objects.boxes if seen.objects else ())
+        seen.tile = tile(split, example.id, drawn(image), label, boxes=seen.objects.boxes if seen.objects else ())
     return seen
 
 
@@ -298,7 +302,11 @@ def _add(report, seen, first_of):
 def _strays(splits):
     """Returns (masks without an image, images that no split names) in the folders that the examples are in."""
     examples = [e for of_split in splits.values() for e in of_split]
-    images, masks = ({p for e in examples if isinstance(p := getattr(e, key), Path)} for key in ("image", "mask"))
+    past = [part for e in examples if isinstance(e.image, Window) for part in e.image.past]
+    images, masks = (
+        {p for p in parts if isinstance(p, Path)}
+        for parts in ([e.image for e in examples], [*(e.mask for e in examples), *past])
+    )
     known = images | masks
     stems = {e.id.rpartition("/")[2] for e in examples} | {p.stem for p in known}
     folders = {p.parent for p in masks} - {p.parent for p in images}

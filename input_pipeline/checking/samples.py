@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from input_pipeline import boxes, instances, ops, sampling
+from input_pipeline import boxes, instances, ops, sampling, windows
 from input_pipeline.checking.report import TILES, Tile, tile
 from input_pipeline.preparation import cache
 from input_pipeline.preparation.encoding import Storage
@@ -43,7 +43,11 @@ def augmented(
     examples = _examples(builder.conversion, builder.splits[split])
     if not examples:
         return []
-    fill = np.mean([np.mean(sampling.decoded(x["image"]), (0, 1)) for x in examples], 0).tolist()
+    if builder.steps:
+        ops.check_copies(chain)
+        fill = windows.OUTSIDE
+    else:
+        fill = np.mean([np.mean(sampling.decoded(x["image"]), (0, 1)) for x in examples], 0).tolist()
     parts, mixed = ops.build_parts(chain, crop_size, tuple(fill), max_class_share), ops.mix(chain, ops.GROUP)
     most = max(len(x["boxes"]) if "boxes" in x else 0 for x in examples)
     finished, seeds = [], []
@@ -53,22 +57,24 @@ def augmented(
         for part in parts:
             example = part(example, seeds[-1])
         finished.append(boxes.pad(example, most))
-    tiles = []
+    tiles, colors = [], np.array([c.color for c in builder.classes], np.uint8)
     for begin in range(0, len(finished), ops.GROUP):
         group = finished[begin : begin + ops.GROUP]
         batch = {key: tf.stack([x[key] for x in group]) for key in group[0]}
         batch = mixed(batch, tf.stack(seeds[begin : begin + ops.GROUP])) if mixed else batch
         batch = {key: value.numpy() for key, value in batch.items()}
+        batch["image"] = windows.shown(
+            np.clip(np.round(batch["image"]), 0, 255).astype(np.uint8), builder.steps, colors
+        )
         tiles += [_tile(split, {key: value[i] for key, value in batch.items()}) for i in range(ops.GROUP)]
     return tiles
 
 
 def _tile(split, example):
     """A small copy of a sample, with its boxes."""
-    image = np.clip(np.round(example["image"]), 0, 255).astype(np.uint8)
     rows = zip(example.get("boxes", ()), example.get("box_classes", ()), strict=True)
     shown = [box for box, kind in rows if kind != boxes.NONE]
-    return tile(split, example["id"].decode(), image, example["label"].astype(np.int16), WIDTH, shown)
+    return tile(split, example["id"].decode(), example["image"], example["label"].astype(np.int16), WIDTH, shown)
 
 
 def _examples(conversion, listed):

@@ -11,6 +11,9 @@ Cars and pedestrians may have boxes, and instances too. The masks do not tell ob
 is one: cars that touch are one car. Regions of less than 12 x 8 (car) and 16 x 6 (pedestrian) pixels, rows first, in 480x360,
 are none. guanfuchen/semseg has boxes of some frames as PASCAL VOC's xml, in coordinates of 960x720, of the classes Car and
 Pedestrian of the original release; other vehicles have none.
+
+The frames of a sequence have numbers of the film, 30 a second. With `sequence` an example is a window of past label maps and
+the label map after them, as in guanfuchen/semseg (segmpred_loader.py).
 """
 
 import csv
@@ -21,7 +24,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from input_pipeline.preparation import builder
-from input_pipeline.source import annotations, components, files, listing
+from input_pipeline.source import annotations, components, files, frames, listing
 from input_pipeline.source.class_tables import Class
 
 CLASSES = (
@@ -101,12 +104,20 @@ class Builder(builder.Builder):
         release: str = "segnet",
         boxes: bool | str = False,
         instances: bool = False,
+        sequence: int = 0,
+        step: int = 30,
+        split: str = "",
     ):
         """`classes=12` learns the unlabelled pixels as a class, as in some published results.
 
         `release="full"` is the original release, with those classes or with all of its own: `classes=31`, or 32 with Void.
         `instances` adds the instances of cars and pedestrians with the boxes around them, `boxes=True` only the boxes.
         `boxes="bbox"` takes the boxes of all frames from `bbox/**/NAME.xml` instead, or from another folder of data_dir.
+
+        `sequence` is the number of past label maps from which the next one is predicted, 0 for images. `step` is the distance
+        of two frames of a window, and of the last one from the target, in numbers of frames: 30 are a second. Windows lie in
+        one sequence and one split. `split="last_fifth"` takes as val the last fifth of the frames of each sequence of train,
+        and leaves the release's own val out.
         """
         offered = {"segnet": (11, 12), "full": (11, 12, 31, 32)}
         if classes not in offered.get(release, ()):
@@ -127,6 +138,14 @@ class Builder(builder.Builder):
         # Options that are off are left out, so that records made before there were any stay valid.
         options = {"classes": classes, "release": release, **({"boxes": boxes} if boxes else {})}
         options |= {"instances": True} if instances else {}
+        if split not in frames.SPLITS:
+            raise ValueError(f'Expected camvid(split="") or "last_fifth". Received: split={split!r}.')
+        if split:
+            splits["train"], splits["val"] = frames.last_fifth(splits["train"], frames.number_in_name)
+            options |= {"split": split}
+        if sequence:
+            splits = {s: frames.windows(of, sequence, step, frames.number_in_name) for s, of in splits.items()}
+            options |= {"sequence": sequence, "step": step}
         if boxes or instances:
             splits = _with_objects(source, splits, table, boxes, instances)
         super().__init__(
@@ -138,6 +157,7 @@ class Builder(builder.Builder):
             lenient=by_color,
             boxes=bool(boxes),
             instances=instances,
+            steps=sequence,
             options=options,
         )
 

@@ -9,6 +9,9 @@ before the target. Ours take three channels:
     target="same"   image: the target frame itself, gray, under Gaussian noise (sigma 64 of 255): learned in a minute
 
 In both cases the label is the target frame: 0 ground, 1 digit, 64x64 pixels.
+
+    target="next", frames=9   image: the label maps of the nine frames before the target, as `windows.py` packs them; so the
+                              network gets exactly what the original gives it, and not the target
 """
 
 import functools
@@ -38,17 +41,27 @@ class Builder(builder.Builder):
     LICENCE = "CC BY-SA 3.0 (MNIST)"
     LAYOUT = f"{FILE}, uint8 [20 frames, 10000 sequences, 64, 64]. To obtain it: download it (819 MB) from {URL}"
 
-    def __init__(self, source: Path, cache: Path, *, target: str = "next"):
-        """`target`: "next" if the image shows the frames before the label, "same" if it shows the label with noise."""
+    def __init__(self, source: Path, cache: Path, *, target: str = "next", frames: int = 0):
+        """`target`: "next" if the image shows the frames before the label, "same" if it shows the label with noise.
+
+        `frames`: with "next", how many label maps before the target, up to 9, the image holds; 0: it shows three gray frames.
+        """
         if target not in ("next", "same"):
             raise ValueError(f'Expected moving_mnist(target="next") or "same". Received: target={target!r}.')
+        whole = isinstance(frames, int) and not isinstance(frames, bool)
+        if not whole or not 0 <= frames <= TARGET or (frames and target != "next"):
+            raise ValueError(
+                f'Expected moving_mnist(target="next", frames=0..{TARGET}). Received: target={target!r}, frames={frames!r}.'
+            )
         path = source / FILE
         count = _count(path) if path.is_file() else 0
         examples = [
             listing.Example(
                 f"{i:05}",
-                listing.Part(path, f"sequence {i}", functools.partial(_image, path, i, target)),
-                listing.Part(path, f"frame {TARGET} of sequence {i}", functools.partial(_label, path, i)),
+                listing.Window(tuple(_mask(path, i, t) for t in range(TARGET - frames, TARGET)))
+                if frames
+                else listing.Part(path, f"sequence {i}", functools.partial(_image, path, i, target)),
+                _mask(path, i, TARGET),
             )
             for i in range(count)
         ]
@@ -58,8 +71,14 @@ class Builder(builder.Builder):
             cache,
             classes=CLASSES,
             splits={"train": examples[:split], "val": examples[split:]},
-            options={"target": target},
+            steps=frames,
+            options={"target": target, **({"frames": frames} if frames else {})},
         )
+
+    @staticmethod
+    def steps_of(**options) -> int:
+        """The number of label maps before the target."""
+        return options.get("frames") or 0
 
 
 def _count(path):
@@ -88,5 +107,9 @@ def _image(path, index, target):
     return np.stack([np.clip(np.rint(noisy), 0, 255).astype(np.uint8)] * 3, -1)
 
 
-def _label(path, index):
-    return (_frames(path)[TARGET, index] > 0).astype(np.uint8)
+def _mask(path, index, frame):
+    return listing.Part(path, f"frame {frame} of sequence {index}", functools.partial(_label, path, index, frame))
+
+
+def _label(path, index, frame):
+    return (_frames(path)[frame, index] > 0).astype(np.uint8)

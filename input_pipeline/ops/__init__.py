@@ -40,6 +40,7 @@ import inspect
 import math
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 import tfseg.spec as specs
@@ -131,6 +132,21 @@ def build_parts(
         return {**example, "image": pointwise.clip(tf.cast(example["image"], tf.float32))}
 
     return part(0, last + 1), rest
+
+
+def check_copies(chain: str) -> None:
+    """Raises ValueError unless a chain only copies pixels: crops, shifts and mirrors. Images that hold ids need this."""
+    still = {"scale": 1.0, "aspect": 1.0, "rotation": 0.0, "shear": 0.0, "perspective": 0.0, "elastic": 0.0}
+    for name, _, op, _ in _parsed(chain, {"size": None, "fill": None, "max_class_share": None}):
+        options = inspect.signature(op.args[0]).bind(None, None, *op.args[1].args, **op.args[1].kwargs, **op.keywords)
+        options.apply_defaults()
+        moved = [k for k, v in still.items() if set(np.ravel(options.arguments.get(k, v)).tolist()) != {v}]
+        if name != "affine" or moved:
+            raise ValueError(
+                "Expected an augmentation that only copies pixels, for images that hold label maps: affine(scale=(1.0, 1.0)) "
+                f"with flip, vertical_flip, translation, rare. Received: {name} with {', '.join(moved) or 'new values'} in "
+                f"--augment={chain!r}."
+            )
 
 
 def mix(chain: str, batch_size: int) -> Callable | None:

@@ -18,13 +18,13 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core import shuffle
 
-from input_pipeline import records
+from input_pipeline import records, windows
 from input_pipeline.preparation.convert import Conversion, in_parallel
 from input_pipeline.preparation.counts import Counts
 from input_pipeline.preparation.judgement import Tally, hints
 from input_pipeline.source.class_tables import Class, Uncolored, voc_color
 from input_pipeline.source.files import IGNORE
-from input_pipeline.source.listing import Example, Part, some
+from input_pipeline.source.listing import Example, Part, Window, some
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -56,6 +56,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         lenient: bool = False,
         boxes: bool = False,
         instances: bool = False,
+        steps: int = 0,
         options: dict | None = None,
         code: bytes = b"",
     ):
@@ -72,6 +73,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             lenient: whether colours outside the table become 255 and are reported; otherwise they are faults.
             boxes: whether every example has boxes.
             instances: whether every example has instances, from which its boxes are made.
+            steps: if the examples are windows of sequences, the number of past label maps in each (`windows.py`).
             options: the user's choices (JSON values); they are part of the directory's name.
             code: for examples that are drawn, the code that draws them; when it changes, the records are built again.
         """
@@ -80,7 +82,13 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 f"Expected 2 to {IGNORE} classes: with fewer there is nothing to tell apart. Received: {len(classes)} in the "
                 f"table of {self.name}."
             )
+        self.steps = windows.check(steps, len(classes)) if steps else 0
         found = {split: examples for split, examples in splits.items() if len(examples)}
+        if not found and steps and source and any(source.iterdir()):
+            raise FileNotFoundError(
+                f"Expected in data_dir {self.LAYOUT}, with {steps} frames before another one at the asked distance. Received: "
+                f"{source}, where no frame has them all. Ask for fewer frames, or for another step."
+            )
         if not found:
             raise FileNotFoundError(f"Expected in data_dir {self.LAYOUT}. Received: {source}, which holds none of it.")
         for split in (split for split in splits if split not in found):
@@ -111,6 +119,11 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def holds(**options) -> tuple[bool, bool]:
         """Whether every example has boxes, and whether it has instances, with these options of the data set."""
         return bool(options.get("boxes")), bool(options.get("instances"))
+
+    @staticmethod
+    def steps_of(**options) -> int:
+        """The number of past label maps in the image of every example, with these options; 0: images are pictures."""
+        return options.get("sequence") or 0
 
     def _create_builder_config(self, builder_config, version):
         return builder_config  # not looked up by name, since TFDS would warn that it does not know it
@@ -166,6 +179,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             source=str(self.source or ""),
             **({"boxes": {split: counts.boxes for split, counts in self._counts.items()}} if self.boxes else {}),
             **({"instances": True} if self.instances else {}),
+            **({"steps": self.steps} if self.steps else {}),
             outside={s: counts.outside() for s, counts in self._counts.items() if self.conversion.lenient},
             skipped={split: len(counts.faults) for split, counts in self._counts.items() if counts.faults},
         )
@@ -230,7 +244,8 @@ def _fingerprint(facts, source, splits):
     for split, examples in sorted(splits.items()):
         digest.update(f"{split} {len(examples)}\n".encode())
         for example in examples if source else ():
-            parts = (example.image, example.mask, example.boxes, example.instances)
+            images = example.image.past if isinstance(example.image, Window) else (example.image,)
+            parts = (*images, example.mask, example.boxes, example.instances)
             for part in (part for part in parts if part is not None):
                 path, name = (part.file, f" {part.name}") if isinstance(part, Part) else (part, "")
                 stat = path.stat() if path.exists() else None

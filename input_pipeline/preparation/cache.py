@@ -112,9 +112,26 @@ def features(spec: str, data_dir: str = "") -> tuple[str, ...]:
         return records.load(source).features
     call = parse(spec)
     builder = find(PACKAGE, call.name).Builder
+    return records.features(*builder.holds(**_given(builder, call)))
+
+
+def steps(spec: str, data_dir: str = "") -> int:
+    """How many past label maps an image of a data set holds, by its options (`Builder.steps_of`), or by its records if given.
+
+    0: images are pictures. No file is listed.
+    """
+    source = Path(data_dir).expanduser() if data_dir else None
+    if source and records.is_prepared(source):
+        return records.load(source).steps
+    call = parse(spec)
+    builder = find(PACKAGE, call.name).Builder
+    return builder.steps_of(**_given(builder, call))
+
+
+def _given(builder, call):
+    """The options of a data set that a call gives."""
     options = apply(functools.partial(_options, inspect.signature(builder)), call)
-    del options["source"], options["cache"]
-    return records.features(*builder.holds(**options))
+    return {name: value for name, value in options.items() if name not in ("source", "cache")}
 
 
 def _build(builder, directory, overwrite, beam=None):
@@ -209,7 +226,7 @@ def _open(directory, call, module, storage):
             f"Ask for {prepared.name}, or give another data_dir."
         )
     asked = apply(functools.partial(_options, inspect.signature(module.Builder)), call)
-    options = dataclasses.asdict(Storage()) | {"boxes": "", "instances": False} | prepared.options
+    options = dataclasses.asdict(Storage()) | {"boxes": "", "instances": False, "sequence": 0} | prepared.options
     for key, value in (asked | storage.options).items():
         if _as_stored(options.get(key, value)) != _as_stored(value):
             raise ValueError(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline import instances, progress
+from input_pipeline import instances, progress, windows
 from input_pipeline.preparation.counts import Counted, count
 from input_pipeline.preparation.encoding import Storage
 from input_pipeline.preparation.judgement import Found, found
@@ -18,7 +18,7 @@ from input_pipeline.source.class_tables import Class, Implied
 from input_pipeline.source.evidence import Reading, read_by
 from input_pipeline.source.files import IGNORE
 from input_pipeline.source.images import Picture
-from input_pipeline.source.listing import Example, Part, some
+from input_pipeline.source.listing import Example, Part, Window, some
 from input_pipeline.source.masks import Mask
 
 
@@ -52,7 +52,7 @@ class Conversion:
         """Returns the record, or the fault, of an example."""
         part, seen = example.image, None
         try:
-            picture = read_image(part, self.storage.image_range)
+            picture = self.picture(part)
             part = example.mask
             mask = read_mask(part)
             check_sizes(picture.pixels, mask.values, picture.turned)
@@ -68,7 +68,8 @@ class Conversion:
                 check_sizes(picture.pixels, ids, picture.turned)
         except files.FAULTS as error:
             return Converted(example.id, fault=f"{part}: {files.reason(error)}", found=seen)
-        encoded, image, label = self.storage(picture.encoded, picture.pixels, label)
+        exact = isinstance(example.image, Window)
+        encoded, image, label = self.storage(picture.encoded, picture.pixels, label, exact)
         record = {"image": encoded, "label": files.encode_png(label), "id": example.id}
         if boxes:
             record |= boxes.record(label.shape)
@@ -76,6 +77,18 @@ class Conversion:
             record |= instances.record(ids, label)
         seen = seen or Found(named(example.mask), how=reading.how)
         return Converted(example.id, record, "", count(image, label, picture), seen, outside)
+
+    def picture(self, source: Path | Part | np.ndarray | Window) -> Picture:
+        """Reads the image of an example, or makes it of the masks of past frames."""
+        if not isinstance(source, Window):
+            return read_image(source, self.storage.image_range)
+        maps = []
+        for part in source.past:
+            try:
+                maps.append(self._label(self.reading(read_mask(part)))[0])
+            except files.FAULTS as error:
+                raise ValueError(f"{named(part)}: {files.reason(error)}") from error
+        return read_image(windows.pack(maps))
 
     def reading(self, mask: Mask) -> Reading:
         """Returns how a mask is read by the class table: its ids, or the codes of its colours, and the lookup for them."""

@@ -55,8 +55,12 @@ class Storage:
         """The folder in the cache for records that are stored in this way."""
         return re.sub(r"[^\w=.-]+", "_", "-".join(f"{k}={v}" for k, v in self.options.items()))
 
-    def __call__(self, encoded: bytes, image: np.ndarray, label: np.ndarray) -> tuple[bytes, np.ndarray, np.ndarray]:
+    def __call__(
+        self, encoded: bytes, image: np.ndarray, label: np.ndarray, exact: bool = False
+    ) -> tuple[bytes, np.ndarray, np.ndarray]:
         """Takes an example as it was read and returns (encoded, image uint8 [h, w, 3], label uint8 [h, w]) as they are stored.
+
+        An `exact` image holds ids: it shrinks as the label does, and is PNG whatever the format.
 
         Decoding `encoded` gives exactly the image.
         """
@@ -64,9 +68,9 @@ class Storage:
         shrinks = 0 < self.max_size < longest
         if shrinks:
             size = [max(1, round(n * self.max_size / longest)) for n in label.shape[::-1]]
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST_EXACT if exact else cv2.INTER_AREA)
             label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST_EXACT)
-        suffix, parameters = self._encoder()
+        suffix, parameters = png() if exact else self._encoder()
         kept = not shrinks and (not self.image_format or (suffix == ".png" and encoded.startswith(files.PNG)))
         if not kept:
             encoded = cv2.imencode(suffix, image[..., ::-1], parameters)[1].tobytes()

@@ -18,6 +18,7 @@ from input_pipeline.source.walk import pictures, some
 __all__ = [
     "Example",
     "Part",
+    "Window",
     "Zipped",
     "held_out",
     "mask_files",
@@ -43,11 +44,21 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
+class Window:
+    """Masks of past frames, the oldest first, which become the image of an example (`windows.py`)."""
+
+    past: tuple["Path | Part | np.ndarray", ...]
+
+    def __str__(self):
+        return f"the window of {self.past[0]} .. {self.past[-1]}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Example:
     """An image and its mask: files, parts of files, or arrays (RGB uint8 [H, W, 3] and raw ids [H, W])."""
 
     id: str
-    image: Path | Part | np.ndarray
+    image: Path | Part | np.ndarray | Window
     mask: Path | Part | np.ndarray
     boxes: Part | None = None  # whose `read` returns `annotations.Boxes`
     # Ids [H, W] of any values, 0 where there is no object; they give the boxes too.

@@ -6,6 +6,7 @@ from models.layers.aspp import aspp, separable_conv_norm
 from models.layers.attention import attention
 from models.layers.channel_shuffle import channel_shuffle
 from models.layers.channels import channels
+from models.layers.conv_lstm import conv_lstm
 from models.layers.conv_norm import conv_norm, depthwise_conv_norm
 from models.layers.convolution import conv, depthwise_conv, transposed_conv
 from models.layers.deformable_attention import deformable_attention
@@ -27,6 +28,8 @@ from models.layers.initial_weights import (
 )
 from models.layers.nearest import nearest
 from models.layers.normalization import Affine, BatchNormalization, batch_norm
+from models.layers.past_maps import past_maps
+from models.layers.patches import patches
 from models.layers.peak_stimulation import PeakStimulation, peaks, stimulate
 from models.layers.pooling import max_pool, max_pool_with_indices, max_unpool
 from models.layers.region import Inside, RegionNormalization, inside, region_conv_norm
@@ -60,6 +63,7 @@ __all__ = [
     "channel_shuffle",
     "channels",
     "conv",
+    "conv_lstm",
     "conv_norm",
     "crop",
     "deformable_attention",
@@ -84,6 +88,8 @@ __all__ = [
     "nearest",
     "normal",
     "pad_to_multiple",
+    "past_maps",
+    "patches",
     "peaks",
     "prelu",
     "region_conv_norm",

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import input_pipeline
+from input_pipeline import windows
 
 FRAMES = np.random.default_rng(0).choice(np.array([0, 0, 0, 1, 255], np.uint8), (20, 10, 8, 8))
 
@@ -77,3 +78,15 @@ def test_a_download_that_broke_off_is_refused(frames, tmp_path):
         input_pipeline.prepare("moving_mnist", str(tmp_path / "data"), str(tmp_path / "cache"))
     with pytest.raises(ValueError, match='target="next"'):
         input_pipeline.prepare('moving_mnist(target="past")', str(tmp_path / "data"), str(tmp_path / "cache"))
+
+
+def test_nine_label_maps_predict_the_tenth(frames, tmp_path):
+    found = examples(tmp_path, 'moving_mnist(target="next", frames=9)', "train")
+    for i, example in found.items():
+        np.testing.assert_array_equal(example["label"], frames[9, i] > 0)
+        past = np.moveaxis(windows.unpack(example["image"], 9), -1, 0)
+        np.testing.assert_array_equal(past, frames[:9, i] > 0)
+    assert input_pipeline.steps('moving_mnist(target="next", frames=9)') == 9
+    for spec in ("moving_mnist(frames=10)", 'moving_mnist(target="same", frames=3)'):
+        with pytest.raises(ValueError, match=r"frames=0\.\.9"):
+            input_pipeline.prepare(spec, str(tmp_path / "data"), str(tmp_path / "cache"))

@@ -53,3 +53,9 @@ def test_a_network_that_fails_is_named_and_the_others_are_measured(caplog):
     rows = profile.profile(Config(model="unet(width=2) | unet(height=2)", crop_size=(32, 32)))
     assert [row["model"] for row in rows] == ["unet(width=2)"]
     assert "unet(height=2): Expected unet(" in caplog.text
+
+
+def test_a_layer_that_is_called_twice_counts_twice():
+    # A 3x3 convolution of 2 to 2 channels on 4x5 pixels: 9 * 2 * 2 * 20 = 720 multiply-accumulates a call.
+    inputs, layer = keras.Input((4, 5, 2)), keras.layers.Conv2D(2, 3, padding="same")
+    assert profile.multiply_accumulates(keras.Model(inputs, layer(layer(inputs)))) == 2 * 720
