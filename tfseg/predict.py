@@ -53,7 +53,7 @@ def predict(config: config_lib.Config) -> list[pathlib.Path]:
     finder = objects.build(config, model.output, [row["name"] for row in classes], state.things)
     run = outputs.Run(classes, ids_of(classes, config.label_ids), colors, config.opacity, finder)
     if finder.reads and not config.outputs:
-        more = outputs.build(" | ".join(outputs.OF_OBJECTS[: 1 + bool(finder.things)]))
+        more = outputs.build(" | ".join(outputs.OF_OBJECTS[: 1 + finder.with_ids]))
         plan = [(group, some if group.video else [*some, *more]) for group, some in plan]
         _check_plan(plan, output_dir, config)
     chosen = _each(plan)

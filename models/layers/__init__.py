@@ -24,10 +24,12 @@ from models.layers.initial_weights import (
     xavier_uniform,
     zeros,
 )
+from models.layers.mask_head import MASK_CELLS, MaskHead, kernels_of, masks_in_boxes, weight_transfer
 from models.layers.nearest import nearest
 from models.layers.normalization import Affine, BatchNormalization, batch_norm
 from models.layers.pooling import max_pool, max_pool_with_indices, max_unpool
 from models.layers.region import Inside, RegionNormalization, inside, region_conv_norm
+from models.layers.regions import position_sensitive_pool, roi_align
 from models.layers.residual import LayerScale, stochastic_depth
 from models.layers.resizing import crop, fit, pad_to_multiple, resize
 from models.layers.simulated_resolution import interleaved, shifted
@@ -38,11 +40,13 @@ from models.layers.upsampling import Bilinear, bilinear, bilinear_upsampling
 from models.layers.windows import shift_mask, window_attention
 
 __all__ = [
+    "MASK_CELLS",
     "Affine",
     "BatchNormalization",
     "Bilinear",
     "Inside",
     "LayerScale",
+    "MaskHead",
     "RegionNormalization",
     "Rule",
     "adaptive_average_pool",
@@ -71,7 +75,9 @@ __all__ = [
     "interleaved",
     "kaiming_normal",
     "kaiming_uniform",
+    "kernels_of",
     "map_attention",
+    "masks_in_boxes",
     "max_pool",
     "max_pool_with_indices",
     "max_unpool",
@@ -80,11 +86,13 @@ __all__ = [
     "nearest",
     "normal",
     "pad_to_multiple",
+    "position_sensitive_pool",
     "prelu",
     "region_conv_norm",
     "relu",
     "relu6",
     "resize",
+    "roi_align",
     "separable_conv_norm",
     "shift_mask",
     "shifted",
@@ -96,6 +104,7 @@ __all__ = [
     "torch_default",
     "transposed_conv",
     "uniform",
+    "weight_transfer",
     "window_attention",
     "xavier_uniform",
     "zeros",
