@@ -1,8 +1,11 @@
 """Cells of YOLO to boxes, inside the graph."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from input_pipeline import boxes as boxes_lib
 
 
 class Detections(NamedTuple):
@@ -58,9 +61,16 @@ def decode(detection: tf.Tensor, classes: int, *, threshold: float, overlap: flo
     middle = (corner + guesses[..., :2]) / tf.cast(tf.stack([columns, rows]), tf.float32)
     boxes = tf.concat([middle - guesses[..., 2:4] / 2, middle + guesses[..., 2:4] / 2], -1)
     scores = guesses[..., 4:5] * probabilities
+    boxes = tf.reshape(boxes, [images, rows * columns * count, 4])
+    scores = tf.reshape(scores, [images, rows * columns * count, classes])
+    return suppressed(boxes, scores, threshold=threshold, overlap=overlap, most=most)
+
+
+def suppressed(boxes: tf.Tensor, scores: tf.Tensor, *, threshold: float, overlap: float, most: int) -> Detections:
+    """The best of boxes [batch, n, 4] with a score for each class [batch, n, classes]; see `decode`."""
     found = tf.image.combined_non_max_suppression(
-        tf.reshape(boxes, [images, rows * columns * count, 1, 4]),
-        tf.reshape(scores, [images, rows * columns * count, classes]),
+        boxes[:, :, tf.newaxis],
+        scores,
         max_output_size_per_class=most,
         max_total_size=most,
         iou_threshold=overlap,
@@ -70,3 +80,32 @@ def decode(detection: tf.Tensor, classes: int, *, threshold: float, overlap: flo
     return Detections(
         found.nmsed_boxes, found.nmsed_scores, tf.cast(found.nmsed_classes, tf.int32), found.valid_detections
     )
+
+
+def in_pixels(detection: tf.Tensor, kinds: Sequence[int], size, *, threshold, overlap, most) -> dict[str, tf.Tensor]:
+    """The boxes of `decode` in pixels of the images, and their classes as train ids.
+
+    Args:
+        detection, threshold, overlap, most: as for `decode`.
+        kinds: the train ids that the probabilities of a cell stand for, in their order.
+        size: (height, width) of the images.
+
+    Returns:
+        {"boxes": float32 [batch, most, 4], x1, y1, x2, y2, cut at the edges of the image; "box_scores": float32 [batch, most],
+        falling; "box_classes": int32 [batch, most]; "box_count": int32 [batch]}. Rows from `box_count` on are 0 of class -1.
+    """
+    found = decode(detection, len(kinds), threshold=threshold, overlap=overlap, most=most)
+    height, width = tf.unstack(tf.cast(size, tf.float32))
+    boxes = tf.clip_by_value(found.boxes, 0.0, 1.0) * tf.stack([width, height, width, height])
+    return named(found._replace(boxes=boxes), kinds)
+
+
+def named(found: Detections, kinds: Sequence[int]) -> dict[str, tf.Tensor]:
+    """Detections by the names of `in_pixels`, with train ids in place of the places in `kinds`."""
+    there = tf.range(tf.shape(found.scores)[1]) < found.count[:, tf.newaxis]
+    return {
+        "boxes": found.boxes,
+        "box_scores": found.scores,
+        "box_classes": tf.where(there, tf.gather(tf.constant(kinds, tf.int32), found.classes), boxes_lib.NONE),
+        "box_count": found.count,
+    }

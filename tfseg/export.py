@@ -9,7 +9,8 @@ The signatures of a SavedModel, which needs TensorFlow only (`serving`):
     serving_default(image_bytes: string [batch])              JPEG, PNG, BMP, GIF or WebP files; one size in a batch
     predict_images(images: uint8 [batch, height, width, 3])   RGB images
     -> classes: uint8 (uint16 of more than 256 classes) [batch, height, width], confidence: float32 [batch, height, width]
-        of a network with cells also boxes, box_scores, box_classes, box_count; see `objects.Finder.boxes`
+        of a network with cells also boxes, box_scores, box_classes, box_count, and of one with masks box_masks; see
+        `objects.Finder.located`
     png(image_bytes) -> png_bytes: string [batch]             the classes as gray PNG files
     boxes(image_bytes) -> the boxes alone
     embedding(images) -> classes, confidence, embedding: float32 [batch, height, width, dimensions]

@@ -164,7 +164,9 @@ def _checked_boxes(result, finder, size, path):
 
     It is not compared with the boxes of the live cells: where two guesses are nearly equal, rounding decides which one stays.
     """
-    expected = finder.boxes(tf.constant(result["detection"][np.newaxis]), size)
+    expected = finder.located(
+        {name: tf.constant(result[name][np.newaxis]) for name in finder.reads if name in result}, size
+    )
     for name, value in expected.items():
         if not np.allclose(result[name], value[0], rtol=1e-4, atol=1e-3):
             raise ValueError(f"Expected the {name} that its cells give. Received: others from {path.name}.")

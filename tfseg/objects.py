@@ -1,4 +1,4 @@
-"""Objects that a network finds: boxes from its output `detection`, instances from `embedding`, peaks of `class_maps`.
+"""Objects that a network finds: boxes (`detection`), instances (masks in boxes, or `embedding`), and peaks of `class_maps`.
 
 --suppress, --cluster and --peaks say how. Prediction, TensorBoard's pictures and exports find boxes and instances here in the
 same way; only prediction finds peaks. The metrics of objects have options of their own, because they count guesses of low
@@ -13,13 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from input_pipeline import boxes as boxes_lib
 from input_pipeline import instances
+from tfseg import box_masks, detection, losses
 from tfseg import config as config_lib
-from tfseg import detection, losses
 from tfseg import peaks as peaks_lib
 from tfseg import spec as specs
-from tfseg.metrics.instance_ap import guess
+from tfseg.metrics import instance_ap
 
 
 class Object(NamedTuple):
@@ -54,11 +53,18 @@ class Finder:
     bandwidth: float = 1.5
     smallest: int = 30
     search: peaks_lib.Search | None = None  # of a network with class maps; what it needs comes from its `responder`
+    masks: str = ""  # the head that gives the objects of the cells their masks: one of `box_masks.READS`
 
     @property
     def reads(self) -> tuple[str, ...]:
         """The names of the network's outputs that it reads."""
-        return (*(("detection",) if self.cells else ()), *(("embedding",) if self.things else ()))
+        of_cells = box_masks.READS.get(self.masks, ("detection",)) if self.cells else ()
+        return (*of_cells, *(("embedding",) if self.things else ()))
+
+    @property
+    def with_ids(self) -> bool:
+        """Whether it finds instances."""
+        return bool(self.things or self.masks)
 
     def boxes(self, cells: tf.Tensor, size: tf.Tensor) -> dict[str, tf.Tensor]:
         """Boxes of the images of a batch, inside the graph.
@@ -72,17 +78,17 @@ class Finder:
             [batch, most], falling; "box_classes": int32 [batch, most], train ids; "box_count": int32 [batch]}. Rows from
             `box_count` on are 0 of class -1.
         """
-        options = {"threshold": self.threshold, "overlap": self.overlap, "most": self.most}
-        found = detection.decode(cells, len(self.cells), **options)
-        height, width = tf.unstack(tf.cast(size, tf.float32))
-        there = tf.range(self.most) < found.count[:, tf.newaxis]
-        kinds = tf.gather(tf.constant(self.cells, tf.int32), found.classes)
-        return {
-            "boxes": tf.clip_by_value(found.boxes, 0.0, 1.0) * tf.stack([width, height, width, height]),
-            "box_scores": found.scores,
-            "box_classes": tf.where(there, kinds, boxes_lib.NONE),
-            "box_count": found.count,
-        }
+        return detection.in_pixels(cells, self.cells, size, **self._suppression)
+
+    def located(self, outputs: Mapping[str, tf.Tensor], size: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`boxes` of the network's outputs, and of one with masks also what `box_masks.find` gives; inside the graph."""
+        if self.masks:
+            return box_masks.find(self.masks, outputs, self.cells, size, **self._suppression)
+        return self.boxes(outputs["detection"], size)
+
+    @property
+    def _suppression(self):
+        return {"threshold": self.threshold, "overlap": self.overlap, "most": self.most}
 
     def embedding(self, embedding: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """The embedding, float32 [batch, height, width, dimensions], at the size of label maps [batch, height, width]."""
@@ -98,7 +104,7 @@ class Finder:
             label: the predicted classes, integers [batch, height, width].
             confidence: their probabilities, float [batch, height, width].
         """
-        found = self.boxes(outputs["detection"], tf.shape(label)[1:3]) if self.cells else {}
+        found = self.located(outputs, tf.shape(label)[1:3]) if self.cells else {}
         if self.things:
             found |= {"embedding": self.embedding(outputs["embedding"], label), "confidence": confidence}
         return found
@@ -110,21 +116,29 @@ class Finder:
             found: what `compute` returns, of this image, and what the responder of `search` does, where peaks are wanted.
             label: the predicted classes, integers [height, width].
         """
-        listed = []
-        if self.cells:
+        listed, guesses = [], []
+        if self.masks:
+            guesses = instance_ap.guess_in_boxes(self.masks, found, label.shape)
+        elif self.cells:
             rows = (found[name][: found["box_count"]].tolist() for name in ("box_classes", "box_scores", "boxes"))
             listed = [Object(kind, score, tuple(box)) for kind, score, box in zip(*rows, strict=True)]
         if self.search and "responses" in found:
             return self._of_peaks(found, listed)
-        if not self.things:
+        if self.things:
+            given = label, found["confidence"], found["embedding"]
+            guesses += instance_ap.guess(*given, self.things, self.bandwidth, self.smallest)
+        if not self.with_ids:
             return Objects(listed)
-        ids = np.zeros(label.shape, np.uint16)
-        given = label, found["confidence"], found["embedding"]
-        for number, one in enumerate(guess(*given, self.things, self.bandwidth, self.smallest), 1):
+        ids, seen = np.zeros(label.shape, np.uint16), []
+        for number, one in reversed([*enumerate(guesses, 1)]):  # masks may overlap, and the best lies on top
             ids[one.mask] = number
-            box, pixels = tuple(map(float, instances.around(one.mask))), int(np.count_nonzero(one.mask))
-            listed.append(Object(one.kind, one.score, box, number, pixels))
-        return Objects(listed, ids)
+        for number, one in enumerate(guesses, 1):
+            mask = ids == number
+            if pixels := int(np.count_nonzero(mask)):
+                box = tuple(map(float, instances.around(mask)))
+                seen.append(Object(one.kind, one.score, box, len(seen) + 1, pixels))
+                ids[mask] = len(seen)
+        return Objects([*listed, *seen], ids)
 
     def _of_peaks(self, found, listed):
         """With the masks of peaks as instances. The strongest is on top; the score is the sigmoid of the peak's value."""
@@ -148,7 +162,7 @@ class Finder:
         """The true objects of an example of the data set, of those kinds that are looked for in a prediction."""
         if "boxes" not in example:
             return Objects()
-        with_ids = "instances" in example and bool(self.things)
+        with_ids = "instances" in example and self.with_ids
         listed = [
             Object(int(kind), None, tuple(map(float, box)), number if with_ids else 0)
             for number, (kind, box) in enumerate(zip(example["box_classes"], example["boxes"], strict=True), 1)
@@ -191,7 +205,7 @@ def build(config: config_lib.Config, outputs: Mapping, names: Sequence[str], thi
     with_peaks = set(peaks_lib.OUTPUTS) <= set(outputs)
     with_peaks = with_peaks and outputs["class_maps"].shape[-1] == outputs["logits"].shape[-1]
     search = peaks_lib.Search(**peaks) if with_peaks else None
-    found = Finder(cells, kinds, search=search)
+    found = Finder(cells, kinds, masks=box_masks.head_of(outputs) if cells else "", search=search)
     chosen = (suppress if cells else {}) | (cluster if kinds else {})
     return dataclasses.replace(found, **{key: value for key, value in chosen.items() if key != "classes"})
 

@@ -103,7 +103,7 @@ class Serving(tf.Module):
         return result | {"embedding": self._finder.embedding(found["embedding"], result["classes"])}
 
     def _boxes(self, found, images):
-        return self._finder.boxes(found["detection"], tf.shape(images)[1:3]) if self._finder.cells else {}
+        return self._finder.located(found, tf.shape(images)[1:3]) if self._finder.cells else {}
 
     def _decode_batch(self, files):
         """uint8 [batch, height, width, 3] of image files of one size."""

@@ -26,6 +26,7 @@ from models.layers.initial_weights import (
     xavier_uniform,
     zeros,
 )
+from models.layers.mask_head import MASK_CELLS, MaskHead, kernels_of, masks_in_boxes, weight_transfer
 from models.layers.nearest import nearest
 from models.layers.normalization import Affine, BatchNormalization, batch_norm
 from models.layers.past_maps import past_maps
@@ -33,6 +34,7 @@ from models.layers.patches import patches
 from models.layers.peak_stimulation import PeakStimulation, peaks, stimulate
 from models.layers.pooling import max_pool, max_pool_with_indices, max_unpool
 from models.layers.region import Inside, RegionNormalization, inside, region_conv_norm
+from models.layers.regions import position_sensitive_pool, roi_align
 from models.layers.residual import LayerScale, stochastic_depth
 from models.layers.resizing import crop, fit, pad_to_multiple, resize
 from models.layers.simulated_resolution import interleaved, shifted
@@ -43,11 +45,13 @@ from models.layers.upsampling import Bilinear, bilinear, bilinear_upsampling
 from models.layers.windows import shift_mask, window_attention
 
 __all__ = [
+    "MASK_CELLS",
     "Affine",
     "BatchNormalization",
     "Bilinear",
     "Inside",
     "LayerScale",
+    "MaskHead",
     "PeakStimulation",
     "RegionNormalization",
     "Rule",
@@ -79,7 +83,9 @@ __all__ = [
     "interleaved",
     "kaiming_normal",
     "kaiming_uniform",
+    "kernels_of",
     "map_attention",
+    "masks_in_boxes",
     "max_pool",
     "max_pool_with_indices",
     "max_unpool",
@@ -91,11 +97,13 @@ __all__ = [
     "past_maps",
     "patches",
     "peaks",
+    "position_sensitive_pool",
     "prelu",
     "region_conv_norm",
     "relu",
     "relu6",
     "resize",
+    "roi_align",
     "separable_conv_norm",
     "shift_mask",
     "shifted",
@@ -108,6 +116,7 @@ __all__ = [
     "torch_default",
     "transposed_conv",
     "uniform",
+    "weight_transfer",
     "window_attention",
     "xavier_uniform",
     "zeros",

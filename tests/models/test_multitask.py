@@ -25,6 +25,16 @@ def test_cells(spec, shape):
     assert model.backbone in ("drn_a_18", "resnet18")
 
 
+def test_maps_of_masks():
+    """At 1/8, with 2 sides of 3 x 3 groups for 2 classes and the background; at 1/4. A last map at 1/32 is enlarged."""
+    spec = "multitask(model='fcn(backbone=\"resnet18\")', detect='yolo_v1(classes=2)', masks='{}')"
+    assert symbolic.build(spec.format("fcis(k=3)"), 3, (64, 96, 3)).output["inside_outside"].shape == (None, 8, 12, 54)
+    found = symbolic.build(spec.format("transfer(width=6)"), 3, (64, 96, 3)).output
+    assert found["mask_features"].shape == (None, 16, 24, 6)
+    # Four 3x3 and a 2x2, with biases, and two kernels.
+    assert found["mask_head"].shape == (None, 4 * (9 * 36 + 6) + 4 * 36 + 6 + 2 * 6)
+
+
 def test_instances_has_what_the_network_inside_declares():
     model = symbolic.build("instances(model='pspnet(backbone=\"resnet18\")', dimensions=5)", 3, (64, 96, 3))
     inner = symbolic.build('pspnet(backbone="resnet18")', 3, (64, 96, 3))

@@ -100,7 +100,7 @@ def of_objects(finder: objects_lib.Finder) -> list[str]:
     """The outputs that are written of images beside OF_IMAGES, by the objects that the network finds."""
     return [
         *(["boxes"] if finder.reads else []),
-        *(["instances"] if finder.things or finder.search else []),
+        *(["instances"] if finder.with_ids or finder.search else []),
         *(["peaks", "responses", "response_pictures"] if finder.search else []),
     ]
 

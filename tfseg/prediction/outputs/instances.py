@@ -8,7 +8,7 @@ from tfseg.prediction.outputs import Output
 
 
 def instances() -> Output:
-    """Refuses a network that has neither an embedding nor class maps."""
+    """Refuses a network that finds no instances."""
     return Output(
         "instances",
         lambda prediction, run: files.encode_png(prediction.objects.ids),
@@ -18,8 +18,8 @@ def instances() -> Output:
 
 
 def _check(run):
-    if not (run.finder.things or run.finder.search):
+    if not (run.finder.with_ids or run.finder.search):
         raise ValueError(
-            "Expected a network with an output `embedding` or `class_maps` for --outputs=instances. Received: one without. "
-            "Take a run with instances, or leave instances out."
+            "Expected a network with an output `embedding` or `class_maps`, or with masks of its boxes, for "
+            "--outputs=instances. Received: one without. Take a run with instances, or leave instances out."
         )
