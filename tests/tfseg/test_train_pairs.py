@@ -49,6 +49,7 @@ def test_a_run(of_pairs):
         evaluate.evaluate(dataclasses.replace(of_pairs, mode="evaluate", pairs=""))
 
 
+@pytest.mark.slow  # seconds, for records and the graph of the stream; test_pairs.py tests what makes the pairs
 def test_a_batch_has_six_channels_and_two_labels(of_pairs):
     prepared = prepare.records(of_pairs)
     options = {"augment": "", "crop_size": (32, 32), "batch_size": 2, "seed": 0, "make_pairs": "deformed(blank=0)"}
