@@ -63,10 +63,8 @@ def track(config: config_lib.Config) -> list[pathlib.Path]:
     maps = [table[one.owners(at)] for at in range(len(frames))]
     written = _write(config, output_dir, frames, names, maps, name, fps)
     lost = {int(k): int((~one.seen[:, number]).sum()) for number, k in enumerate(known)}
-    gone = ", ".join(f"{k} in {count}" for k, count in lost.items() if count) or "none"
-    print(
-        f"{len(known)} objects in {len(frames)} frames, in {output_dir}. Found again: {times} times. Lost: {gone} frames."
-    )
+    gone = ", ".join(f"{k} in {count} frames" for k, count in lost.items() if count) or "none"
+    print(f"{len(known)} objects in {len(frames)} frames, in {output_dir}. Found again: {times} times. Lost: {gone}.")
     if true:
         result = scores.of_sequence(maps, true)
         (output_dir / "scores.json").write_text(json.dumps(result, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Lost objects are looked for among the parts of the foreground that no object has.
+"""Lost objects are looked for among the connected parts of the foreground that overlap no object.
 
 What an object looks like is the mean of the network's features over its mask, and two of them are as similar as the cosine
 between these.
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 SMALLEST = 0.1  # of the pixels of the smallest object's first mask, that a candidate has at least
-COVERED = 0.1  # of a candidate's pixels, that an object may have taken since it was found
+COVERED = 0.1  # of a candidate's pixels, that an object may have
 
 
 class Gallery:
@@ -37,8 +37,9 @@ class Gallery:
     def searched(self, at: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """The candidates of a frame: (mask, features) each; the network looks at a frame once."""
         if at not in self.candidates:
-            free = (self.track.network.foreground(self.track.frames[at]) > 0.5) & (self.track.owners(at) == 0)
-            masks = parts(free, max(1, SMALLEST * self.track.areas.min()))
+            foreground = self.track.network.foreground(self.track.frames[at]) > 0.5
+            # Whole parts: what is left of one beside the object that owns it would look like something new.
+            masks = parts(foreground, max(1, SMALLEST * self.track.areas.min()))
             features = self.track.network.features(self.track.frames[at], masks) if masks else []
             self.candidates[at] = list(zip(masks, features, strict=True))
             self.told()
