@@ -13,7 +13,7 @@ A module has `build` and REFERENCE, and may declare the following; a name that l
     `last_step` of `build`'s options that returns it, or None.
   FULL_SIZE: the outputs to which both apply, if auxiliary ones are as large as "logits".
   NORMALIZATION: what the reference does to the pixels, if no backbone says this.
-  CHANNELS: of its input, if they are not the three of an RGB image.
+  INPUT_CHANNELS: of its input, if they are not the three of an RGB image.
   RENAMES: (pattern, replacement) pairs from our layer names to the reference's keys; or a function `renames` of `build`'s
     options that returns them.
   ALIASES: (pattern, replacement) pairs from keys of the reference that repeat another key's tensor to that key.
@@ -49,7 +49,7 @@ HOOKS = {
     "last_step": None,
     "FULL_SIZE": ("logits",),
     "NORMALIZATION": "default",
-    "CHANNELS": 3,
+    "INPUT_CHANNELS": 3,
     "RENAMES": (),
     "renames": None,
     "ALIASES": (),
@@ -75,7 +75,7 @@ def build(
       spec: the name of a module of this package, with the options of its `build`.
       num_classes: channels of the logits.
       input_shape: (height, width, channels) without the batch; None is a size known only at run time, or the channels that the
-        network is made for: 3, the RGB of an image, but in the few modules that declare CHANNELS.
+        network is made for: 3, the RGB of an image, but in the few modules that declare INPUT_CHANNELS.
       weights: None for random weights; a `.weights.h5`, `.keras`, `.pth` or `.safetensors` file of the same network; or
         "imagenet" for the published weights of its backbone (models/weights/published.py), with random weights for the rest.
       normalization: what the first layer does to the pixels: "default" (what the backbone's published weights expect, or
@@ -99,10 +99,10 @@ def build(
     specs.check_module(architecture, ["build"], HOOKS)
     specs.check(architecture.build, call, None, None)
     inner, inner_call = _network(architecture, call)
-    channels = _hook(inner, "CHANNELS")
+    channels = _hook(inner, "INPUT_CHANNELS")
     if input_shape[-1] is None:
         input_shape = (*input_shape[:2], channels)
-    elif channels != HOOKS["CHANNELS"] and input_shape[-1] != channels:
+    elif channels != HOOKS["INPUT_CHANNELS"] and input_shape[-1] != channels:
         raise ValueError(
             f"Expected {channels} channels for {call.name}, which sees more than an image. Received: "
             f"input_shape={input_shape}. Leave the number out (None); its module says what the channels are."

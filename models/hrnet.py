@@ -44,7 +44,7 @@ REFERENCE = {
 AUX_WEIGHTS = {"aux_0": 0.4}
 FULL_SIZE = ("logits", "aux_0")
 
-CHANNELS, KEYS = 512, 256  # of the OCR head; with the latter it compares pixels and regions
+OCR_CHANNELS, KEYS = 512, 256  # of the OCR head; with the latter it compares pixels and regions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,10 +167,10 @@ def ocr_head(x, num_classes, form):
     """
     with layers.initial_weights(form.ocr):
         regions = two_convolutions(x, num_classes, "aux_head", form)
-        x = layers.conv_norm(x, CHANNELS, 3, "conv3x3_ocr", bias=form.bias)
-        objects = keras.layers.Reshape((num_classes, 1, CHANNELS))(ObjectRegions()([x, regions]))
+        x = layers.conv_norm(x, OCR_CHANNELS, 3, "conv3x3_ocr", bias=form.bias)
+        objects = keras.layers.Reshape((num_classes, 1, OCR_CHANNELS))(ObjectRegions()([x, regions]))
         x = keras.layers.Concatenate()([object_attention(x, objects), x])
-        x = layers.conv_norm(x, CHANNELS, 1, "ocr_distri_head.conv_bn_dropout", (0, "1.0"))
+        x = layers.conv_norm(x, OCR_CHANNELS, 1, "ocr_distri_head.conv_bn_dropout", (0, "1.0"))
         if form is not FORMS["mmseg"]:
             x = layers.spatial_dropout(x, 0.05)
         return {"logits": layers.conv(x, num_classes, 1, "cls_head", initial=form.classes), "aux_0": regions}
@@ -189,7 +189,7 @@ def object_attention(x, objects):
     of_regions = project(objects, "f_object", KEYS, *twice)
     values = project(objects, "f_down", KEYS, *once)
     y = layers.attention(*(keras.layers.Reshape((-1, KEYS))(z) for z in (of_pixels, of_regions, values)))
-    return project(layers.as_map(y, like=x), "f_up", CHANNELS, *once)
+    return project(layers.as_map(y, like=x), "f_up", OCR_CHANNELS, *once)
 
 
 @keras.saving.register_keras_serializable(package="tfseg")

@@ -38,7 +38,7 @@ REFERENCE = {
     "published": "DAVIS 2017 test-dev, J and F 66.1 (the repository), with their re-identification",
 }
 
-CHANNELS = 6
+INPUT_CHANNELS = 6
 NORMALIZATION = 'affine(order="bgr", mean=(104, 117, 123, 128, 128, 0), std=(1, 1, 1, 8, 8, 255))'
 
 STRIDES, DILATIONS = (1, 2, 1, 1), (1, 1, 2, 4)

@@ -19,7 +19,7 @@ SPECS = {"deeplab_v3plus": 'deeplab_v3plus(backbone="mobilenet_v2")'}  # where t
 # What cannot be converted, and the reason in the converter's message; docs/export.md has the table.
 CANNOT = {}
 # Exports take images; mask_propagation sees a flow and a mask too, and is refused (tests/tfseg/test_train_pairs.py).
-NETWORKS = [n for n in models.names() if n != "classifier" and not hasattr(specs.find("models", n), "CHANNELS")]
+NETWORKS = [n for n in models.names() if n != "classifier" and not hasattr(specs.find("models", n), "INPUT_CHANNELS")]
 
 
 def started(spec):

@@ -25,8 +25,12 @@ def build(config: config_lib.Config, num_classes: int) -> keras.Model:
 
 
 def check_channels(model: keras.Model, pairs: str) -> None:
-    """Raises ValueError unless a network sees what a data set gives: RGB images, or with --pairs six channels."""
-    given, sees = (6 if pairs else 3), model.input.shape[-1]
+    """Raises ValueError unless a network sees what a data set gives: RGB images, or with --pairs six channels.
+
+    An exported network does not say what it sees; export refuses all that see more than images.
+    """
+    given = 6 if pairs else 3
+    sees = model.input.shape[-1] if isinstance(model, keras.Model) else 3
     if sees != given:
         raise ValueError(
             f"Expected a network of {given} channels {'with' if pairs else 'without'} --pairs. Received: {model.name}, which "
