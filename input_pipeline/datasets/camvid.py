@@ -11,6 +11,9 @@ Cars and pedestrians may have boxes, and instances too. The masks do not tell ob
 is one: cars that touch are one car. Regions of less than 12 x 8 (car) and 16 x 6 (pedestrian) pixels, rows first, in 480x360,
 are none. guanfuchen/semseg has boxes of some frames as PASCAL VOC's xml, in coordinates of 960x720, of the classes Car and
 Pedestrian of the original release; other vehicles have none.
+
+The frames are from four drives. 0001TP is at dusk (mean gray 60 in the training frames of 480x360), the others are by day
+(138 for 0006R0, 108 for 0016E5).
 """
 
 import csv
@@ -74,6 +77,7 @@ ORIGINAL = (
     ("Wall", (64, 192, 0), "building"),
 )
 SPLITS = {"train": 367, "val": 101, "test": 233}
+SEQUENCES = ("0001TP", "0006R0", "0016E5", "Seq05VD")
 # (height, width) of an object at least, as shares of the mask's height.
 SMALLEST = {"car": (12 / 360, 8 / 360), "pedestrian": (16 / 360, 6 / 360)}
 STILLS, LABELED = "701_StillsRaw_full", "LabeledApproved_full"
@@ -101,13 +105,18 @@ class Builder(builder.Builder):
         release: str = "segnet",
         boxes: bool | str = False,
         instances: bool = False,
+        sequences: str | tuple[str, ...] = (),
     ):
         """`classes=12` learns the unlabelled pixels as a class, as in some published results.
 
         `release="full"` is the original release, with those classes or with all of its own: `classes=31`, or 32 with Void.
         `instances` adds the instances of cars and pedestrians with the boxes around them, `boxes=True` only the boxes.
         `boxes="bbox"` takes the boxes of all frames from `bbox/**/NAME.xml` instead, or from another folder of data_dir.
+        `sequences=("0006R0", "0016E5")` takes these drives only, in each split. Of the frames that a drive has in a split,
+        "0001TP[:31]" takes the first 31 and "0001TP[31:]" the others. A split without a frame is left out.
         """
+        sequences = (sequences,) if isinstance(sequences, str) else tuple(sequences)
+        selected = [_selection(text) for text in sequences]
         offered = {"segnet": (11, 12), "full": (11, 12, 31, 32)}
         if classes not in offered.get(release, ()):
             raise ValueError(
@@ -127,6 +136,11 @@ class Builder(builder.Builder):
         # Options that are off are left out, so that records made before there were any stay valid.
         options = {"classes": classes, "release": release, **({"boxes": boxes} if boxes else {})}
         options |= {"instances": True} if instances else {}
+        if sequences:
+            options |= {"sequences": list(sequences)}
+            splits = {split: _select(examples, selected) for split, examples in splits.items()}
+            if not any(splits.values()):
+                raise ValueError(f"Expected frames of the sequences {sequences} in {source}. Received: none of them.")
         if boxes or instances:
             splits = _with_objects(source, splits, table, boxes, instances)
         super().__init__(
@@ -154,6 +168,26 @@ def split_of(name: str) -> str:
     if sequence == "0016E5_" and 7959 <= frame <= 8159:
         return "val"
     return "test" if sequence == "Seq05VD_f" or (sequence == "0001TP_" and frame > 8520) else "train"
+
+
+def _selection(text):
+    """(sequence, slice of its frames) of `0001TP` or `0001TP[:31]`."""
+    match = re.fullmatch(rf"({'|'.join(SEQUENCES)})(?:\[(-?\d*):(-?\d*)\])?", str(text))
+    if not match or "-" in match.groups():
+        raise ValueError(
+            f"Expected sequences of CamVid: {', '.join(SEQUENCES)}, or some frames of one, as in '0001TP[:31]'. Received: "
+            f"{text!r}."
+        )
+    return match[1], slice(*(int(number) if number else None for number in match.groups()[1:]))
+
+
+def _select(examples, selected):
+    """The examples of a split that a selection names, in the order of their names."""
+    drives = {name: [] for name in SEQUENCES}
+    for example in sorted(examples, key=lambda e: Path(e.id).name):
+        drives.setdefault(Path(example.id).name.partition("_")[0], []).append(example)
+    chosen = {example.id: example for name, part in selected for example in drives[name][part]}
+    return sorted(chosen.values(), key=lambda e: e.id)
 
 
 def _with_objects(source, splits, table, boxes, instances):

@@ -209,7 +209,7 @@ def _open(directory, call, module, storage):
             f"Ask for {prepared.name}, or give another data_dir."
         )
     asked = apply(functools.partial(_options, inspect.signature(module.Builder)), call)
-    options = dataclasses.asdict(Storage()) | {"boxes": "", "instances": False} | prepared.options
+    options = dataclasses.asdict(Storage()) | {"boxes": "", "instances": False, "sequences": []} | prepared.options
     for key, value in (asked | storage.options).items():
         if _as_stored(options.get(key, value)) != _as_stored(value):
             raise ValueError(
