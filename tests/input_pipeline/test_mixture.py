@@ -86,6 +86,7 @@ def test_a_stream_begins_anywhere_with_any_cache_and_depends_on_the_seed(mixed):
     assert ids(taken(of(mixed, stream=1), 3)) != ids(whole[:3])
 
 
+@pytest.mark.slow  # three streams to trace; the places of a mixture are shared as those of one data set
 def test_workers_share_the_batches(mixed):
     whole = taken(of(mixed, batch_size=4), 3)
     shares = [taken(of(mixed, batch_size=4, replicas=2, worker=(i, 2)), 3) for i in (0, 1)]
