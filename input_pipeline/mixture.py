@@ -17,7 +17,7 @@ import numpy as np
 from input_pipeline import records
 from input_pipeline.preparation import cache
 from input_pipeline.preparation.counts import CLASS_WEIGHTS
-from tfseg import spec as specs
+from tfseg.spec import Call, find, parse_sum
 
 OWN = "data_dir"  # the option of a data set in a mixture that names its own folder
 SUMS = ("pixels", "images", "pixels_present", "objects")  # statistics with a number for each class
@@ -43,11 +43,11 @@ def parse(spec: str, data_dir: str = "") -> list[Part]:
         ValueError: for a spec that is no such sum, and for a factor of 0.
     """
     found = []
-    for weight, call in specs.parse_sum(spec):
+    for weight, call in parse_sum(spec):
         if not 0 < weight < float("inf"):
             raise ValueError(f"Expected factors above 0 of the data sets. Received: {spec}.")
         options = {key: value for key, value in call.kwargs.items() if key != OWN}
-        one = specs.Call(call.name, call.args, options)
+        one = Call(call.name, call.args, options)
         found.append((weight, one, call.kwargs.get(OWN)))
     several = len(found) > 1
     return [
@@ -103,7 +103,7 @@ def mix(parts: list[tuple[float, records.Prepared]]) -> records.Prepared:
 
 def _shared(call, data_dir, several):
     """--data_dir for a data set that names none; a drawn one in a mixture needs none."""
-    drawn = several and not specs.find(cache.PACKAGE, call.name).Builder.LAYOUT
+    drawn = several and not find(cache.PACKAGE, call.name).Builder.LAYOUT
     return "" if drawn else data_dir
 
 
