@@ -8,7 +8,7 @@ export TF_ENABLE_ONEDNN_OPTS ?= 1
 # the only system whose TensorFlow is published with CUDA. `make setup GPU=` does without, `make setup GPU=-gpu` always adds them.
 GPU := $(shell test "$$(uname -sm)" = "Linux x86_64" && nvidia-smi >/dev/null 2>&1 && echo -gpu)
 
-.PHONY: setup quickstart lint test test-slow zoo torture bench bench-train bench-input bench-prepare bench-export docs format requirements clean
+.PHONY: setup quickstart lint test test-slow zoo torture dusk bench bench-train bench-input bench-prepare bench-export docs format requirements clean
 
 setup: .venv/installed$(GPU)
 
@@ -65,6 +65,10 @@ latency: setup
 # 50 kills at random moments, and the same weights in the end: took 26 minutes on two busy cores.
 torture: setup
 	$(RUN) -m benchmarks.torture
+
+# The table of docs/few_labels.md: networks trained by day, at dusk.
+dusk: setup
+	$(RUN) -m benchmarks.dusk --data_dir=$(CAMVID) --workdir=runs/dusk
 
 bench: bench-train bench-input bench-prepare bench-export
 

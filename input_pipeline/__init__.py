@@ -3,7 +3,7 @@
     prepared = prepare("camvid", data_dir="path/to/CamVid")   -> records on disk, classes, statistics
     examples = prepared.encoded("train").map(decode)          -> image uint8 [H, W, 3], label uint8 [H, W], id
 
-Every file of `datasets/` is a data set; there is no list of them.
+Every file of `datasets/` is a data set; there is no list of them. `mixture.py` trains on several at once.
 """
 
 import tensorflow as tf

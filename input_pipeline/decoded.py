@@ -76,9 +76,19 @@ def disk(prepared: records.Prepared, split: str) -> pathlib.Path:
     return folder
 
 
-def read(folder: pathlib.Path, number: tf.Tensor, features: tuple[str, ...] = records.FEATURES) -> dict:
-    """Example `number` in a folder of `disk`, as `records.decode` returns it, with the tensors that `features` names."""
-    content = tf.io.read_file(tf.strings.join([f"{folder}{os.sep}", tf.strings.as_string(number, width=8, fill="0")]))
+def paths(folder: pathlib.Path, count: int) -> tf.data.Dataset:
+    """The paths of the examples in a folder of `disk`, in the order of the records."""
+
+    @tf.autograph.experimental.do_not_convert
+    def path(number):
+        return tf.strings.join([f"{folder}{os.sep}", tf.strings.as_string(number, width=8, fill="0")])
+
+    return tf.data.Dataset.range(count).map(path)
+
+
+def read(path: tf.Tensor, features: tuple[str, ...] = records.FEATURES) -> dict:
+    """The example at one of `paths`, as `records.decode` returns it, with the tensors that `features` names."""
+    content = tf.io.read_file(path)
     height, width = tf.unstack(tf.io.decode_raw(tf.strings.substr(content, 0, 8), tf.int32), num=2)
     size = height * width
     image, label, ids = (

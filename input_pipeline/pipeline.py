@@ -18,12 +18,9 @@ import tensorflow as tf
 from absl import logging
 
 import input_pipeline
-from input_pipeline import IGNORE, boxes, decoded, ops, pairs, records, windows
+from input_pipeline import IGNORE, boxes, ops, order, pairs, records, windows
 from input_pipeline.labelled import UNLABELLED
 
-# Examples are shuffled while they are encoded, so the buffer holds files, not pixels. TFDS has already written the records
-# in an order hashed from their ids, so a buffer smaller than the data set still mixes well.
-SHUFFLE_BYTES = 1 << 30
 AHEAD_BYTES = 256 << 20  # limit for the finished batches that wait for the device; there are 2 to 8 of them
 SEED = "augment_seed"  # int32 [batch, 2] in a batch that `finisher` still has to finish
 PLACE = "place"  # int64 [group] in a group that will be mixed: positions in the whole stream
@@ -80,7 +77,6 @@ def training(
     group = ops.GROUP if mixed else 1
     count, begin = prepared.splits[split], first_batch * batch_size
     start = begin // group * group  # the start of the group with the first example
-    first_epoch, first_index = divmod(start, count)
     statistics = prepared.statistics[split]
     small = sum(n for size, n in statistics["sizes"].items() if _smaller(size, crop_size))
     if small:
@@ -95,20 +91,10 @@ def training(
         ops.check_copies(augment)
     fill = windows.OUTSIDE if prepared.steps else statistics["mean"]
     geometry, color = ops.build_parts(augment, crop_size, fill, 1.0 if unlabelled else max_class_share)
-    examples, read = source(prepared, cache, split)
+    batches, read = order.examples(prepared, split, cache, run_seed, start)
     make = None if unlabelled else pairs.build(make_pairs)
     threads = threads or _cores()
     folded = tf.random.experimental.stateless_fold_in
-
-    @tf.autograph.experimental.do_not_convert
-    def epoch(number):
-        # This sets the seed of this function's graph only. Without it the order would depend on the global seed of the
-        # caller, and with a global seed of 0 TensorFlow does not accept a tensor as the seed of `shuffle`.
-        tf.random.set_seed(1)
-        order = tf.random.stateless_uniform([], folded(run_seed, number), 1, tf.int64.max, tf.int64)
-        skipped = tf.where(number == first_epoch, tf.constant(first_index, tf.int64), 0)
-        shuffled = examples.shuffle(_shuffle_buffer(prepared, split), seed=order, reshuffle_each_iteration=False)
-        return shuffled.skip(skipped)
 
     def is_mine(position):
         return (position >= begin) & (position % batch_size // (batch_size // worker[1]) == worker[0])
@@ -140,7 +126,7 @@ def training(
         batch = mixed({k: v for k, v in batch.items() if k not in (SEED, PLACE)}, batch[SEED])
         return batch if whole_groups else {k: tf.boolean_mask(v, mine) for k, v in batch.items()}
 
-    batches = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch).enumerate(start)
+    batches = batches.enumerate(start)
     whole_groups = not batch_size // worker[1] % group
     if worker[1] > 1:
         batches = batches.filter(is_read)
@@ -293,17 +279,6 @@ def _smaller(size, crop_size):
     return any(int(n) < c for n, c in zip(size.split("x"), crop_size, strict=True))
 
 
-def source(prepared: "input_pipeline.Prepared", cache: str, split: str = "train") -> tuple[tf.data.Dataset, Callable]:
-    """(a split's examples in the form in which they are shuffled, a function from that form to an example)."""
-    features = prepared.features
-    if cache == "memory":
-        return decoded.memory(prepared, split), lambda example: example
-    if cache == "disk":
-        folder = decoded.disk(prepared, split)
-        return tf.data.Dataset.range(prepared.splits[split]), lambda i: decoded.read(folder, i, features)
-    return prepared.serialized(split), lambda record: records.decode_label(records.parse(record, features))
-
-
 def _options(threads):
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -312,9 +287,3 @@ def _options(threads):
     options.threading.private_threadpool_size = threads
     options.threading.max_intra_op_parallelism = 1
     return options
-
-
-def _shuffle_buffer(prepared, split):
-    """The size of the shuffle buffer, in examples. It depends on the records, not on the cache, so the order is the same."""
-    size, count = (sum(shard[key] for shard in prepared.shards[split]) for key in ("bytes", "records"))
-    return max(1, min(prepared.splits[split], SHUFFLE_BYTES * count // max(size, 1)))

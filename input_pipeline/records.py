@@ -31,6 +31,7 @@ class Prepared:
     out as bad. `boxes` is the largest number of boxes that an image of a split has, if there are boxes. `instances` is whether
     there are any (`instances.py`). `only` has the ids of a split that is a part of the examples in its shards (`labelled.py`).
     `steps` is the number of past label maps that an image holds (`windows.py`), or 0.
+    `parts` are the data sets of a mixture, each with the number of its examples in an epoch (`mixture.py`).
     """
 
     name: str
@@ -45,6 +46,7 @@ class Prepared:
     instances: bool = False
     only: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     steps: int = 0
+    parts: tuple[tuple[int, "Prepared"], ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -71,6 +73,7 @@ class Prepared:
         """A short hash of what the records hold; equal on all machines, and different for different data."""
         facts = [self.name, self.splits, self.statistics, [dataclasses.astuple(c) for c in self.classes]]
         facts += [self.only] if self.only else []
+        facts += [[number, part.digest] for number, part in self.parts]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
@@ -112,6 +115,8 @@ class Prepared:
 
     def damaged_shards(self) -> list[str]:
         """Reads every shard to its end; returns `path: reason` for each that cannot be read."""
+        if self.parts:  # the first is this data set
+            return [shard for _, part in self.parts for shard in part.damaged_shards()]
         damaged = []
         for shard in (shard for shards in self.shards.values() for shard in shards):
             path, records = self.directory / shard["file"], 0

@@ -97,12 +97,17 @@ def build(
         raise ValueError(_no_unlabelled(config))
 
     # --- Data ---------------------------------------------------------------------------------------------------------
-    prepared = prepare.records(config)
+    prepared = prepare.mixed(config)
     if "train" not in prepared.splits:
         raise ValueError(f"Expected a train split in {config.dataset}. Received: {sorted(prepared.splits)}.")
     num_classes = config.num_classes or prepared.num_classes
     if num_classes < prepared.num_classes:
         raise ValueError(f"Expected --num_classes of {prepared.num_classes} or more. Received: {num_classes}.")
+    if config.labelled and prepared.parts:
+        raise ValueError(
+            f"Expected one data set with --labelled. Received: --dataset={config.dataset}. Give the images without labels "
+            "masks by --mode=pseudo_label, or leave --labelled out."
+        )
     if config.labelled:
         prepared = _labelled(prepared, config, folder, output)
     if unlabelled and labelled.UNLABELLED not in prepared.splits:

@@ -6,7 +6,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from input_pipeline import checking
+from input_pipeline import checking, mixture
 from tfseg import config as config_lib
 from tfseg import pictures, preflight, prepare
 
@@ -27,6 +27,12 @@ def check(config: config_lib.Config) -> checking.Report:
     """
     prepare.check_named(config)
     folder = pathlib.Path(config.output_dir or config.workdir or ".")
+    first, *others = mixture.parse(config.dataset, config.data_dir)
+    if others:
+        raise ValueError(
+            f"Expected one data set with --mode=check. Received: {config.dataset}. Check one after the other."
+        )
+    config = dataclasses.replace(config, dataset=first.spec, data_dir=first.data_dir)
     name = config.dataset.partition("(")[0].strip()
     text, picture, samples = (folder / f"check_{name}{suffix}" for suffix in (".txt", ".png", "_augmented.png"))
     shows_samples = config.augment != config_lib.Config.augment

@@ -50,8 +50,15 @@ class Config:
     workdir: str = _option("", "Folder of the run: flags, checkpoints, TensorBoard events, metrics, evaluations.")
 
     _section("Data")
-    dataset: str = _option("", "Data set spec, e.g. `camvid` or `folder(val_fraction=0.2)`.")
-    data_dir: str = _option("", "The data set's source tree as unpacked, or a folder of prepared records.")
+    dataset: str = _option(
+        "",
+        "Data set spec, e.g. `camvid` or `folder(val_fraction=0.2)`. `camvid + 0.5*folder(data_dir='/path/to/more')` trains on "
+        "two, two images of the first for one of the second, and evaluates on the first.",
+    )
+    data_dir: str = _option(
+        "",
+        "The data set's source tree as unpacked, or a folder of prepared records; of a mixture, for all that name no data_dir.",
+    )
     cache_dir: str = _option("", "Where prepared records are kept; default: `tfseg` in the user's cache folder.")
     overwrite: bool = _option(False, "Replace what exists: prepared records, predictions, an export.")
     skip_bad: bool = _option(
@@ -305,6 +312,7 @@ class Config:
     def __post_init__(self):
         for name in (*config_values.PATHS, *config_values.PERHAPS_PATHS):
             object.__setattr__(self, name, config_values.absolute(name, getattr(self, name)))
+        object.__setattr__(self, "dataset", config_values.dataset(self.dataset))
         config_values.check(self)
         for field in dataclasses.fields(self):
             choices = field.metadata["choices"]

@@ -3,6 +3,7 @@
 import os
 
 from tfseg import exports
+from tfseg import spec as specs
 
 # Options that name a file or a folder: `~` is the home folder, and a relative path becomes absolute, so that a workdir
 # can be used from any folder. Those of the second row may also be a word that is not a path.
@@ -51,6 +52,20 @@ def absolute(name: str, value: str) -> str:
     if path.startswith("~") and not os.path.exists(path):
         raise ValueError(f"Expected --{name} below a home folder. Received: {value}, a user that is not known here.")
     return os.path.abspath(path)
+
+
+def dataset(text: str) -> str:
+    """A data set spec with absolute paths in place of the relative ones of its data_dir. What is no spec stays as it is."""
+    if "data_dir" not in text:
+        return text
+    try:
+        terms = specs.parse_sum(text)
+    except ValueError:  # said where it is read
+        return text
+    for _, call in terms:
+        if isinstance(call.kwargs.get("data_dir"), str):
+            call.kwargs["data_dir"] = absolute("data_dir", call.kwargs["data_dir"])
+    return " + ".join(str(call) if weight == 1 else f"{weight:g}*{call}" for weight, call in terms)
 
 
 def _is_range(text):

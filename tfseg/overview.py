@@ -33,12 +33,22 @@ def of_training(
         + (f"; left out as bad: {', '.join(ignored)}" if ignored else ""),
         "Batches": f"{config.batch_size} crops of {config.crop_size[0]}x{config.crop_size[1]}, {epoch:.4g} steps an epoch, "
         f"{total_steps} steps in all ({total_steps / epoch:.4g} epochs)",
+        **_mixture(prepared),
         "Loss": f"{config.loss}, {config.optimizer} at {config.learning_rate:g}, {config.schedule}",
         "Records": prepared.directory,
         "Workdir": f"{folder} (checkpoints/, log.txt, metrics.jsonl)",
         "TensorBoard": f"tensorboard --logdir={folder}",
     }
     return "\n".join(f"{name:12} {value}" for name, value in rows.items())
+
+
+def _mixture(prepared):
+    """The row of a mixture: how often an image of each data set is seen in an epoch."""
+    seen = [
+        f"{number} of {part.name} ({number / part.splits['train']:.3g} times each of {part.splits['train']})"
+        for number, part in prepared.parts
+    ]
+    return {"Mixture": f"an epoch has {', '.join(seen)}"} if seen else {}
 
 
 def of_weights(config: config_lib.Config, model: keras.Model, origin: str) -> str:

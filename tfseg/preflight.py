@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import input_pipeline
 import models
-from input_pipeline import labelled, ops, pairs, pipeline
+from input_pipeline import labelled, mixture, ops, pairs, pipeline
 from tfseg import (
     class_weights,
     counts,
@@ -38,7 +38,8 @@ CLASSES, SIZE = 3, (8, 8)  # of the example that the options are tried on; the s
 def check(config: config_lib.Config, replicas: int) -> None:
     """Raises ValueError or FileNotFoundError, naming the option, if a run with these options could not start."""
     prepare.check_named(config)
-    input_pipeline.check_source(config.dataset, config.data_dir)
+    mixture.check(config.dataset, config.data_dir)
+    first = mixture.parse(config.dataset, config.data_dir)[0]
     if not config.model:
         raise ValueError(f"Expected --model, one of: {', '.join(models.names())}. Received: none.")
     check_combinations(config, replicas)
@@ -56,14 +57,14 @@ def check(config: config_lib.Config, replicas: int) -> None:
     check_objects(config)
     model = check_network(config)
     network.check_channels(model, config.pairs)
-    steps = input_pipeline.steps(config.dataset, config.data_dir)
+    steps = input_pipeline.steps(first.spec, first.data_dir)
     check_windows(config, steps, model)
     if steps:
         ops.check_copies(config.augment)
         if specs.parse(config.trainer).name != "supervised":
             raise ValueError(f"Expected --trainer=supervised with sequences. Received: --trainer={config.trainer}.")
     with trial("loss", config.loss):
-        terms, features = losses.build(config.loss), input_pipeline.features(config.dataset, config.data_dir)
+        terms, features = losses.build(config.loss), input_pipeline.features(first.spec, first.data_dir)
         features = [name for name in features if name != "id"]  # for messages only: losses and counts read numbers
         losses.check_reads(terms, model.output, features)
         _trace_losses(terms, model)
@@ -176,7 +177,8 @@ def check_pairs(config: config_lib.Config) -> None:
         make = pairs.build(config.pairs)
     if make is None:
         return
-    if "instances" not in input_pipeline.features(config.dataset, config.data_dir):
+    first = mixture.parse(config.dataset, config.data_dir)[0]
+    if "instances" not in input_pipeline.features(first.spec, first.data_dir):
         raise ValueError(f"Expected a data set with instances for --pairs. Received: --dataset={config.dataset}.")
     if specs.parse(config.trainer).name != "supervised":
         raise ValueError(f"Expected --trainer=supervised with --pairs. Received: --trainer={config.trainer}.")
@@ -206,7 +208,7 @@ def trial(option: str, value: str) -> Iterator[None]:
 def _class_names(config):
     """The names of the data set's classes. If only its files say them, also all that the metrics' options name is one."""
     try:
-        return [c.name for c in input_pipeline.classes(specs.parse(config.dataset).name)]
+        return [c.name for c in input_pipeline.classes(specs.parse(mixture.parse(config.dataset)[0].spec).name)]
     except ValueError:
         options = [value for call in specs.parse_chain(config.metrics) for value in (*call.args, *call.kwargs.values())]
         named = {name for option in options if isinstance(option, (list, tuple)) for name in option}

@@ -1,6 +1,7 @@
 """--mode=prepare: builds the records of a data set, or prints where they are."""
 
 import input_pipeline
+from input_pipeline import mixture
 from input_pipeline.source.images import range_of, range_text
 from tfseg import config as config_lib
 
@@ -8,7 +9,13 @@ from tfseg import config as config_lib
 def prepare(config: config_lib.Config) -> "input_pipeline.Prepared":
     """Prepares --dataset from --data_dir and prints its splits and the train split's classes and weights."""
     check_named(config)
-    prepared = records(config, config.overwrite)
+    parts = _parts(config, config.overwrite)
+    for _, prepared in parts:
+        _describe(prepared)
+    return mixture.mix(parts)
+
+
+def _describe(prepared):
     print(f"{prepared.name}: {', '.join(f'{count} {split}' for split, count in prepared.splits.items())}")
     if "train" in prepared.statistics:
         statistics = prepared.statistics["train"]
@@ -28,7 +35,6 @@ def prepare(config: config_lib.Config) -> "input_pipeline.Prepared":
     for split, count in prepared.skipped.items():
         print(f"{count} bad examples of {split} were left out: {prepared.skipped_list}")
     print(f"Records in {prepared.directory}")
-    return prepared
 
 
 def check_named(config: config_lib.Config) -> None:
@@ -37,11 +43,27 @@ def check_named(config: config_lib.Config) -> None:
         raise ValueError(f"Expected --dataset, one of: {', '.join(input_pipeline.names())}. Received: none.")
 
 
-def records(config: config_lib.Config, overwrite: bool = False) -> "input_pipeline.Prepared":
-    """The records of --dataset, in the format of the options. Builds them if they do not exist yet."""
+def records(config: config_lib.Config) -> "input_pipeline.Prepared":
+    """The records of --dataset, of a mixture those of the first, in the format of the options. Builds them if needed."""
+    return _records(config, mixture.parse(config.dataset, config.data_dir)[0], False)
+
+
+def mixed(config: config_lib.Config) -> "input_pipeline.Prepared":
+    """The same, with the train split of the whole mixture (`mixture.mix`)."""
+    return mixture.mix(_parts(config, False))
+
+
+def _parts(config, overwrite):
+    """(weight, records) of each data set."""
+    mixture.check(config.dataset, config.data_dir)
+    parts = mixture.parse(config.dataset, config.data_dir)
+    return [(part.weight, _records(config, part, overwrite)) for part in parts]
+
+
+def _records(config, part, overwrite):
     return input_pipeline.prepare(
-        config.dataset,
-        config.data_dir,
+        part.spec,
+        part.data_dir,
         config.cache_dir,
         overwrite,
         skip_bad=config.skip_bad,

@@ -22,7 +22,7 @@ def profile(config: config_lib.Config) -> dict:
     `stream` and `step` in images per second, and `limit`, the name of the slower one.
     """
     preflight.check(config, 1)
-    prepared = prepare.records(config)
+    prepared = prepare.mixed(config)
     chain = {"augment": config.augment, "crop_size": config.crop_size, "augment_device": config.augment_device}
     batch, stream = _stream(config, prepared, chain)
     take = _step(config, prepared, pipeline.finisher(batch_size=config.batch_size, **chain))

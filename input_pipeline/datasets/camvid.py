@@ -12,8 +12,9 @@ is one: cars that touch are one car. Regions of less than 12 x 8 (car) and 16 x 
 are none. guanfuchen/semseg has boxes of some frames as PASCAL VOC's xml, in coordinates of 960x720, of the classes Car and
 Pedestrian of the original release; other vehicles have none.
 
-The frames of a sequence have numbers of the film, 30 a second. With `sequence` an example is a window of past label maps and
-the label map after them, as in guanfuchen/semseg (segmpred_loader.py).
+The frames are from four drives. 0001TP is at dusk (mean gray 60 in the training frames of 480x360), the others are by day
+(138 for 0006R0, 108 for 0016E5). They have numbers of the film, 30 a second. With `sequence` an example is a window of past
+label maps and the label map after them, as in guanfuchen/semseg (segmpred_loader.py).
 """
 
 import csv
@@ -77,6 +78,7 @@ ORIGINAL = (
     ("Wall", (64, 192, 0), "building"),
 )
 SPLITS = {"train": 367, "val": 101, "test": 233}
+SEQUENCES = ("0001TP", "0006R0", "0016E5", "Seq05VD")
 # (height, width) of an object at least, as shares of the mask's height.
 SMALLEST = {"car": (12 / 360, 8 / 360), "pedestrian": (16 / 360, 6 / 360)}
 STILLS, LABELED = "701_StillsRaw_full", "LabeledApproved_full"
@@ -107,6 +109,7 @@ class Builder(builder.Builder):
         sequence: int = 0,
         step: int = 30,
         split: str = "",
+        sequences: str | tuple[str, ...] = (),
     ):
         """`classes=12` learns the unlabelled pixels as a class, as in some published results.
 
@@ -118,7 +121,11 @@ class Builder(builder.Builder):
         of two frames of a window, and of the last one from the target, in numbers of frames: 30 are a second. Windows lie in
         one sequence and one split. `split="last_fifth"` takes as val the last fifth of the frames of each sequence of train,
         and leaves the release's own val out.
+        `sequences=("0006R0", "0016E5")` takes these drives only, in each split. Of the frames that a drive has in a split,
+        "0001TP[:31]" takes the first 31 and "0001TP[31:]" the others. A split without a frame is left out.
         """
+        sequences = (sequences,) if isinstance(sequences, str) else tuple(sequences)
+        selected = [_selection(text) for text in sequences]
         offered = {"segnet": (11, 12), "full": (11, 12, 31, 32)}
         if classes not in offered.get(release, ()):
             raise ValueError(
@@ -138,6 +145,11 @@ class Builder(builder.Builder):
         # Options that are off are left out, so that records made before there were any stay valid.
         options = {"classes": classes, "release": release, **({"boxes": boxes} if boxes else {})}
         options |= {"instances": True} if instances else {}
+        if sequences:
+            options |= {"sequences": list(sequences)}
+            splits = {split: _select(examples, selected) for split, examples in splits.items()}
+            if not any(splits.values()):
+                raise ValueError(f"Expected frames of the sequences {sequences} in {source}. Received: none of them.")
         if split not in frames.SPLITS:
             raise ValueError(f'Expected camvid(split="") or "last_fifth". Received: split={split!r}.')
         if split:
@@ -174,6 +186,26 @@ def split_of(name: str) -> str:
     if sequence == "0016E5_" and 7959 <= frame <= 8159:
         return "val"
     return "test" if sequence == "Seq05VD_f" or (sequence == "0001TP_" and frame > 8520) else "train"
+
+
+def _selection(text):
+    """(sequence, slice of its frames) of `0001TP` or `0001TP[:31]`."""
+    match = re.fullmatch(rf"({'|'.join(SEQUENCES)})(?:\[(-?\d*):(-?\d*)\])?", str(text))
+    if not match or "-" in match.groups():
+        raise ValueError(
+            f"Expected sequences of CamVid: {', '.join(SEQUENCES)}, or some frames of one, as in '0001TP[:31]'. Received: "
+            f"{text!r}."
+        )
+    return match[1], slice(*(int(number) if number else None for number in match.groups()[1:]))
+
+
+def _select(examples, selected):
+    """The examples of a split that a selection names, in the order of their names."""
+    drives = {name: [] for name in SEQUENCES}
+    for example in sorted(examples, key=lambda e: Path(e.id).name):
+        drives.setdefault(Path(example.id).name.partition("_")[0], []).append(example)
+    chosen = {example.id: example for name, part in selected for example in drives[name][part]}
+    return sorted(chosen.values(), key=lambda e: e.id)
 
 
 def _with_objects(source, splits, table, boxes, instances):

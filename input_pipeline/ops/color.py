@@ -13,7 +13,7 @@ from input_pipeline import pointwise
 from input_pipeline.ops import _draws
 
 # These add to the pending work: see `ops/__init__.py`.
-POINTWISE = ("brightness", "channel_shuffle", "contrast", "gamma", "gray", "hue", "photometric", "saturation")
+POINTWISE = ("brightness", "channel_shuffle", "contrast", "darken", "gamma", "gray", "hue", "photometric", "saturation")
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: the gray of an RGB pixel
 # RGB to Y, I, Q, the colours of NTSC television: the gray, and two axes at right angles to it in which hue is an angle.
 YIQ = (LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
@@ -61,6 +61,15 @@ def gamma(example, seed, ratio: float = 1.5):
     exponent, full = tf.exp(_draws.either_way(seed, math.log(ratio))), math.log(255.0)
     # A power would take seven times as long. log(0) is -inf, and exp makes it 0 again.
     return pointwise.curve(example, lambda v: tf.exp(exponent * (tf.math.log(v) - full) + full))
+
+
+def darken(example, seed, gamma: tuple[float, float] = (1.0, 1.6), gain: tuple[float, float] = (0.4, 1.1)):
+    """Value v becomes 255 gain (v / 255)^g, as if less light fell on the scene; g is uniform in `gamma`, 1..10, `gain` 0..2."""
+    _draws.check_range("gamma", gamma, 1, 10)
+    _draws.check_range("gain", gain, 0, 2)
+    draws, full = tf.random.stateless_uniform([2], seed), math.log(255.0)
+    exponent, factor = (low + draws[i] * (high - low) for i, (low, high) in enumerate((gamma, gain)))
+    return pointwise.curve(example, lambda v: factor * tf.exp(exponent * (tf.math.log(v) - full) + full))
 
 
 def gray(example, seed, share: float = 0.1):

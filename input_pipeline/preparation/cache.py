@@ -226,7 +226,8 @@ def _open(directory, call, module, storage):
             f"Ask for {prepared.name}, or give another data_dir."
         )
     asked = apply(functools.partial(_options, inspect.signature(module.Builder)), call)
-    options = dataclasses.asdict(Storage()) | {"boxes": "", "instances": False, "sequence": 0} | prepared.options
+    missing = {"boxes": "", "instances": False, "sequence": 0, "sequences": []}
+    options = dataclasses.asdict(Storage()) | missing | prepared.options
     for key, value in (asked | storage.options).items():
         if _as_stored(options.get(key, value)) != _as_stored(value):
             raise ValueError(

@@ -313,3 +313,34 @@ def test_how_many_objects_the_real_masks_have():
         assert len(boxes) / len(paths) == pytest.approx(mean, abs=0.05)
         assert np.median(boxes[:, 3] - boxes[:, 1]) == pytest.approx(height, abs=1)
         assert np.median(boxes[:, 2] - boxes[:, 0]) == pytest.approx(width, abs=1)
+
+
+def test_some_drives_and_some_of_their_frames(tmp_path):
+    names = {
+        "train": ("0001TP_006690", "0001TP_006720", "0001TP_006750", "0006R0_f00930", "0016E5_00390"),
+        "val": ("0016E5_07959",),
+    }
+    for split, of in names.items():
+        for name in of:
+            trees.save(tmp_path / split / f"{name}.png", np.full((2, 6, 3), 90, np.uint8))
+            trees.save(tmp_path / f"{split}annot" / f"{name}.png", np.arange(12, dtype=np.uint8).reshape(2, 6))
+
+    def found(sequences):
+        builder = camvid.Builder(tmp_path, tmp_path / "cache", sequences=sequences)
+        return {split: [example.id for example in examples] for split, examples in builder.splits.items()}
+
+    one, two, three = names["train"][:3]
+    assert found(("0016E5", "0006R0")) == {"train": ["0006R0_f00930", "0016E5_00390"], "val": ["0016E5_07959"]}
+    assert found("0001TP[:2]") == {"train": [one, two]}
+    assert found(("0001TP[2:]", "0006R0")) == {"train": [three, "0006R0_f00930"]}
+    assert found("0001TP[-1:]") == {"train": [three]}
+    assert found(()) == {split: [*of] for split, of in names.items()}
+    for wrong in ("0001tp", "0001TP[1]", "0001TP[-:]", 7):
+        with pytest.raises(ValueError, match="Expected sequences of CamVid: 0001TP, 0006R0, 0016E5, Seq05VD"):
+            found((wrong,))
+    with pytest.raises(ValueError, match="Expected frames of the sequences"):
+        found("0001TP[3:]")
+    # Records of all frames are not taken for records of some.
+    whole = input_pipeline.prepare("camvid", str(tmp_path), str(tmp_path / "cache")).directory
+    with pytest.raises(ValueError, match="Expected records prepared with sequences="):
+        input_pipeline.prepare("camvid(sequences='0006R0')", str(whole))

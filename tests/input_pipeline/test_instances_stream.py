@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import input_pipeline
-from input_pipeline import boxes, decoded, pipeline
+from input_pipeline import boxes, decoded, order, pipeline
 from input_pipeline.datasets import streets
 
 
@@ -40,7 +40,7 @@ def test_records_open_with_the_options_they_were_made_with(drawn):
 
 def test_caches_carry_them(drawn):
     """What every cache gives is the example of the records; what a stream makes of it is a function of the example."""
-    plain, *cached = [pipeline.source(drawn, cache) for cache in ("none", "memory", "disk")]
+    plain, *cached = [order.source(drawn, cache) for cache in ("none", "memory", "disk")]
     for expected, *others in zip(*([read(x) for x in examples] for examples, read in (plain, *cached)), strict=True):
         for other in others:
             assert set(other) == set(expected)

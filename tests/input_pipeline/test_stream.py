@@ -74,8 +74,8 @@ def test_the_disk_keeps_what_was_decoded(streets):
     # 3 + 1 bytes a pixel, behind 8 bytes of size, and the name behind them.
     assert all(8 + 4 * 32 * 48 < path.stat().st_size < 8 + 4 * 32 * 48 + 100 for path in folder.iterdir())
     order = streets.serialized("train").map(lambda r: input_pipeline.decode(pipeline.records.parse(r)))
-    for number, expected in enumerate(order.as_numpy_iterator()):
-        got = decoded.read(folder, tf.constant(number))
+    for path, expected in zip(decoded.paths(folder, 7), order.as_numpy_iterator(), strict=True):
+        got = decoded.read(path)
         for key in ("image", "label", "id"):
             np.testing.assert_array_equal(got[key], expected[key])
     assert not list(streets.directory.glob("*.writing.*"))

@@ -89,6 +89,21 @@ def test_gamma_by_hand():
     assert 18 <= sum(g < 1 for g in exponents) <= 42
 
 
+def test_darken_by_hand():
+    """255 becomes 255 gain, and 64 becomes 255 gain (64 / 255)^g."""
+    found = []
+    for seed in drawn(40):
+        image = color.darken(colors((0, 64, 255), (64, 255, 0)), seed, (1.0, 1.5), (0.5, 0.9))["image"].numpy()[0]
+        np.testing.assert_allclose(image[1], image[0, [1, 2, 0]], atol=1e-3)
+        gain = image[0, 2] / 255
+        found.append((gain, np.log(image[0, 1] / (255 * gain)) / np.log(64 / 255)))
+    (low, flat), (high, steep) = np.min(found, 0), np.max(found, 0)
+    assert 0.5 - 1e-3 <= low < 0.56
+    assert 0.84 < high <= 0.9 + 1e-3
+    assert 1 - 1e-3 <= flat < 1.08
+    assert 1.42 < steep <= 1.5 + 1e-3
+
+
 def test_gray_by_hand():
     given, grays = colors((200, 100, 50), (0, 255, 0)), 0
     for seed in drawn(100):
@@ -138,6 +153,7 @@ def test_photometric_is_its_four_ops_each_on_its_share():
         ("brightness(-0.1)", "Expected delta from 0 to 1. Received: delta=-0.1"),
         ("hue(0.6)", "Expected delta from 0 to 0.5"),
         ("gamma(ratio=0.5)", "Expected ratio from 1 to 10"),
+        ("darken(gain=(1, 3))", r"Expected gain=\(a, b\) with 0 <= a <= b <= 2"),
         ("gray(share='all')", "Expected share from 0 to 1. Received: share='all'"),
         ("photometric(contrast=2)", "Expected contrast from 0 to 1"),
     ],

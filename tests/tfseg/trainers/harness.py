@@ -5,7 +5,30 @@ import pathlib
 import pytest
 import tensorflow as tf
 
+from input_pipeline import IGNORE, labelled, pipeline
 from tfseg import checkpoint, train
+
+
+def drawn(prepared, *, batch_size, crop_size, split="train", stream=0, first_batch=0, replicas=1, **_):
+    """A `pipeline.training` of noise that is quickly traced: a function of the stream and of the position in it.
+
+    The labels are ten classes by the first channel; a share of the pixels, another one in each image, has none.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def example(position):
+        seed = tf.stack([position, stream])
+        image = tf.random.stateless_uniform([*crop_size, 3], seed, 0.0, 255.9)
+        share = tf.random.stateless_uniform([], seed + 7, 0.0, 0.5)
+        label = (
+            tf.cast(image[..., 0] / 25.6, tf.uint8) if split != labelled.UNLABELLED else tf.zeros(crop_size, tf.uint8)
+        )
+        label = tf.where(image[..., 1] < 255 * share, tf.constant(IGNORE, tf.uint8), label)
+        found = {"image": image, "label": label, "id": tf.strings.as_string(position)}
+        return found | ({pipeline.SEED: tf.cast(seed, tf.int32)} if split == labelled.UNLABELLED else {})
+
+    positions = tf.data.Dataset.range(first_batch * batch_size, tf.int64.max)
+    return positions.map(example).batch(batch_size // replicas, drop_remainder=True)
 
 
 class Run:
@@ -20,8 +43,10 @@ class Run:
         self.parts, self.state, self.values, self.step, self.stream = parts, state, values, step, stream
 
     def batches(self):
-        """From the step of the state on."""
-        return iter(self.parts.strategy.distribute_datasets_from_function(self.stream))
+        """From the step of the state on; noise in place of the data."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pipeline, "training", drawn)
+            return iter(self.parts.strategy.distribute_datasets_from_function(self.stream))
 
     def take(self, count, batches):
         """Takes steps; returns their numbers for the log."""

@@ -34,8 +34,10 @@ def test_a_run_that_goes_back_to_a_checkpoint_is_the_same_to_the_bit(run, name, 
     assert_equal(taken.variables(tmp_path), end)
 
 
+@pytest.mark.slow  # the graphs of two replicas take half a minute
 @pytest.mark.parametrize("name", OTHERS)  # that of the ordinary one is in test_train.py
 def test_two_replicas_equal_one(run, name):
+    """A random share of the pixels is ignored, so each term of each replica has its own count."""
     (_, one, _, expected), (_, two, _, got) = (run(SPECS.get(name, name), s) for s in ("one_device", "mirrored"))
     for first, second in zip(one, two, strict=True):
         for key, value in first.items():
@@ -59,6 +61,7 @@ def test_a_run_that_stops_and_resumes_is_the_whole_run_to_the_bit(base, normed_n
     config = dataclasses.replace(
         base,
         trainer=SPECS.get(name, name),
+        augment="affine(scale=(0.5, 1.0))",
         checkpoint_every=2,
         eval_every=0,
         log_every=1,

@@ -35,7 +35,7 @@ def test_the_term_is_that_of_its_definition(config, monkeypatch):
     monkeypatch.setattr(models, "build", build)
     p = np.e / (np.e + 9)
     config = dataclasses.replace(
-        config, labelled="0.5", ema_decay=0.5, class_weights="none", augment="affine(scale=(0.5, 0.5))",
+        config, labelled="0.5", ema_decay=0.5, class_weights="none", augment="",
         trainer=f"mean_teacher(weight=2.0, confidence={p - 0.01}, strong='gray(1.0)')",
     )  # fmt: skip
     run = Run(config)
