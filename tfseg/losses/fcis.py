@@ -87,9 +87,10 @@ def _regions(boxes, valid, size, count):
     Those around objects are not there where an image has no object, and none is that has no pixel.
     """
     changes, anywhere = _table(count)
+    of_objects = len(changes)
     order = tf.argsort(tf.cast(valid, tf.int32), -1, "DESCENDING", stable=True)
     objects = tf.reduce_sum(tf.cast(valid, tf.int32), 1, keepdims=True)
-    turn = tf.range(len(changes)) % tf.maximum(objects, 1)
+    turn = tf.range(of_objects) % tf.maximum(objects, 1)
     chosen = tf.gather(boxes, tf.gather(order, turn, batch_dims=1), batch_dims=1)
     changes = tf.constant(changes, boxes.dtype)
     sides = chosen[..., 2:] - chosen[..., :2]
@@ -100,7 +101,7 @@ def _regions(boxes, valid, size, count):
     others = tf.constant(anywhere, boxes.dtype) * limits
     others = tf.repeat(others[tf.newaxis], tf.shape(boxes)[0], 0)
     found = tf.floor(tf.clip_by_value(tf.concat([around, others], 1), 0, limits) + 0.5)
-    there = tf.concat([tf.repeat(objects > 0, len(changes), 1), tf.ones_like(others[..., 0], tf.bool)], 1)
+    there = tf.concat([tf.repeat(objects > 0, of_objects, 1), tf.ones_like(others[..., 0], tf.bool)], 1)
     return found, there & tf.reduce_all(found[..., 2:] > found[..., :2], -1)
 
 

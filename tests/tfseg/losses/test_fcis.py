@@ -85,6 +85,12 @@ def test_halves_sum_to_the_whole():
     np.testing.assert_allclose(whole[2], np.concatenate([half[2] for half in halves]), rtol=1e-4, atol=1e-6)
 
 
+def test_in_a_graph():
+    values = batch()
+    in_graph = tf.function(fcis, autograph=False)(*values, regions=16)
+    np.testing.assert_allclose(in_graph, fcis(*values, regions=16), rtol=1e-6)
+
+
 @pytest.mark.slow  # XLA compiles it for seconds
 def test_xla_agrees():
     values = batch()
