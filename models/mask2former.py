@@ -230,8 +230,8 @@ class MaskEmbedding(keras.layers.Layer):
         return tuple(keras.KerasTensor(inputs.shape, self.compute_dtype) for _ in range(2))
 
     def multiply_accumulates(self):
-        """Of one image, in all the places where the network has it."""
-        return len(self._inbound_nodes) * len(self.linear) * self.queries * self.width**2
+        """Of one image, in one of the places where the network has it."""
+        return len(self.linear) * self.queries * self.width**2
 
     def get_config(self):
         """Its option."""
