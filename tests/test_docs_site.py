@@ -25,7 +25,7 @@ OF_OTHERS = {
     "sbatch": {"nodes", "ntasks-per-node", "signal", "requeue"},
     "docker": {"rm"},
     "git": {"depth"},
-    "benchmarks": {"networks", "turns", "steps", "size", "batch", "threads"},
+    "benchmarks": {"movies", "networks", "turns", "steps", "size", "batch", "threads"},
     "tools": {"movies", "name", "data_license", "half", "recompute_norms"},
     "client.py": {"url", "grpc"},
     "batching": {"enable_batching", "batching_parameters_file"},
