@@ -225,9 +225,11 @@ def _open(directory, call, module, storage):
             f"Expected records of {call.name}. Received: data_dir={directory}, which holds {prepared.name}. "
             f"Ask for {prepared.name}, or give another data_dir."
         )
-    asked = apply(functools.partial(_options, inspect.signature(module.Builder)), call)
-    missing = {"boxes": "", "instances": False, "sequence": 0, "sequences": []}
-    options = dataclasses.asdict(Storage()) | missing | prepared.options
+    signature = inspect.signature(module.Builder)
+    asked = apply(functools.partial(_options, signature), call)
+    # An option that is off, or that there was not yet when they were made, is not in the records.
+    defaults = {name: p.default for name, p in signature.parameters.items() if p.default is not p.empty}
+    options = dataclasses.asdict(Storage()) | defaults | prepared.options
     for key, value in (asked | storage.options).items():
         if _as_stored(options.get(key, value)) != _as_stored(value):
             raise ValueError(

@@ -90,6 +90,13 @@ def test_records_stored_otherwise_lie_elsewhere_and_say_so(tree):
         prepare(source.directory, max_size=4)
 
 
+def test_an_option_that_records_lack_had_its_default(tree):
+    records = str(prepare(tree).directory)
+    assert input_pipeline.prepare("folder(group='')", records).splits == {"train": 4}
+    with pytest.raises(ValueError, match=r"prepared with group='a'\. Received: .* prepared with group=''"):
+        input_pipeline.prepare("folder(group='a')", records)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
