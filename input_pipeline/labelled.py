@@ -73,21 +73,26 @@ def choose(prepared: records.Prepared, labelled: str, seed: int) -> list[str]:
 
 def divide(prepared: records.Prepared, ids: list[str]) -> records.Prepared:
     """The same data set with two splits in place of `train`: the examples of these ids, and the others as `unlabelled`."""
-    chosen = set(ids)
-    others = sorted(name for name in _ids(prepared) if name not in chosen)
-    parts = {"train": sorted(chosen)} | ({UNLABELLED: others} if others else {})
-    divided = dataclasses.replace(
+    chosen, others, counts = set(ids), [], Counts(prepared.num_classes)
+    for example in prepared.encoded("train").as_numpy_iterator():
+        name = example["id"].decode()
+        if name in chosen:
+            counts.add(_counted(example))
+        else:
+            others.append(name)
+    parts = {"train": sorted(chosen)} | ({UNLABELLED: sorted(others)} if others else {})
+    whole = prepared.statistics["train"]
+    found = {key: value for key, value in counts.statistics().items() if key in OF_LABELS}
+    left = {size: count - found["sizes"].get(size, 0) for size, count in whole["sizes"].items()}
+    rest = {**{key: whole[key] for key in ("mean", "std")}, "sizes": {size: n for size, n in left.items() if n}}
+    statistics = {"train": {**whole, **found}} | ({UNLABELLED: rest} if others else {})
+    return dataclasses.replace(
         prepared,
         splits={**prepared.splits, **{split: len(names) for split, names in parts.items()}},
         shards={**prepared.shards, **dict.fromkeys(parts, prepared.shards["train"])},
         only={split: tuple(names) for split, names in parts.items()},
+        statistics={**prepared.statistics, **statistics},
     )
-    whole = prepared.statistics["train"]
-    found = _count(divided)
-    left = {size: count - found["sizes"].get(size, 0) for size, count in whole["sizes"].items()}
-    rest = {**{key: whole[key] for key in ("mean", "std")}, "sizes": {size: n for size, n in left.items() if n}}
-    statistics = {"train": {**whole, **found}} | ({UNLABELLED: rest} if others else {})
-    return dataclasses.replace(divided, statistics={**prepared.statistics, **statistics})
 
 
 def _ids(prepared):
@@ -96,18 +101,10 @@ def _ids(prepared):
     return [name.decode() for name in names.as_numpy_iterator()]
 
 
-def _count(prepared):
-    """The statistics of the labels of the train split."""
-    counts = Counts(prepared.num_classes)
+def _counted(example):
+    """What an example adds to the statistics of the labels."""
+    label = tf.io.decode_png(example["label"], channels=1)[..., 0].numpy()
+    pixels = np.bincount(label.ravel(), minlength=256)
+    record = {key: value for key, value in example.items() if key == "box_classes"}
     nothing = np.ones((3, 256), np.int64)  # the colours are not counted
-
-    def label(example):
-        kept = {key: value for key, value in example.items() if key in ("id", "label", "box_classes")}
-        return kept | {"label": tf.io.decode_png(kept["label"], channels=1)[..., 0]}
-
-    for example in prepared.encoded("train").map(label, tf.data.AUTOTUNE).as_numpy_iterator():
-        height, width = example["label"].shape
-        labels = np.bincount(example["label"].ravel(), minlength=256)
-        record = {key: value for key, value in example.items() if key == "box_classes"}
-        counts.add(Converted(example["id"], record, counts=Counted(labels, nothing, f"{height}x{width}")))
-    return {key: value for key, value in counts.statistics().items() if key in OF_LABELS}
+    return Converted(example["id"], record, counts=Counted(pixels, nothing, "x".join(map(str, label.shape))))
