@@ -18,7 +18,7 @@ from PIL import Image
 
 import input_pipeline
 from tfseg import config as config_lib
-from tfseg import prepare
+from tfseg import peaks, prepare
 
 NEAR = 2  # pixels
 BRIGHT = 90  # of 255: from here on a pixel of the data set `digits` belongs to a digit
@@ -45,8 +45,8 @@ def count(about: dict, ids: np.ndarray, example: dict, classes: list[str]) -> co
         if hits:
             mask, bright = ids == peak["instance"], example["image"].max(-1) > BRIGHT
             true = [example["instances"] == i + 1 for i in hits]
-            totals["iou"] += max(_iou(mask, one) for one in true)
-            totals["bright_iou"] += max(_iou(mask & bright, one) for one in true)
+            totals["iou"] += max(peaks.iou(mask, one) for one in true)
+            totals["bright_iou"] += max(peaks.iou(mask & bright, one) for one in true)
     totals["found"] = len(found)
     return totals
 
@@ -87,10 +87,6 @@ def main(argv):
 def _near(box, x, y):
     left, top, right, bottom = box
     return left - NEAR <= x < right + NEAR and top - NEAR <= y < bottom + NEAR
-
-
-def _iou(one, other):
-    return np.count_nonzero(one & other) / max(1, np.count_nonzero(one | other))
 
 
 if __name__ == "__main__":

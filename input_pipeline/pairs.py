@@ -32,36 +32,38 @@ def build(spec: str) -> Callable | None:
     if not spec:
         return None
     call = specs.parse(spec)
-    function = specs.choose({"deformed": deformed}, call.name, "a way to make pairs", spec)
-    specs.check(function, call, None, None)
-    options = specs.apply(_checked, specs.Call(call.name, call.args, call.kwargs))
-    return functools.partial(function, **options)
+    return specs.apply(specs.choose({"deformed": deformed}, call.name, "a way to make pairs", spec), call)
 
 
-def _checked(*, shift: float = 6.0, error: float = 0.15, blank: float = 0.15, still: float = 0.2) -> dict:
-    """The options of `deformed`, if they are in their ranges."""
-    shares = {"error": error, "blank": blank, "still": still}
-    if not 0 <= shift <= 15 or not all(0 <= share <= 1 for share in shares.values()):
-        raise ValueError(
-            f"Expected --pairs=deformed(shift=0..15, error=0..1, blank=0..1, still=0..1). Received: {shift=}, {shares}."
-        )
-    return {"shift": float(shift), **shares}
-
-
-def deformed(
-    example: dict, seed: tf.Tensor, *, shift: float = 6.0, error: float = 0.15, blank: float = 0.15, still: float = 0.2
-) -> dict:
+def deformed(*, shift: float = 6.0, error: float = 0.15, blank: float = 0.15, still: float = 0.2) -> Callable:
     """An object in its box, with the flow and a mask with errors.
 
     Args:
-        example: `image` [height, width, 3], 0..255, `label` uint8 and `instances` int32 [height, width].
-        seed: int32 [2].
         shift: largest motion of an object in each direction, pixels; the ground has up to a third of it.
         error: of the mask: it is larger or smaller by this share, is moved by this share of its object's side, turned by as
             many radians, and its outline is uneven.
         blank: share of the examples that show the whole image with an empty mask and no flow. Their label has all objects:
             from them the network learns where there is anything, which finds lost objects again.
         still: share of the others that have no flow.
+
+    Returns:
+        The function of `build`.
+    """
+    shares = {"error": error, "blank": blank, "still": still}
+    if not 0 <= shift <= 15 or not all(0 <= share <= 1 for share in shares.values()):
+        raise ValueError(
+            f"Expected --pairs=deformed(shift=0..15, error=0..1, blank=0..1, still=0..1). Received: {shift=}, {shares}."
+        )
+    return functools.partial(_pair, shift=float(shift), **shares)
+
+
+def _pair(example, seed, shift, error, blank, still):
+    """The pair of an example.
+
+    Args:
+        example: `image` [height, width, 3], 0..255, `label` uint8 and `instances` int32 [height, width].
+        seed: int32 [2].
+        shift, error, blank, still: as in `deformed`.
 
     Returns:
         The example with `image` float32 [height, width, 6], 0..255 as in models/mask_propagation.py, enlarged to the image's

@@ -129,7 +129,7 @@ class Search:
             if not mask.any():  # a peak whose gradient is nowhere positive
                 continue
             for number, one in enumerate(found):
-                if one.kind == kind and _iou(one.mask, mask) > self.overlap:
+                if one.kind == kind and iou(one.mask, mask) > self.overlap:
                     both = one.response + responses[i]
                     found[number] = Mask(kind, [*one.peaks, i], both, self.mask(both, allowed[kind]))
                     break
@@ -215,5 +215,6 @@ def inside(class_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return x >= BACKGROUND * x.mean()
 
 
-def _iou(one, other):
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two masks, bool [height, width]; 0 if both are empty."""
     return np.count_nonzero(one & other) / max(1, np.count_nonzero(one | other))

@@ -5,7 +5,6 @@ import json
 import pathlib
 import re
 
-import cv2
 import numpy as np
 
 from input_pipeline import IGNORE, progress
@@ -196,19 +195,15 @@ def _write(config, output_dir, frames, names, maps, name, fps):
     with video.writing(path, fps) if name else contextlib.nullcontext() as add:
         for frame, one, ids in zip(frames, names, maps, strict=True):
             written.append(output_dir / IDS / f"{one}.png")
-            folders.write(written[-1], _png(ids))
+            folders.write(written[-1], files.encode_png(ids))
             shown = objects.Objects(ids=ids.astype(np.uint16))
             # No class has a colour, so that only the objects do.
             overlay = pictures.with_instances(frame, nothing, shown, np.zeros((0, 3), np.uint8), config.opacity)
             if add:
                 add(overlay)
             else:
-                folders.write(output_dir / OVERLAYS / f"{one}.png", _png(cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR)))
+                folders.write(output_dir / OVERLAYS / f"{one}.png", files.encode_png(overlay))
     return written
-
-
-def _png(pixels):
-    return cv2.imencode(".png", pixels)[1].tobytes()
 
 
 def _size(pixels):

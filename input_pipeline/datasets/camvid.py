@@ -190,8 +190,8 @@ def split_of(name: str) -> str:
 
 def _selection(text):
     """(sequence, slice of its frames) of `0001TP` or `0001TP[:31]`."""
-    match = re.fullmatch(rf"({'|'.join(SEQUENCES)})(?:\[(-?\d*):(-?\d*)\])?", str(text))
-    if not match or "-" in match.groups():
+    match = re.fullmatch(rf"({'|'.join(SEQUENCES)})(?:\[(-?\d+)?:(-?\d+)?\])?", str(text))
+    if not match:
         raise ValueError(
             f"Expected sequences of CamVid: {', '.join(SEQUENCES)}, or some frames of one, as in '0001TP[:31]'. Received: "
             f"{text!r}."

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from input_pipeline import instances
 from input_pipeline.pairs import FLOW_UNIT, FLOW_ZERO
 
 MARGIN = 0.15  # of the box's height and width, on every side
@@ -30,10 +31,9 @@ def around(mask: np.ndarray, margin: float = MARGIN) -> Box:
 
     A box of fewer than SMALLEST pixels a side grows to them, where the picture has as many.
     """
+    left, top, right, bottom = instances.around(mask)
     edges = []
-    for axis, length in ((1, mask.shape[0]), (0, mask.shape[1])):
-        places = np.flatnonzero(mask.any(axis))
-        first, last = int(places[0]), int(places[-1]) + 1
+    for first, last, length in ((top, bottom, mask.shape[0]), (left, right, mask.shape[1])):
         more = max(round(margin * (last - first)), -(-(SMALLEST - (last - first)) // 2))
         edges.append((max(0, first - more), min(length, last + more)))
     (top, bottom), (left, right) = edges
