@@ -9,6 +9,7 @@ from tfseg import config as config_lib
 def prepare(config: config_lib.Config) -> "input_pipeline.Prepared":
     """Prepares --dataset from --data_dir and prints its splits and the train split's classes and weights."""
     check_named(config)
+    mixture.check(config.dataset, config.data_dir)
     parts = _parts(config, config.overwrite)
     for _, prepared in parts:
         _describe(prepared)
@@ -54,8 +55,7 @@ def mixed(config: config_lib.Config) -> "input_pipeline.Prepared":
 
 
 def _parts(config, overwrite):
-    """(weight, records) of each data set."""
-    mixture.check(config.dataset, config.data_dir)
+    """(weight, records) of each data set. What cannot be mixed is found before, by `mixture.check`."""
     parts = mixture.parse(config.dataset, config.data_dir)
     return [(part.weight, _records(config, part, overwrite)) for part in parts]
 
