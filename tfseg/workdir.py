@@ -15,7 +15,7 @@ from tfseg import config as config_lib
 # These decide what a run computes; a checkpoint that was made with others belongs to another run.
 FIXED = (
     ("dataset", "image_range", "max_size", "image_format", "model", "num_classes", "normalization", "precision", "freeze")
-    + ("loss", "class_weights", "augment", "crop_size", "crop_max_class_share", "batch_size", "optimizer")
+    + ("loss", "class_weights", "augment", "pairs", "crop_size", "crop_max_class_share", "batch_size", "optimizer")
     + ("backbone_learning_rate", "layer_decay", "ema_decay", "seed", "labelled", "trainer")
 )  # fmt: skip
 # These may change when a run is resumed; the new value is used and the change is logged.

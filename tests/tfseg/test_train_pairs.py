@@ -1,6 +1,7 @@
 """Mask propagation in the loop: six channels from any data set with instances; what is refused before the first step."""
 
 import dataclasses
+import pathlib
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import models
 from input_pipeline import pairs, pipeline
 from tests.tfseg.test_train import lines
-from tfseg import evaluate, network, predict, preflight, prepare, train
+from tfseg import evaluate, network, predict, preflight, prepare, train, workdir
 
 DATA = "streets(train=4, val=3, size=(32, 48), instances=('car', 'pedestrian'))"
 
@@ -92,3 +93,12 @@ def test_networks_and_pairs_fit_together():
         network.check_channels(wide, "")
     with pytest.raises(ValueError, match=r"Expected for --mode=predict a network of RGB images.*use --mode=track"):
         network.check_images(wide, "predict")
+
+
+def test_a_run_keeps_its_pairs(config):
+    folder = pathlib.Path(config.workdir)
+    (folder / "checkpoints" / "last-00000001").mkdir(parents=True)
+    config.save(folder / "flags")
+    assert workdir.claim(config) == config
+    with pytest.raises(ValueError, match=r"Expected the options of the run.*--pairs= ?\. Received: --pairs=deformed"):
+        workdir.claim(dataclasses.replace(config, pairs="deformed()"))
